@@ -1,0 +1,1 @@
+"""Winnow: score training examples, keep a fraction, see how test error scales."""

@@ -1,0 +1,164 @@
+"""What every data set gives: images and labels in canonical order, and the two changes that all of them allow."""
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from winnow.artifacts import ArtifactStore
+from winnow.errors import DatasetError, OptionError
+from winnow.keys import Component
+from winnow.seeds import stream
+from winnow.types import Ints
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageDataset:
+    """Training and test images of one data set; an example is named by its row in train_images.
+
+    train_images [n, H, W, C], test_images [n_test, H, W, C]: uint8 arrays or read-only memory maps.
+    train_labels [n], test_labels [n_test]: int64 in [0, len(class_names)).
+    train_files: the path of each training image below the data folder, where there are files.
+    planted: indices of examples of known kind ("easy", "hard", "mislabelled"), for evaluation only.
+    source_index [n]: where a `limit` left its mark, the index in the unlimited training set.
+    fingerprint: the name and a hash of all images and labels; it names the data in every key.
+
+    Raises DatasetError where shapes, types or labels do not fit.
+    """
+
+    name: str
+    train_images: NDArray[np.uint8]
+    train_labels: Ints
+    test_images: NDArray[np.uint8]
+    test_labels: Ints
+    class_names: tuple[str, ...]
+    train_files: tuple[str, ...] | None = None
+    planted: Mapping[str, Ints] = field(default_factory=dict)
+    source_index: Ints | None = None
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        for part, images, labels in (
+            ("training", self.train_images, self.train_labels),
+            ("test", self.test_images, self.test_labels),
+        ):
+            if images.ndim != 4 or images.dtype != np.uint8 or len(images) != len(labels) or len(images) == 0:
+                raise DatasetError(
+                    f"{self.name}: {part} images must be uint8 [n, H, W, C] with one label each and n > 0; "
+                    f"got {images.dtype} {list(images.shape)} and {len(labels)} labels."
+                )
+            if labels.min() < 0 or labels.max() >= self.n_classes:
+                raise DatasetError(f"{self.name}: {part} labels must be in [0, {self.n_classes}).")
+        if not self.fingerprint:
+            object.__setattr__(self, "fingerprint", f"{self.name}-{self._hash()}")
+
+    def _hash(self) -> str:
+        digest = hashlib.sha256()
+        for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
+            digest.update(str(array.shape).encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()[:12]
+
+    @property
+    def n(self) -> int:
+        return len(self.train_labels)
+
+    @property
+    def n_test(self) -> int:
+        return len(self.test_labels)
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        height, width, channels = self.train_images.shape[1:]
+        return height, width, channels
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, index: int) -> tuple[int, NDArray[np.uint8], int]:
+        """(canonical index, image [H, W, C] uint8, label) of one training example."""
+        return index, np.asarray(self.train_images[index]), int(self.train_labels[index])
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec(Component):
+    """Which data set, and two changes to its training set that every data set allows.
+
+    limit: keep about this many training examples, drawn with the class proportions kept; they are renumbered in
+    canonical order, and `source_index` says where they came from. label_noise: the fraction of training labels moved to
+    another class, uniformly; `planted["flipped"]` keeps which. noise_seed seeds both.
+
+    Raises OptionError for a limit under one example a class or a label_noise outside [0, 1).
+    """
+
+    limit: int | None = None
+    label_noise: float = 0.0
+    noise_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_noise < 1:
+            raise OptionError(f"dataset.label_noise={self.label_noise} must be a fraction in [0, 1).")
+        if self.limit is not None and self.limit < 1:
+            raise OptionError(f"dataset.limit={self.limit} must be at least 1, or null for all examples.")
+
+    @abstractmethod
+    def read(self, store: ArtifactStore) -> ImageDataset:
+        """The data set as it is, before limit and label noise. store: where decoded images may be kept."""
+
+    def load(self, store: ArtifactStore) -> ImageDataset:
+        """The data set that this spec describes."""
+        dataset = self.read(store)
+        if self.limit is not None and self.limit < dataset.n:
+            dataset = _limited(dataset, self.limit, self.noise_seed)
+        if self.label_noise > 0:
+            dataset = _noisy(dataset, self.label_noise, self.noise_seed)
+        return dataset
+
+
+def _limited(dataset: ImageDataset, limit: int, seed: int) -> ImageDataset:
+    """The first `limit` examples of a random order that deals the classes out in proportion."""
+    if limit < dataset.n_classes:
+        raise OptionError(f"dataset.limit={limit} is under one example for each of {dataset.n_classes} classes.")
+    rng = stream(seed, "limit")
+    rank = np.empty(dataset.n)
+    for label in range(dataset.n_classes):
+        members = np.flatnonzero(dataset.train_labels == label)
+        # The j-th of n_c members of a class stands at (j + u)/n_c, so any prefix holds the classes in proportion.
+        rank[rng.permutation(members)] = (np.arange(members.size) + rng.random()) / max(members.size, 1)
+    kept = np.sort(np.argsort(rank, kind="stable")[:limit])
+    position = np.full(dataset.n, -1)
+    position[kept] = np.arange(kept.size)
+    planted = {name: position[indices][position[indices] >= 0] for name, indices in dataset.planted.items()}
+    return replace(
+        dataset,
+        name=f"{dataset.name}-limit{limit}",
+        train_images=np.asarray(dataset.train_images[kept]),
+        train_labels=dataset.train_labels[kept],
+        train_files=tuple(dataset.train_files[i] for i in kept) if dataset.train_files else None,
+        planted=planted,
+        source_index=kept,
+        fingerprint="",
+    )
+
+
+def _noisy(dataset: ImageDataset, noise: float, seed: int) -> ImageDataset:
+    rng = stream(seed, "label_noise")
+    flipped = np.sort(rng.choice(dataset.n, size=int(np.floor(noise * dataset.n + 0.5)), replace=False))
+    labels = dataset.train_labels.copy()
+    shift = rng.integers(1, dataset.n_classes, size=flipped.size)
+    labels[flipped] = (labels[flipped] + shift) % dataset.n_classes
+    return replace(
+        dataset,
+        name=f"{dataset.name}-noise{noise:g}",
+        train_labels=labels,
+        planted={**dataset.planted, "flipped": flipped},
+        fingerprint="",
+    )

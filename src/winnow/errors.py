@@ -1,0 +1,36 @@
+"""The errors that users meet. Each message says what was wrong and what to do about it."""
+
+
+class WinnowError(ValueError):
+    """Something the user gave cannot work; scripts print the message on one line and exit with 1."""
+
+
+class ShapeError(WinnowError):
+    """An array has the wrong shape, type or values."""
+
+
+class BudgetError(WinnowError):
+    """No subset of the asked size or weighting exists (r, count, alpha, balance)."""
+
+
+class DatasetError(WinnowError):
+    """The data are missing, unreadable or malformed."""
+
+
+class MismatchError(WinnowError):
+    """Two things that belong to different data sets were put together."""
+
+
+class MissingEvidenceError(WinnowError):
+    """A metric or selector asks for evidence that was not recorded."""
+
+
+class OptionError(WinnowError):
+    """An option has a value outside its set or range."""
+
+
+def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
+    """Raise OptionError, naming the choices, unless value is one of them."""
+    if value not in choices:
+        listed = ", ".join(str(choice) for choice in choices)
+        raise OptionError(f"{name}={value} is not known; choose one of: {listed}.")

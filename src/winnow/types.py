@@ -1,0 +1,264 @@
+"""What passes between the stages. Every type is frozen and validated once, when it is made."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from winnow.errors import MissingEvidenceError, ShapeError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """A read-only view, so that a shared array cannot be changed behind its owner's back."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _vector(values: ArrayLike, dtype: type, what: str) -> NDArray[Any]:
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise ShapeError(f"{what} must be one number per example, shape [n]; got shape {list(array.shape)}.")
+    if dtype is np.int64 and not np.issubdtype(array.dtype, np.integer):
+        raise ShapeError(f"{what} must be integers; got {array.dtype}.")
+    return _frozen(array.astype(dtype, copy=False))
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """One difficulty score for each training example of a data set; higher = harder, in every metric.
+
+    values: [n] float64, finite, in the order of the canonical training set.
+    metric: name of the metric that gave them; dataset: fingerprint of the data set they belong to.
+
+    Raises ShapeError when values are not a vector of finite numbers.
+    """
+
+    values: Floats
+    _: KW_ONLY
+    metric: str
+    dataset: str
+
+    def __post_init__(self) -> None:
+        values = _vector(self.values, np.float64, "scores")
+        if values.size == 0:
+            raise ShapeError("scores are empty; give one score for each training example.")
+        bad = np.flatnonzero(~np.isfinite(values))
+        if bad.size:
+            raise ShapeError(
+                f"{bad.size} of {values.size} scores are not finite (first at index {bad[0]}: {values[bad[0]]}); "
+                "a score must be a number for every example."
+            )
+        object.__setattr__(self, "values", values)
+
+    @property
+    def n(self) -> int:
+        return self.values.size
+
+
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """The kept examples of a training set of n, with the weight of each in the training loss.
+
+    indices: [m] int64, sorted, unique, in [0, n). weights: [m] float64, positive, finite, mean one
+    (for Horvitz-Thompson weights in expectation only, which is why the mean is not enforced here).
+    is_signal: [m] bool, True where the example was kept because of its score, False where it was drawn at random.
+
+    Raises ShapeError when any of this does not hold.
+    """
+
+    indices: Ints
+    weights: Floats
+    is_signal: Bools
+    n: int
+
+    def __post_init__(self) -> None:
+        indices = _vector(self.indices, np.int64, "subset indices")
+        weights = _vector(self.weights, np.float64, "subset weights")
+        is_signal = _vector(self.is_signal, np.bool_, "is_signal")
+        if not indices.size == weights.size == is_signal.size:
+            raise ShapeError(
+                f"indices, weights and is_signal must have one entry per kept example; "
+                f"got {indices.size}, {weights.size} and {is_signal.size}."
+            )
+        if indices.size == 0:
+            raise ShapeError("a subset must keep at least one example.")
+        if indices[0] < 0 or indices[-1] >= self.n or np.any(np.diff(indices) <= 0):
+            raise ShapeError(f"subset indices must be sorted, unique and in [0, {self.n}).")
+        if not (np.all(np.isfinite(weights)) and np.all(weights > 0)):
+            raise ShapeError("subset weights must be positive and finite; drop an example instead of weighting it 0.")
+        for name, array in (("indices", indices), ("weights", weights), ("is_signal", is_signal)):
+            object.__setattr__(self, name, array)
+
+    @classmethod
+    def full(cls, n: int) -> "Subset":
+        """All n examples, each with weight one."""
+        return cls(np.arange(n), np.ones(n), np.zeros(n, dtype=bool), n)
+
+    @property
+    def m(self) -> int:
+        return self.indices.size
+
+    @property
+    def effective_sample_size(self) -> float:
+        """(Σw)² / Σw² (Kish): the number of equally weighted examples with the same variance."""
+        return float(self.weights.sum() ** 2 / np.square(self.weights).sum())
+
+    @property
+    def content_hash(self) -> str:
+        """Names what training sees: indices and weights. Rules that keep the same examples alike share it."""
+        digest = hashlib.sha256(self.indices.astype("<i8").tobytes())
+        digest.update(self.weights.astype("<f8").tobytes())
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trajectory:
+    """What one training run saw of each example in each epoch, before the update: arrays [T, n].
+
+    An ensemble of K runs stacks them to [K, T, n]. All are of the augmented training minibatch.
+
+    p_true: softmax probability of the true class. margin: true logit minus the largest other logit.
+    probability_margin: the same of probabilities. el2n: ‖p − y‖₂. loss: cross-entropy in nats, unsmoothed.
+    correct: 1 or 0 by the argmax, int8; −1 where the example was not presented (floats are NaN there).
+    change_kl: KL(p_t ‖ p_t−1) to the example's previous presentation, nats. change_abs: Σ_c |p_t log(p_t/p_t−1)|.
+    Both are 0 at an example's first presentation.
+
+    Raises ShapeError unless all have the same shape, [T, n] or [K, T, n].
+    """
+
+    p_true: NDArray[np.float32]
+    margin: NDArray[np.float32]
+    probability_margin: NDArray[np.float32]
+    el2n: NDArray[np.float32]
+    loss: NDArray[np.float32]
+    correct: NDArray[np.int8]
+    change_kl: NDArray[np.float32]
+    change_abs: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            array = np.asarray(getattr(self, field.name))
+            if array.ndim not in (2, 3) or array.shape != np.shape(self.p_true):
+                raise ShapeError(
+                    f"trajectory.{field.name} must be [T, n] or [K, T, n] like p_true {list(np.shape(self.p_true))}; "
+                    f"got {list(array.shape)}."
+                )
+            object.__setattr__(self, field.name, _frozen(array))
+
+    @property
+    def epochs(self) -> int:
+        return self.p_true.shape[-2]
+
+    @classmethod
+    def stack(cls, runs: "list[Trajectory]") -> "Trajectory":
+        """K runs of [T, n] as one ensemble [K, T, n]."""
+        return cls(**{f.name: np.stack([getattr(run, f.name) for run in runs]) for f in fields(cls)})
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """What metrics and selectors may read. A field is None where nobody asked for it.
+
+    dataset: fingerprint. labels: [n] int64. trajectories: of the probe ensemble, arrays [K, T, n], complete
+    (every example presented in every epoch). logits: epoch -> [K, n, C], evaluation mode, no augmentation;
+    epoch t means after t epochs of training, 0 is initialisation.
+
+    Raises ShapeError where an array does not cover the n examples.
+    """
+
+    dataset: str
+    labels: Ints
+    trajectories: Trajectory | None = None
+    logits: Mapping[int, NDArray[np.float32]] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", _vector(self.labels, np.int64, "labels"))
+        if self.trajectories is not None:
+            shape = self.trajectories.p_true.shape
+            if len(shape) != 3 or shape[-1] != self.n:
+                raise ShapeError(f"evidence.trajectories must be [K, T, {self.n}]; got {list(shape)}.")
+            if np.any(self.trajectories.correct < 0):
+                raise ShapeError("evidence.trajectories has examples that were not presented in every epoch.")
+        for epoch, logits in (self.logits or {}).items():
+            if logits.ndim != 3 or logits.shape[1] != self.n or not np.all(np.isfinite(logits)):
+                raise ShapeError(
+                    f"evidence.logits[{epoch}] must be finite [K, {self.n}, C]; got shape {list(logits.shape)}. "
+                    "Where logits are not finite, the probe diverged: lower recipe.lr."
+                )
+
+    @property
+    def n(self) -> int:
+        return self.labels.size
+
+    def ensemble(self) -> Trajectory:
+        """The trajectories, or MissingEvidenceError."""
+        if self.trajectories is None:
+            raise MissingEvidenceError("this metric reads trajectories, which this evidence does not have.")
+        return self.trajectories
+
+    def logits_at(self, epoch: int | None) -> NDArray[np.float32]:
+        """Logits [K, n, C] after `epoch` epochs; None means the last evaluated epoch.
+
+        Raises MissingEvidenceError, naming the epochs there are, when that epoch was not evaluated.
+        """
+        if not self.logits:
+            raise MissingEvidenceError("this metric reads logits; set probe.evaluate_at to the epochs to evaluate.")
+        if epoch is None:
+            epoch = max(self.logits)
+        if epoch not in self.logits:
+            recorded = ", ".join(map(str, sorted(self.logits)))
+            raise MissingEvidenceError(
+                f"the probes were not evaluated after epoch {epoch}; evaluated epochs: {recorded}. "
+                f"Choose one of them or add {epoch} to probe.evaluate_at."
+            )
+        return self.logits[epoch]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """The result of one cell: flat scalars, one line of a grid.
+
+    rule: short name of what was done. r, n, n_kept: fraction asked for, training-set size, examples kept.
+    alpha: fraction of the kept budget that follows the scores (0 for random, 1 for threshold).
+    steps, examples_seen: optimiser steps and training presentations of this model. probe_examples: presentations
+    and evaluations that the scores cost (0 where no score was read). test_error: of the last step, in [0, 1].
+    test_loss: nats. seconds: wall-clock of this model's training. key: of the cell. git: commit of the code.
+    """
+
+    rule: str
+    dataset: str
+    model: str
+    recipe: str
+    metric: str | None
+    selector: str
+    protocol: str | None
+    alpha: float
+    r: float
+    n: int
+    n_kept: int
+    probe_seed: int | None
+    selection_seed: int
+    train_seed: int
+    steps: int
+    examples_seen: int
+    probe_examples: int
+    n_test: int
+    test_error: float
+    test_loss: float
+    effective_sample_size: float
+    seconds: float
+    device: str
+    key: str
+    git: str | None
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.test_error <= 1, self.test_error
+        assert 0 < self.n_kept <= self.n, (self.n_kept, self.n)
