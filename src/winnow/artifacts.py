@@ -1,4 +1,4 @@
-"""Artifacts on disk: the only file that knows file names.
+"""Artifacts on disk: the file that knows their names (results.py knows those in run and sweep folders).
 
 An artifact is a folder `root/<stage>/<key>/` with its parts (arrays as .npy, tables as .parquet, model weights as
 .safetensors, the rest as .json) and `provenance.json`, which holds the inputs, versions, seconds and a SHA-256 of every
@@ -19,6 +19,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -37,9 +38,6 @@ T = TypeVar("T")
 Stage = Literal["images", "probe", "scores", "subset", "model", "row"]
 
 PROVENANCE = "provenance.json"
-ROW, GRID, CURVES, SUMMARY, SWEEP, FAILURE = (
-    "row.json", "grid.csv", "scaling_curves.png", "summary.json", "sweep.json", "error.txt"
-)  # fmt: skip
 
 
 class Artifact:
@@ -89,14 +87,17 @@ class Draft(Artifact):
         (self.folder / f"{name}.json").write_text(json.dumps(value, indent=1, allow_nan=False))
 
 
+@dataclass(frozen=True)
 class ArtifactStore:
     """All artifacts below one root folder.
 
     `fetch` is the one way in: it loads what exists and makes what does not, once, however many processes ask.
     """
 
-    def __init__(self, root: str | Path = "artifacts") -> None:
-        self.root = Path(root)
+    root: Path = Path("artifacts")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root))
 
     def path(self, stage: Stage, key: str) -> Path:
         return self.root / stage / key

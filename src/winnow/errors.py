@@ -25,6 +25,10 @@ class MissingEvidenceError(WinnowError):
     """A metric or selector asks for evidence that was not recorded."""
 
 
+class DivergedError(WinnowError):
+    """A training ended with numbers that are not finite."""
+
+
 class OptionError(WinnowError):
     """An option has a value outside its set or range."""
 

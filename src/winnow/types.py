@@ -62,6 +62,11 @@ class Scores:
     def n(self) -> int:
         return self.values.size
 
+    @property
+    def content_hash(self) -> str:
+        """Names the values, whatever metric gave them."""
+        return hashlib.sha256(self.values.astype("<f8").tobytes()).hexdigest()[:16]
+
 
 @dataclass(frozen=True, eq=False)
 class Subset:

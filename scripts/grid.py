@@ -1,0 +1,31 @@
+"""Collect the rows below a folder into a grid, draw the scaling curves, and print the table of test errors.
+
+    python scripts/grid.py outputs/sweep
+
+Works on a single run, on a sweep that is finished, has failures or still runs, and on a folder of several sweeps.
+Writes grid.csv, scaling_curves.png and summary.json into the folder.
+"""
+
+import sys
+
+sys.path.pop(0)  # this folder: its select.py must not hide the standard library's select
+
+
+import argparse
+from pathlib import Path
+
+from winnow.errors import WinnowError
+from winnow.scaling.report import report
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Collect rows into a grid, draw the curves, print the test errors.")
+    parser.add_argument("folder", type=Path, help="folder of a run or a sweep")
+    try:
+        report(parser.parse_args().folder)
+    except WinnowError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,18 @@
+"""Score a data set and print the path of the table: python scripts/score.py dataset=digits metric=el2n"""
+
+import sys
+
+sys.path.pop(0)  # this folder: its select.py must not hide the standard library's select
+
+
+from omegaconf import DictConfig
+
+from winnow import app
+
+
+def task(cfg: DictConfig) -> None:
+    print(app.score(cfg))
+
+
+if __name__ == "__main__":
+    app.hydra_script(task)

@@ -1,0 +1,71 @@
+"""Progress over the cells of a sweep: a bar where someone watches, plain lines where nobody does."""
+
+import logging
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+log = logging.getLogger(__name__)
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class CellProgress:
+    """Counts cells that are done, cached (finished before) and failed, and estimates the time left.
+
+    The estimate is the mean time of the cells that were not cached, times the cells that are left: cached cells take
+    no time, and it cannot be known without looking which of those to come are cached.
+    """
+
+    def __init__(self, cells: int) -> None:
+        self.cells = cells
+        self.counts = {"done": 0, "cached": 0, "failed": 0}
+        self.spent, self.last_line = 0.0, 0.0
+        self.console = Console(stderr=True)
+        self.bar: Progress | None = None
+        if self.console.is_terminal:
+            columns = (TextColumn("cells"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+            self.bar = Progress(*columns, console=self.console)
+
+    def __enter__(self) -> "CellProgress":
+        if self.bar is not None:
+            self.bar.start()
+            self.task = self.bar.add_task(self.state(), total=self.cells)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def begin(self, title: str) -> None:
+        self.started, self.title = time.monotonic(), title
+        if self.bar is not None:
+            self.bar.update(self.task, description=f"{self.state()} | {title}")
+
+    def end(self, outcome: str) -> None:
+        """outcome: "done", "cached" or "failed"."""
+        self.counts[outcome] += 1
+        now = time.monotonic()
+        if outcome != "cached":
+            self.spent += now - self.started
+        if self.bar is not None:
+            self.bar.update(self.task, advance=1, description=self.state())
+        elif self.finished == self.cells or outcome == "failed" or now - self.last_line >= SECONDS_BETWEEN_LINES:
+            self.last_line = now
+            print(f"cells {self.finished}/{self.cells}: {self.state()} | {self.title}: {outcome}", flush=True)
+
+    @property
+    def finished(self) -> int:
+        return sum(self.counts.values())
+
+    def state(self) -> str:
+        """The counts and the time left, on one line."""
+        counts = ", ".join(f"{count} {name}" for name, count in self.counts.items())
+        trained = self.counts["done"] + self.counts["failed"]
+        if not trained:
+            return counts
+        left = round(self.spent / trained * (self.cells - self.finished))
+        return f"{counts}, {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"

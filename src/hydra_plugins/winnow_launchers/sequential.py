@@ -1,0 +1,102 @@
+"""hydra/launcher=sequential: the cells of a sweep one after another in this process, with progress and a final grid.
+
+A failing cell does not stop the others: its traceback lands in its folder, the final report names it, and the exit code
+is 1. Hydra's own basic launcher says nothing of time left, and its sweeps leave no grid when a job failed.
+"""
+
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, run_job, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+from hydra_plugins.winnow_launchers.progress import CellProgress
+from winnow import app, pipeline, results
+from winnow.errors import WinnowError
+from winnow.scaling.report import report
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class SequentialConf:
+    _target_: str = "hydra_plugins.winnow_launchers.sequential.SequentialLauncher"
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="sequential", node=SequentialConf, provider="winnow")
+
+
+class SequentialLauncher(Launcher):
+    """Runs the cells of a sweep in order and leaves sweep.json, grid.csv, scaling_curves.png and summary.json."""
+
+    def __init__(self) -> None:
+        self.cells: list[results.SweepCell] = []
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        setup_globals()
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        folder = Path(str(self.config.hydra.sweep.dir))
+        new = [
+            results.SweepCell(str(number), list(filter_overrides(overrides)))
+            for number, overrides in enumerate(job_overrides, start=initial_job_idx)
+        ]
+        self.cells += new  # a sweeper that searches launches one batch after another
+        results.save_sweep(folder, self.cells)
+        returned = []
+        with CellProgress(len(new)) as progress:
+            for cell, overrides in zip(new, job_overrides, strict=True):
+                progress.begin(" ".join(cell.overrides))
+                done, cached = self._run(int(cell.folder), list(overrides), folder / cell.folder)
+                failed = done.status == JobStatus.FAILED
+                progress.end("failed" if failed else "cached" if cached else "done")
+                returned.append(done)
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        self._report(folder, any(done.status == JobStatus.FAILED for done in returned))
+        return returned
+
+    def _run(self, number: int, overrides: list[str], folder: Path) -> tuple[JobReturn, bool]:
+        """One cell, and whether its row was there already. Its error is kept in the JobReturn and in its folder."""
+        results.clear_result(folder)
+        cached = False
+        try:
+            config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+            with open_dict(config):
+                config.hydra.job.id = config.hydra.job.num = number
+                config.hydra.sweep.subdir = str(number)
+                config.hydra.job_logging.handlers.console.level = "WARNING"
+            cached = pipeline.is_finished(app.cell_from(config), store=app.store_from(config))
+            done = run_job(
+                hydra_context=self.hydra_context,
+                task_function=self.task_function,
+                config=config,
+                job_dir_key="hydra.sweep.dir",
+                job_subdir_key="hydra.sweep.subdir",
+            )
+        except Exception as error:  # any error of one cell must leave the others running
+            done = JobReturn(overrides=overrides, status=JobStatus.FAILED)
+            done.return_value = error
+        if done.status == JobStatus.FAILED:
+            error = done._return_value
+            lines = traceback.format_exception(error)
+            # The last line is what reports show; a message of several lines is folded into it.
+            results.save_failure(folder, "".join(lines) + f"{type(error).__name__}: {app.one_line(error)}")
+        return done, cached
+
+    def _report(self, folder: Path, any_failed: bool) -> None:
+        try:
+            report(folder)
+        except WinnowError as error:
+            print(f"error: {app.one_line(error)}", file=sys.stderr)
+            sys.exit(1)
+        if any_failed:
+            sys.exit(1)

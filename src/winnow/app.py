@@ -1,0 +1,115 @@
+"""From configuration to typed arguments, for scripts and launchers alike. The library below knows no configuration."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from winnow import pipeline, results
+from winnow.artifacts import ArtifactStore
+from winnow.errors import WinnowError
+from winnow.pipeline import CellSpec
+from winnow.training.fit import TrainerSpec
+from winnow.training.loggers import LoggerSpec
+
+log = logging.getLogger(__name__)
+CONF = str(Path(__file__).parents[2] / "conf")
+STAGE_GROUPS = ("dataset", "model", "recipe", "probe", "metric", "selector", "alpha", "compression")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """Where things are kept, on what they are computed and where they are logged; no part of any key."""
+
+    store: ArtifactStore
+    trainer: TrainerSpec
+    logger: LoggerSpec
+
+
+def cell_from(cfg: DictConfig) -> CellSpec:
+    """The cell that a configuration describes, every part validated.
+
+    Raises the typed error of the part that is wrong.
+    """
+    parts = {group: _made(cfg[group]) for group in STAGE_GROUPS}
+    recorders = tuple(_made(node) for node in cfg.callbacks.values())
+    return CellSpec(**parts, selection_seed=cfg.selection_seed, train_seed=cfg.train_seed, recorders=recorders)
+
+
+def runtime_from(cfg: DictConfig) -> Runtime:
+    """The runtime that a configuration describes."""
+    return Runtime(store=store_from(cfg), trainer=_made(cfg.trainer), logger=_made(cfg.logger))
+
+
+def store_from(cfg: DictConfig) -> ArtifactStore:
+    return ArtifactStore(cfg.paths.artifacts)
+
+
+def _made(node: DictConfig) -> Any:
+    """The component that a config node describes; a component's own error comes out as it is, not wrapped by Hydra."""
+    try:
+        return instantiate(node, _convert_="all")
+    except HydraException as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, WinnowError):
+            cause = cause.__cause__
+        raise (cause or error) from None
+
+
+def run_cell(cfg: DictConfig) -> Path:
+    """Run one cell and leave its row in Hydra's output folder; the path of row.json."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    results.clear_result(folder)
+    runtime = runtime_from(cfg)
+    row = pipeline.train_cell(cell_from(cfg), store=runtime.store, trainer=runtime.trainer, logger=runtime.logger)
+    return results.save_row(folder, row)
+
+
+def score(cfg: DictConfig) -> Path:
+    """Score the data set by the metric; the path of the table."""
+    cell, runtime = cell_from(cfg), runtime_from(cfg)
+    return pipeline.score_table(cell, store=runtime.store, trainer=runtime.trainer, logger=runtime.logger)
+
+
+def select(cfg: DictConfig) -> Path:
+    """Select the subset; the path of the table."""
+    cell, runtime = cell_from(cfg), runtime_from(cfg)
+    return pipeline.subset_table(cell, store=runtime.store, trainer=runtime.trainer, logger=runtime.logger)
+
+
+def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "config") -> None:
+    """Run a script's task under Hydra. A user's mistake ends in one line on standard error and exit code 1.
+
+    HYDRA_FULL_ERROR=1 shows the traceback instead.
+    """
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own report and exits before this can see the error
+    try:
+        hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(task)()
+    except (WinnowError, HydraException, OmegaConfBaseException) as error:
+        if wants_traceback:
+            raise
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def one_line(error: BaseException) -> str:
+    """An error's message without its line breaks."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """Plain nested values, every interpolation resolved."""
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(name): value for name, value in plain.items()}

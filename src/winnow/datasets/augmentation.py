@@ -1,0 +1,70 @@
+"""Augmentation of a whole batch on its device, each example with its own draw and no loop over examples."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from winnow.errors import OptionError
+from winnow.keys import Component
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation(Component):
+    """Random shift, horizontal flip and cutout.
+
+    shift: largest shift in each direction, as a fraction of the image side (0.125 is 4 of 32 pixels, the usual padded
+    crop). flip: mirror half of the images; not for classes that a mirror changes, such as digits. cutout: side of the
+    square that is blanked, as a fraction of the image side (DeVries & Taylor 2017, 1708.04552), centred anywhere and
+    clipped at the border. What comes in from outside or is blanked has the data set's mean colour.
+
+    Raises OptionError for a fraction outside [0, 1).
+    """
+
+    shift: float = 0.0
+    flip: bool = False
+    cutout: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("shift", "cutout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise OptionError(f"recipe.augmentation.{name}={getattr(self, name)} must be a fraction in [0, 1).")
+
+    def take(self, images: Tensor, chosen: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """Augmented copies of images[chosen]; images [n, H, W, C] uint8, chosen [B].
+
+        Returns the pixels [B, H, W, C] uint8 and a mask [B, H, W, 1], False where a pixel is to be the mean colour
+        (None where every pixel stands). One gather does selection, shift and flip: nothing is padded or copied twice.
+        """
+        size, device = chosen.numel(), images.device
+        height, width = images.shape[1:3]
+
+        def draw(low: int, high: int) -> Tensor:
+            return torch.randint(low, high + 1, (size, 1), generator=generator, device=device)
+
+        rows = torch.arange(height, device=device).expand(size, height)
+        columns = torch.arange(width, device=device).expand(size, width)
+        inside: Tensor | None = None
+        if self.cutout:
+            out_rows = _outside(rows - draw(0, height - 1), round(self.cutout * height))
+            out_columns = _outside(columns - draw(0, width - 1), round(self.cutout * width))
+            inside = out_rows[:, :, None] | out_columns[:, None, :]
+        if self.flip:
+            columns = torch.where(draw(0, 1).bool(), width - 1 - columns, columns)
+        if self.shift:
+            down, right = round(self.shift * height), round(self.shift * width)
+            rows, columns = rows + draw(-down, down), columns + draw(-right, right)
+            held_rows, held_columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
+            in_frame = (rows == held_rows)[:, :, None] & (columns == held_columns)[:, None, :]
+            inside = in_frame if inside is None else inside & in_frame
+            rows, columns = held_rows, held_columns
+        if self.shift or self.flip:
+            pixels = images[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
+        else:
+            pixels = images[chosen]
+        return pixels, None if inside is None else inside[..., None]
+
+
+def _outside(offset: Tensor, side: int) -> Tensor:
+    """True where an offset from the centre lies outside a square of `side` pixels."""
+    return (offset < -(side // 2)) | (offset >= side - side // 2)

@@ -1,0 +1,295 @@
+"""Images of one's own: a folder of class folders of image files, decoded once into memory maps."""
+
+import hashlib
+import logging
+import os
+import re
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from winnow.artifacts import ArtifactStore, Draft
+from winnow.datasets.base import DatasetSpec, ImageDataset
+from winnow.errors import DatasetError, OptionError, check_choice
+from winnow.keys import NOT_IN_KEY, make_key
+
+log = logging.getLogger(__name__)
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
+LAYOUT = "train/<class>/<image> and test/<class>/<image> (or val/ for test/)"
+FILES_PER_TASK = 64
+SECONDS_PER_LOG_LINE = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFolder(DatasetSpec):
+    """root/train/<class>/<image> and root/test/<class>/<image>; root/val where there is no root/test.
+
+    Images become [size, size, channels], named after the root folder. Classes are in the order of their names; the
+    canonical order is by class, then by file name with numbers compared as numbers (img2 before img10). Folders below
+    a class folder belong to the class; files with other endings than those of images, and hidden ones, are ignored.
+
+    size: pixels a side. resize: "crop" takes the largest centred square (short side resized, long side cropped),
+    "squash" the whole image, whatever its proportions; both bilinear with antialiasing. channels: 3 for colour, 1 for
+    grey. Photographs are turned upright as their EXIF says; transparency is dropped.
+    allow_unreadable: leave out files that cannot be decoded, with a warning, where the default is an error.
+    workers: decoding threads; None means one a processor.
+
+    Decoded images are kept in the store and decoded anew when a file is added, removed, or differs in size or
+    modification time. They come back as read-only memory maps, so the data set may be larger than memory. The
+    fingerprint is of the decoded images and labels, not of the files.
+
+    Raises OptionError for an option outside its set, and DatasetError for a missing folder, fewer than two classes,
+    an empty class, a test class that training lacks, or unreadable files.
+    """
+
+    root: str = field(metadata=NOT_IN_KEY)
+    size: int = 32
+    resize: str = "crop"
+    channels: int = 3
+    allow_unreadable: bool = field(default=False, metadata=NOT_IN_KEY)
+    workers: int | None = field(default=None, metadata=NOT_IN_KEY)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("dataset.resize", self.resize, ("crop", "squash"))
+        check_choice("dataset.channels", self.channels, (1, 3))
+        if self.size < 1:
+            raise OptionError(f"dataset.size={self.size} must be at least 1 pixel.")
+        if self.workers is not None and self.workers < 1:
+            raise OptionError(f"dataset.workers={self.workers} must be at least 1, or null for one a processor.")
+
+    def read(self, store: ArtifactStore) -> ImageDataset:
+        files = _Files(Path(self.root).expanduser().resolve())
+        options = {"size": self.size, "resize": self.resize, "channels": self.channels}
+        inputs = {"version": self.version, "files": files.digest, **options}
+        key = make_key(f"imagefolder-{files.root.name}", inputs)
+        artifact = store.fetch("images", key, write=lambda draft: self._write(draft, files), inputs=inputs)
+        index = artifact.json("index")
+        unreadable = index["unreadable"]
+        if unreadable and not self.allow_unreadable:  # decoded before, by a run that allowed them
+            raise _unreadable(unreadable, files)
+        if unreadable:
+            log.warning("%s: left out %d unreadable files of %d.", files.root, len(unreadable), len(files))
+        train_files = tuple(index["train_files"])
+        test_labels = np.array(artifact.array("test_labels"))
+        return ImageDataset(
+            name=files.root.name,
+            train_images=artifact.array("train_images")[: len(train_files)],
+            train_labels=np.array(artifact.array("train_labels")),
+            test_images=artifact.array("test_images")[: len(test_labels)],
+            test_labels=test_labels,
+            class_names=tuple(index["class_names"]),
+            train_files=train_files,
+            fingerprint=index["fingerprint"],
+        )
+
+    def _write(self, draft: Draft, files: "_Files") -> None:
+        started = time.perf_counter()
+        unreadable: list[list[str]] = []
+        with _progress(len(files)) as advance:
+            train_images, train_kept = self._decode(draft, files, "train", unreadable, advance)
+            test_images, test_kept = self._decode(draft, files, "test", unreadable, advance)
+        if unreadable and not self.allow_unreadable:
+            raise _unreadable(unreadable, files)
+        lost = set(range(len(files.class_names))) - {files.labels["train"][i] for i in train_kept}
+        if lost or not test_kept:
+            where = f"train/{files.class_names[min(lost)]}" if lost else "the test set"
+            raise DatasetError(f"{files.root}: {where} has no readable image; put at least one there.")
+        dataset = ImageDataset(  # made here so that its fingerprint is computed once and stored
+            name=files.root.name,
+            train_images=train_images[: len(train_kept)],
+            train_labels=np.array([files.labels["train"][i] for i in train_kept], dtype=np.int64),
+            test_images=test_images[: len(test_kept)],
+            test_labels=np.array([files.labels["test"][i] for i in test_kept], dtype=np.int64),
+            class_names=files.class_names,
+        )
+        draft.put_array("train_labels", dataset.train_labels)
+        draft.put_array("test_labels", dataset.test_labels)
+        index = {"fingerprint": dataset.fingerprint, "class_names": files.class_names, "unreadable": unreadable}
+        draft.put_json("index", index | {"train_files": [files.names["train"][i] for i in train_kept]})
+        log.info("decoded %d images of %s in %.1f s", len(files), files.root, time.perf_counter() - started)
+
+    def _decode(
+        self, draft: Draft, files: "_Files", part: str, unreadable: list[list[str]], advance: Callable[[int], None]
+    ) -> tuple[np.memmap, list[int]]:
+        """Decode one part in order into a memory map; which files are in it.
+
+        An unreadable file takes no row, so the map may end in unused rows; readers take the first ones.
+        """
+        names = files.names[part]
+        images = draft.new_array(f"{part}_images", (len(names), self.size, self.size, self.channels), np.uint8)
+        kept: list[int] = []
+
+        def collect(start: int, results: list[NDArray[np.uint8] | str]) -> None:
+            for i, result in enumerate(results, start):
+                if isinstance(result, str):
+                    unreadable.append([names[i], result])
+                else:
+                    images[len(kept)] = result
+                    kept.append(i)
+            advance(len(results))
+
+        workers = self.workers or os.cpu_count() or 1
+        pending: deque[tuple[int, Future[list[NDArray[np.uint8] | str]]]] = deque()
+        with ThreadPoolExecutor(workers) as pool:
+            for start in range(0, len(names), FILES_PER_TASK):
+                paths = [files.root / name for name in names[start : start + FILES_PER_TASK]]
+                pending.append((start, pool.submit(self._decode_some, paths)))
+                if len(pending) > 2 * workers:  # a short queue bounds memory, whatever the size of the data set
+                    first, task = pending.popleft()
+                    collect(first, task.result())
+            for first, task in pending:
+                collect(first, task.result())
+        return images, kept
+
+    def _decode_some(self, paths: list[Path]) -> list[NDArray[np.uint8] | str]:
+        """Each image, or why it cannot be read."""
+        results: list[NDArray[np.uint8] | str] = []
+        for path in paths:
+            try:
+                results.append(_decode_image(path, self.size, self.resize, self.channels))
+            except Exception as error:  # a damaged file can raise nearly anything in a decoder
+                results.append(f"{type(error).__name__}: {error}")
+        return results
+
+
+def _decode_image(path: Path, size: int, resize: str, channels: int) -> NDArray[np.uint8]:
+    with Image.open(path) as file:
+        file.draft(None, (2 * size, 2 * size))  # a JPEG far larger than needed is decoded at a fraction of its size
+        ImageOps.exif_transpose(file, in_place=True)
+        image: Image.Image = file
+        if image.mode.startswith("I;16"):
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # PIL itself would clip at 255
+        elif image.mode in ("I", "F"):
+            raise ValueError("its pixels have 32 bits and no known range; save it with 8 or 16 bits")
+        mode = "RGB" if channels == 3 else "L"
+        if image.mode != mode:
+            image = image.convert(mode)
+        width, height = image.size
+        if (width, height) != (size, size):
+            left, top = max(width - height, 0) / 2, max(height - width, 0) / 2
+            box = (left, top, width - left, height - top) if resize == "crop" else None
+            image = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+        pixels = np.asarray(image)
+    return pixels.reshape(size, size, channels)
+
+
+class _Files:
+    """The image files below root, by part ("train", "test"): names relative to root and labels, in canonical order.
+
+    digest: hash of names, sizes and modification times.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        if not root.is_dir():
+            raise DatasetError(f"there is no data folder {root}; expected {LAYOUT} in it. Set dataset.root.")
+        folders = {"train": root / "train", "test": root / "test" if (root / "test").is_dir() else root / "val"}
+        for part, folder in folders.items():
+            if not folder.is_dir():
+                missing = "train/" if part == "train" else "test/ or val/"
+                raise DatasetError(f"the data folder {root} has no {missing}; expected {LAYOUT} in it.")
+        classes = {part: _class_folders(folder) for part, folder in folders.items()}
+        if len(classes["train"]) < 2:
+            count = f"{folders['train']} has {len(classes['train'])} class folders"
+            raise DatasetError(f"{count}; expected at least two, as {LAYOUT} in {root}.")
+        extra = sorted(set(classes["test"]) - set(classes["train"]))
+        if extra:
+            raise DatasetError(
+                f"{folders['test']} has a class that {folders['train']} lacks: {', '.join(extra[:10])}; "
+                "every test class needs training images."
+            )
+        if not classes["test"]:
+            raise DatasetError(f"{folders['test']} has no class folders; expected {LAYOUT} in {root}.")
+        self.class_names = tuple(classes["train"])
+        self.names: dict[str, list[str]] = {"train": [], "test": []}
+        self.labels: dict[str, list[int]] = {"train": [], "test": []}
+        digest = hashlib.sha256()
+        for part, folder in folders.items():
+            for name in classes[part]:
+                found = _images(folder / name, root)
+                if not found:
+                    endings = " ".join(ENDINGS)
+                    raise DatasetError(
+                        f"the class folder {folder / name} has no images ({endings}); fill or remove it."
+                    )
+                for file, stat in found:
+                    digest.update(os.fsencode(f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}\n"))
+                self.names[part] += [file for file, _ in found]
+                self.labels[part] += [self.class_names.index(name)] * len(found)
+        self.digest = digest.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.names["train"]) + len(self.names["test"])
+
+
+def _class_folders(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _images(folder: Path, root: Path) -> list[tuple[str, os.stat_result]]:
+    """Name relative to root, and file status, of each image below a class folder, in natural order."""
+    found = []
+    prefix = str(root) + os.sep
+    for where, _, names in os.walk(folder):
+        for name in names:
+            if name.lower().endswith(ENDINGS) and not name.startswith("."):
+                path = os.path.join(where, name)
+                found.append((path.removeprefix(prefix).replace(os.sep, "/"), _status(path)))
+    return sorted(found, key=lambda item: _natural(item[0]))
+
+
+def _status(path: str) -> os.stat_result:
+    try:
+        return os.stat(path)
+    except FileNotFoundError:  # a link that leads nowhere: listed here, then reported with the unreadable files
+        return os.lstat(path)
+
+
+def _natural(name: str) -> tuple[list[str | int], str]:
+    parts = re.split(r"([0-9]+)", name)  # the odd ones are the numbers
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
+
+
+def _unreadable(unreadable: list[list[str]], files: _Files) -> DatasetError:
+    named = ", ".join(name for name, _ in unreadable[:10]) + (", ..." if len(unreadable) > 10 else "")
+    return DatasetError(
+        f"{len(unreadable)} of {len(files)} files in {files.root} cannot be read: {named} "
+        f"(the first: {unreadable[0][1]}); repair or remove them, or set dataset.allow_unreadable=true to leave "
+        "them out."
+    )
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal, otherwise a log line now and then; yields what to call after each few images."""
+    if sys.stderr.isatty():
+        columns = (TextColumn("decoding images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("", total=total)
+            yield lambda count: bar.advance(task, count)
+        return
+    started = last = time.monotonic()
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done, last
+        done, now = done + count, time.monotonic()
+        if now - last >= SECONDS_PER_LOG_LINE:
+            last = now
+            left = (now - started) / done * (total - done)
+            log.info("decoded %d of %d images, about %.0f s left", done, total, left)
+
+    yield advance

@@ -1,0 +1,139 @@
+"""Batches from images that live on the training device as uint8: no worker processes, no decoding, no copies."""
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from winnow.datasets.augmentation import Augmentation
+from winnow.datasets.base import ImageDataset
+from winnow.seeds import derive
+from winnow.types import Subset
+
+
+class Batch(NamedTuple):
+    """index [B] int64, canonical; image [B, C, H, W] float32, normalised; label [B] int64; weight [B] float32."""
+
+    index: Tensor
+    image: Tensor
+    label: Tensor
+    weight: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceImages:
+    """Images [n, H, W, C] uint8 and labels [n] on one device, with the training set's mean and deviation a channel."""
+
+    images: Tensor
+    labels: Tensor
+    mean: Tensor
+    std: Tensor
+
+
+@functools.lru_cache(maxsize=2)
+def on_device(dataset: ImageDataset, device: torch.device) -> tuple[DeviceImages, DeviceImages]:
+    """The training and the test images on `device`; K probes and a cell share one copy."""
+    train = torch.tensor(np.asarray(dataset.train_images), device=device)
+    test = torch.tensor(np.asarray(dataset.test_images), device=device)
+    mean, std = _channel_statistics(train)
+    train_labels = torch.tensor(dataset.train_labels, device=device)
+    test_labels = torch.tensor(dataset.test_labels, device=device)
+    return DeviceImages(train, train_labels, mean, std), DeviceImages(test, test_labels, mean, std)
+
+
+def _channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation [C] of the pixel values 0..255, from exact counts: equal on every device."""
+    levels = torch.arange(256, dtype=torch.float64)
+    means, stds = [], []
+    for channel in range(images.shape[3]):
+        counts = torch.bincount(images[..., channel].flatten(), minlength=256).cpu().double()
+        mean = (counts * levels).sum() / counts.sum()
+        means.append(mean)
+        stds.append(((counts * (levels - mean) ** 2).sum() / counts.sum()).sqrt().clamp(min=1.0))
+    device = images.device
+    return torch.stack(means).float().to(device), torch.stack(stds).float().to(device)
+
+
+class EpochOrder:
+    """The order in which the m examples of a subset are presented: a new seeded permutation in each epoch.
+
+    Lightning calls `set_epoch` on a loader's `sampler`. The order is a function of (seed, epoch) alone, so that any
+    process can know any epoch's order without having lived through the ones before. seed None keeps canonical order.
+    """
+
+    def __init__(self, m: int, seed: int | None) -> None:
+        self.m, self.seed, self.epoch = m, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def order(self) -> Tensor:
+        """Positions [m] in the subset."""
+        if self.seed is None:
+            return torch.arange(self.m)
+        generator = torch.Generator().manual_seed(derive(self.seed, "order", self.epoch))
+        return torch.randperm(self.m, generator=generator)
+
+
+class InMemoryLoader:
+    """Batches of a subset, seeded, each example once an epoch.
+
+    The ⌈m / batch_size⌉ batches of an epoch are as equal in size as can be, instead of full ones and a small rest:
+    with the loss divided by the batch's own size, a rest of a few examples would give each of them a multiple of the
+    others' say, and the weighted risk would not be unbiased.
+
+    subset None: all examples with weight one. augmentation None: none. seed None: canonical order.
+    """
+
+    def __init__(
+        self,
+        data: DeviceImages,
+        *,
+        batch_size: int,
+        subset: Subset | None = None,
+        augmentation: Augmentation | None = None,
+        seed: int | None = None,
+        channels_last: bool = True,
+    ) -> None:
+        self.data, self.batch_size, self.augmentation, self.channels_last = (
+            data,
+            batch_size,
+            augmentation,
+            channels_last,
+        )
+        self.seed = seed
+        subset = subset or Subset.full(len(data.labels))
+        device = data.images.device
+        self.indices = torch.tensor(subset.indices, device=device)
+        self.weights = torch.tensor(subset.weights, dtype=torch.float32, device=device)
+        self.sampler = EpochOrder(subset.m, seed)
+        self.batch_sampler = None  # Lightning reads it of every loader that has a sampler
+
+    def __len__(self) -> int:
+        return -(-self.sampler.m // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch = self.sampler.epoch
+        order = self.sampler.order().to(self.indices.device)
+        for number, positions in enumerate(torch.tensor_split(order, len(self))):
+            yield self._batch(positions, epoch, number)
+
+    def _batch(self, positions: Tensor, epoch: int, number: int) -> Batch:
+        index = self.indices[positions]
+        data, kept = self.data, None
+        if self.augmentation is None or self.seed is None:
+            pixels = data.images[index]
+        else:
+            generator = torch.Generator(index.device).manual_seed(derive(self.seed, "augmentation", epoch, number))
+            pixels, kept = self.augmentation.take(data.images, index, generator)
+        values = (pixels.float() - data.mean) / data.std
+        if kept is not None:
+            values = values * kept
+        image = values.permute(0, 3, 1, 2)  # channels_last in memory, without a copy
+        if not self.channels_last:
+            image = image.contiguous()
+        return Batch(index, image, data.labels[index], self.weights[positions])

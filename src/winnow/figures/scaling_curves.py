@@ -1,0 +1,109 @@
+"""Test error against the number of examples kept, one line for each rule."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from winnow.figures.style import GREY, house_style, plain_log_ticks, rule_looks
+from winnow.scaling.grid import GROUP, Group, full_data_error, read, rule_order, summarise
+
+PANELS_ABREAST = 3
+
+
+def from_grid(grid: str | Path) -> Figure:
+    """`scaling_curves` of the grid in a CSV file. Raises WinnowError when it cannot be read or has no rows."""
+    return scaling_curves(read(grid))
+
+
+def scaling_curves(table: pd.DataFrame) -> Figure:
+    """Mean error over seeds against examples kept, both axes logarithmic; a panel for each (dataset, model, recipe).
+
+    table: a grid with at least one row. Bars are one standard error either way, where there are at least three seeds.
+    The dashed horizontal line is the mean error of training on all examples. A mean of zero errors, which a
+    logarithmic axis cannot show, is drawn at half an error in n_test + 1.
+    """
+    curves = summarise(table)
+    levels = full_data_error(table)
+    rules = rule_order(curves["rule"])
+    looks = rule_looks(rules)
+    columns = min(PANELS_ABREAST, len(levels))
+    lines = -(-len(levels) // columns)
+    with house_style():
+        figure = Figure(figsize=(4.4 * columns + 1.7, 3.8 * lines), layout="constrained")
+        panels = figure.subplots(lines, columns, squeeze=False).ravel()
+        for (group, level), axes in zip(levels.items(), panels, strict=False):
+            rows = table[(table[GROUP] == list(group)).all(axis=1)]
+            part = curves[(curves[GROUP] == list(group)).all(axis=1)]
+            _panel(axes, part, looks, level, n=int(rows["n"].max()), n_test=int(rows["n_test"].max()))
+            axes.set_title(_title(group, table), loc="left")
+        for axes in panels[len(levels) :]:
+            axes.remove()
+        title = {1: None, 2: "mean over seeds"}.get(
+            int(curves["seeds"].max()), "mean over seeds,\nbars ± 1 standard error"
+        )
+        handles = [Line2D([], [], label=rule, **looks[rule]) for rule in rules]
+        figure.legend(
+            handles=handles,
+            loc="outside right upper",
+            title=title,
+            title_fontsize=8,
+            alignment="left",
+            handlelength=3.6,
+            labelspacing=0.7,
+        )
+    return figure
+
+
+def _panel(
+    axes: Axes, curves: pd.DataFrame, looks: dict[str, dict], level: float | None, *, n: int, n_test: int
+) -> None:
+    zero = 0.5 / (n_test + 1)
+    heights: list[float] = []
+    for rule in rule_order(curves["rule"]):
+        line = curves[curves["rule"] == rule].sort_values("n_kept")
+        error = line["test_error_mean"].to_numpy(dtype=float)
+        error = np.where(error == 0, zero, error)
+        bar = np.where(line["seeds"] >= 3, line["test_error_se"], np.nan)
+        axes.errorbar(line["n_kept"], error, yerr=bar, label=rule, capsize=2, elinewidth=0.9, **looks[rule])
+        reach = np.nan_to_num(bar)
+        heights += [*error, *(error + reach), *np.maximum(error - reach, zero)]
+    if level is not None:
+        height = level or zero
+        axes.axhline(height, color=GREY, linestyle=(0, (4, 3)), linewidth=0.9, zorder=1)
+        axes.annotate(
+            f"all {n:,} examples: {100 * level:.3g}%",
+            (0.015, height),
+            (0, -3),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            va="top",
+            fontsize=7.5,
+            color="0.3",
+            zorder=1,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+        )
+        heights.append(height / 1.15)  # room for the label below the line
+    _scale(axes, curves["n_kept"].to_numpy(dtype=float), np.array(heights))
+    axes.set_xlabel("examples kept")
+    axes.set_ylabel("test error")
+
+
+def _scale(axes: Axes, kept: np.ndarray, heights: np.ndarray) -> None:
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    left, right = kept.min() / 1.15, kept.max() * 1.15
+    bottom, top = heights.min() / 1.1, heights.max() * 1.1
+    axes.set_xlim(left, right)
+    axes.set_ylim(bottom, top)
+    plain_log_ticks(axes.xaxis, left, right)
+    plain_log_ticks(axes.yaxis, bottom, top, unit="%")
+
+
+def _title(group: Group, table: pd.DataFrame) -> str:
+    dataset, model, recipe = group
+    one_recipe = table[(table["dataset"] == dataset) & (table["model"] == model)]["recipe"].nunique() == 1
+    return f"{dataset}, {model}" if one_recipe else f"{dataset}, {model}, {recipe}"

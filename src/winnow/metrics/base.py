@@ -1,0 +1,67 @@
+"""What every pruning metric is: evidence in, one score per example out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from winnow.keys import Component
+from winnow.types import Evidence, Floats, Ints, Scores
+
+ROWS_IN_BLOCK = 65_536
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric(Component, ABC):
+    """A pruning metric. It reads evidence and nothing else: no training, no files. Higher = harder, always.
+
+    A subclass is one file, and one yaml of the same name in conf/metric, which the contract tests find. It gives
+    `needs`, `name` and `_values`, and `epochs` where it reads chosen evaluation epochs.
+    `stochastic` is True where the scores are random by design, not a function of what the probes saw.
+    """
+
+    stochastic: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def needs(self) -> frozenset[str]:
+        """Names of the Evidence fields that it reads, besides the labels: "trajectories", "logits"."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The name in rules and figures; options that change the ranking, and are not at their default, in brackets."""
+
+    @property
+    def epochs(self) -> frozenset[int]:
+        """The evaluation epochs that it reads logits of; empty where it reads none, or the last one there is."""
+        return frozenset()
+
+    @abstractmethod
+    def _values(self, evidence: Evidence) -> Floats:
+        """Scores [n] float64, in the order of the evidence."""
+
+    def __call__(self, evidence: Evidence) -> Scores:
+        """Scores [n] float64 of the evidence's data set.
+
+        Raises MissingEvidenceError where a field or epoch that it reads was not recorded, and ShapeError where a
+        score is not finite.
+        """
+        return Scores(self._values(evidence), metric=self.name, dataset=evidence.dataset)
+
+
+def mean_over_members(logits: NDArray[np.float32], labels: Ints, of_member: Callable[[Floats, Ints], Floats]) -> Floats:
+    """[n]: the mean over K of `of_member(logits [b, C] in float64, labels [b]) -> [b]`.
+
+    Works by blocks of rows, because the float64 copy of one member's logits on ImageNet is 10 GB.
+    """
+    members, n, _ = logits.shape
+    total = np.zeros(n)
+    for member in logits:
+        for start in range(0, n, ROWS_IN_BLOCK):
+            rows = slice(start, start + ROWS_IN_BLOCK)
+            total[rows] += of_member(member[rows].astype(np.float64), labels[rows])
+    return total / members

@@ -1,0 +1,366 @@
+"""The one way through: dataset -> probes -> scores -> subset -> trained model -> row. Only this file composes stages.
+
+Each function gives one stage's result, from the store where it is finished and computed otherwise. They take typed
+keyword arguments, know nothing of Hydra, and can be called one by one from plain Python.
+"""
+
+import functools
+import logging
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from pytorch_lightning.loggers import Logger
+
+from winnow.artifacts import ArtifactStore, Draft, device_name, git_commit
+from winnow.datasets.base import DatasetSpec, ImageDataset
+from winnow.errors import DivergedError, MismatchError, MissingEvidenceError
+from winnow.keys import describe, make_key
+from winnow.metrics.base import Metric
+from winnow.models.base import ModelSpec
+from winnow.probes.ensemble import gather, member_keys
+from winnow.probes.probe import Probe
+from winnow.records import (
+    load_row,
+    load_scores,
+    load_subset,
+    load_trajectory,
+    save_row,
+    save_scores,
+    save_subset,
+    save_trajectory,
+)
+from winnow.selectors.alpha import Fixed
+from winnow.selectors.base import Selector
+from winnow.selectors.compression import Count, Fraction
+from winnow.training.callbacks.forgetting import RecorderSpec
+from winnow.training.fit import TrainerSpec, fit, measure
+from winnow.training.loggers import LoggerSpec, NoLog
+from winnow.training.recipe import Recipe
+from winnow.types import Evidence, Row, Scores, Subset, Trajectory
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellSpec:
+    """Everything that defines one cell of a grid: one trained model and its row."""
+
+    dataset: DatasetSpec
+    model: ModelSpec
+    recipe: Recipe
+    probe: Probe
+    metric: Metric
+    selector: Selector
+    alpha: Fixed
+    compression: Fraction | Count
+    selection_seed: int = 0
+    train_seed: int = 0
+    recorders: tuple[RecorderSpec, ...] = ()
+
+    @property
+    def needs_probes(self) -> bool:
+        return self.selector.reads_scores and bool(self.metric.needs)
+
+    @property
+    def rule(self) -> str:
+        return self.selector.rule(self.metric.name, self.alpha.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingResult:
+    """What training on a subset gave: the test result of the last step, and what it cost.
+
+    test_error in [0, 1]; test_loss in nats; seconds of wall-clock; key of the model artifact, which holds the weights
+    and, where a recorder ran, the trajectory.
+    """
+
+    test_error: float
+    test_loss: float
+    n_test: int
+    steps: int
+    examples_seen: int
+    seconds: float
+    device: str
+    key: str
+
+
+@functools.lru_cache(maxsize=4)
+def load_dataset(spec: DatasetSpec, *, store: ArtifactStore) -> ImageDataset:
+    """The data set that `spec` describes; the cells of a sweep in one process share it."""
+    return spec.load(store)
+
+
+def probe_dataset(
+    dataset: ImageDataset,
+    *,
+    probe: Probe,
+    needs: frozenset[str],
+    store: ArtifactStore,
+    trainer: TrainerSpec | None = None,
+    logger: LoggerSpec | None = None,
+) -> Evidence:
+    """What the probe ensemble saw of the training set, with exactly the fields in `needs`.
+
+    Members are trained at most once, whichever metric asks; `needs` empty trains none.
+    """
+    if not needs:
+        return Evidence(dataset=dataset.fingerprint, labels=dataset.train_labels)
+    return gather(dataset, probe, needs=needs, store=store, trainer=trainer or TrainerSpec(), logger=logger or NoLog())
+
+
+def scores_key(dataset: ImageDataset, metric: Metric, probe: Probe) -> tuple[str, dict[str, Any]]:
+    """The key of a metric's scores, and what it was made from."""
+    members = member_keys(dataset, probe) if metric.needs else []
+    inputs = {"dataset": dataset.fingerprint, "metric": metric, "probes": members}
+    return make_key(f"{dataset.name}-{metric.name}", inputs), inputs
+
+
+def score_dataset(
+    dataset: ImageDataset,
+    *,
+    metric: Metric,
+    probe: Probe,
+    store: ArtifactStore,
+    trainer: TrainerSpec | None = None,
+    logger: LoggerSpec | None = None,
+) -> Scores:
+    """A score for each training example, higher = harder.
+
+    Raises MissingEvidenceError, before anything is trained, when the probes lack an epoch that the metric reads.
+    """
+    check_metric(metric, probe)
+
+    def write(draft: Draft) -> None:
+        evidence = probe_dataset(dataset, probe=probe, needs=metric.needs, store=store, trainer=trainer, logger=logger)
+        save_scores(draft, metric(evidence), labels=dataset.train_labels, files=dataset.train_files)
+
+    key, inputs = scores_key(dataset, metric, probe)
+    return load_scores(store.fetch("scores", key, write=write, inputs=inputs))
+
+
+def check_metric(metric: Metric, probe: Probe) -> None:
+    """Raise MissingEvidenceError where these probes will not give what the metric reads."""
+    probe.check_epochs(metric.epochs)
+    if "logits" in metric.needs and not probe.evaluated:
+        raise MissingEvidenceError(f"{metric.name} reads logits; set probe.evaluate_at to at least one epoch.")
+
+
+def subset_key(
+    dataset: ImageDataset, *, selector: Selector, scores: Scores | None, r: float, alpha: float, seed: int
+) -> tuple[str, dict[str, Any]]:
+    """The key of a subset, and what it was made from: the content of the scores, however they were computed."""
+    inputs = {
+        "dataset": dataset.fingerprint,
+        "selector": selector,
+        "scores": None if scores is None else scores.content_hash,
+        "r": r,
+        "alpha": selector.effective_alpha(alpha),
+        "seed": seed,
+    }
+    return make_key(f"{dataset.name}-r{r:g}", inputs), inputs
+
+
+def select_subset(
+    dataset: ImageDataset,
+    *,
+    selector: Selector,
+    scores: Scores | None,
+    r: float,
+    alpha: float = 0.0,
+    seed: int = 0,
+    store: ArtifactStore,
+) -> Subset:
+    """The subset that `selector` keeps of `dataset`. scores may be None for a selector that reads none.
+
+    Raises MismatchError when the scores belong to another data set; BudgetError or OptionError as the selector does.
+    """
+    if scores is not None and scores.dataset != dataset.fingerprint:
+        raise MismatchError(
+            f"these {scores.metric} scores belong to the data set {scores.dataset}, not to {dataset.fingerprint}; "
+            "score this data set."
+        )
+    key, inputs = subset_key(dataset, selector=selector, scores=scores, r=r, alpha=alpha, seed=seed)
+
+    def write(draft: Draft) -> None:
+        subset = selector.select(scores, dataset.train_labels, r=r, alpha=alpha, seed=seed)
+        save_subset(draft, subset, files=dataset.train_files)
+
+    return load_subset(store.fetch("subset", key, write=write, inputs=inputs))
+
+
+def train_subset(
+    dataset: ImageDataset,
+    subset: Subset,
+    *,
+    model: ModelSpec,
+    recipe: Recipe,
+    seed: int = 0,
+    store: ArtifactStore,
+    recorders: tuple[RecorderSpec, ...] = (),
+    trainer: TrainerSpec | None = None,
+    logger: Logger | None = None,
+) -> TrainingResult:
+    """Train on a subset and test the last step. Equal subsets, however they were chosen, are trained once."""
+    inputs = {
+        "dataset": dataset.fingerprint,
+        "subset": subset.content_hash,
+        "model": model,
+        "recipe": recipe,
+        "seed": seed,
+        "recorders": recorders,
+    }
+    key = make_key(f"{dataset.name}-{model.name}-m{subset.m}", inputs)
+
+    def write(draft: Draft) -> None:
+        callbacks = [recorder.build(subset.indices, dataset.n_classes) for recorder in recorders]
+        fitted = fit(
+            dataset,
+            subset=subset,
+            model=model,
+            recipe=recipe,
+            seed=seed,
+            trainer=trainer,
+            callbacks=callbacks,
+            logger=logger,
+            title=f"{model.name} on {subset.m} examples",
+        )
+        error, loss = measure(dataset, fitted.model, recipe=recipe, trainer=trainer)
+        if not np.isfinite(loss):
+            raise DivergedError(
+                f"training {model.name} on {subset.m} examples diverged (test loss {loss}); lower recipe.lr."
+            )
+        for callback in callbacks:
+            save_trajectory(draft, callback.trajectory())
+        draft.put_tensors("weights", fitted.model.state_dict())
+        result = TrainingResult(
+            test_error=error,
+            test_loss=loss,
+            n_test=dataset.n_test,
+            steps=fitted.steps,
+            examples_seen=fitted.examples_seen,
+            seconds=round(fitted.seconds, 3),
+            device=device_name(),
+            key=key,
+        )
+        draft.put_json("result", asdict(result))
+
+    return TrainingResult(**store.fetch("model", key, write=write, inputs=inputs).json("result"))
+
+
+def load_recorded(key: str, *, store: ArtifactStore) -> Trajectory:
+    """The trajectory [T, m] that a recorder left with the trained model of this key."""
+    artifact = store.load("model", key)
+    if artifact is None or "p_true" not in artifact.parts():
+        raise MissingEvidenceError(f"no trajectory was recorded with the model {key}; train with callbacks=forgetting.")
+    return load_trajectory(artifact)
+
+
+def cell_key(cell: CellSpec, dataset: ImageDataset) -> tuple[str, dict[str, Any]]:
+    """The key of a cell's row. It leaves out what the selector does not read: random is one rule under every metric."""
+    scored = cell.selector.reads_scores
+    inputs = {
+        "dataset": dataset.fingerprint,
+        "model": cell.model,
+        "recipe": cell.recipe,
+        "scores": scores_key(dataset, cell.metric, cell.probe)[0] if scored else None,
+        "selector": cell.selector,
+        "alpha": cell.selector.effective_alpha(cell.alpha.value),
+        "r": cell.compression.fraction(dataset.n),
+        "selection_seed": cell.selection_seed,
+        "train_seed": cell.train_seed,
+        "recorders": cell.recorders,
+    }
+    return make_key(f"{dataset.name}-{cell.rule.replace(' ', '-')}", inputs), inputs
+
+
+def is_finished(cell: CellSpec, *, store: ArtifactStore) -> bool:
+    """Whether the cell's row is there already."""
+    key, _ = cell_key(cell, load_dataset(cell.dataset, store=store))
+    return store.exists("row", key)
+
+
+def train_cell(
+    cell: CellSpec, *, store: ArtifactStore, trainer: TrainerSpec | None = None, logger: LoggerSpec | None = None
+) -> Row:
+    """The row of one cell: probes, scores, subset and training, each only where it is not finished yet.
+
+    All that can be refused without training is refused first, so bad input leaves no artifact behind.
+    """
+    dataset = load_dataset(cell.dataset, store=store)
+    cell.selector.check(dataset.train_labels, r=cell.compression.fraction(dataset.n), alpha=cell.alpha.value)
+    if cell.needs_probes:
+        check_metric(cell.metric, cell.probe)
+    key, inputs = cell_key(cell, dataset)
+    return load_row(
+        store.fetch(
+            "row",
+            key,
+            write=lambda draft: save_row(draft, _compute(cell, dataset, key, store, trainer, logger or NoLog())),
+            inputs=inputs,
+        )
+    )
+
+
+def _compute(
+    cell: CellSpec,
+    dataset: ImageDataset,
+    key: str,
+    store: ArtifactStore,
+    trainer: TrainerSpec | None,
+    logger: LoggerSpec,
+) -> Row:
+    scores = None
+    if cell.selector.reads_scores:
+        scores = score_dataset(
+            dataset, metric=cell.metric, probe=cell.probe, store=store, trainer=trainer, logger=logger
+        )
+    r = cell.compression.fraction(dataset.n)
+    alpha = cell.selector.effective_alpha(cell.alpha.value)
+    subset = select_subset(
+        dataset, selector=cell.selector, scores=scores, r=r, alpha=alpha, seed=cell.selection_seed, store=store
+    )
+    opened = logger.open(key, kind="cell", config=describe(cell))
+    row = None
+    try:
+        result = train_subset(
+            dataset,
+            subset,
+            model=cell.model,
+            recipe=cell.recipe,
+            seed=cell.train_seed,
+            store=store,
+            recorders=cell.recorders,
+            trainer=trainer,
+            logger=opened,
+        )
+        row = Row(
+            rule=cell.rule,
+            dataset=dataset.name,
+            model=cell.model.name,
+            recipe=cell.recipe.name,
+            metric=cell.metric.name if cell.selector.reads_scores else None,
+            selector=type(cell.selector).__name__.lower(),
+            protocol=cell.selector.protocol,
+            alpha=alpha,
+            r=r,
+            n=dataset.n,
+            n_kept=subset.m,
+            probe_seed=cell.probe.seed if cell.needs_probes else None,
+            selection_seed=cell.selection_seed,
+            train_seed=cell.train_seed,
+            steps=result.steps,
+            examples_seen=result.examples_seen,
+            probe_examples=cell.probe.cost(dataset.n) if cell.needs_probes else 0,
+            n_test=result.n_test,
+            test_error=result.test_error,
+            test_loss=result.test_loss,
+            effective_sample_size=subset.effective_sample_size,
+            seconds=result.seconds,
+            device=result.device,
+            key=key,
+            git=git_commit(),
+        )
+    finally:
+        logger.close(opened, row)
+    return row

@@ -1,0 +1,127 @@
+"""Train the members of a probe ensemble, and gather what they saw into evidence."""
+
+import copy
+import logging
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from winnow.artifacts import Artifact, ArtifactStore, Draft
+from winnow.datasets.base import ImageDataset
+from winnow.datasets.loader import on_device
+from winnow.keys import make_key
+from winnow.probes.probe import Probe
+from winnow.probes.scorer import logits_of
+from winnow.records import load_trajectory, save_trajectory
+from winnow.training.callbacks.forgetting import Forgetting
+from winnow.training.fit import TrainerSpec, fit, quiet
+from winnow.training.loggers import LoggerSpec
+from winnow.types import Evidence, Subset, Trajectory
+
+log = logging.getLogger(__name__)
+
+
+def member_inputs(dataset: ImageDataset, probe: Probe, member: int) -> dict[str, Any]:
+    """What one member's training depends on. The size of the ensemble does not matter, so K=10 reuses the 5 of K=5."""
+    return {
+        "dataset": dataset.fingerprint,
+        "model": probe.model,
+        "recipe": probe.training_recipe,
+        "evaluate_at": probe.evaluated,
+        "checkpoint_at": probe.checkpoint_at,
+        "seed": probe.member_seed(member),
+    }
+
+
+def member_keys(dataset: ImageDataset, probe: Probe) -> list[str]:
+    """The artifact keys of the members, in order."""
+    prefix = f"{dataset.name}-{probe.model.name}"
+    return [make_key(prefix, member_inputs(dataset, probe, member)) for member in range(probe.members)]
+
+
+def gather(
+    dataset: ImageDataset,
+    probe: Probe,
+    *,
+    needs: frozenset[str],
+    store: ArtifactStore,
+    trainer: TrainerSpec,
+    logger: LoggerSpec,
+) -> Evidence:
+    """Evidence with exactly the fields in `needs`; members that are not on disk yet are trained first."""
+    members = [
+        store.fetch(
+            "probe",
+            key,
+            write=lambda draft, k=member: _train(draft, dataset, probe, k, trainer, logger),  # type: ignore[misc]
+            inputs=member_inputs(dataset, probe, member),
+        )
+        for member, key in enumerate(member_keys(dataset, probe))
+    ]
+    return Evidence(
+        dataset=dataset.fingerprint,
+        labels=dataset.train_labels,
+        trajectories=Trajectory.stack([load_trajectory(m) for m in members]) if "trajectories" in needs else None,
+        logits=_stacked_logits(members, probe) if "logits" in needs else None,
+    )
+
+
+def _stacked_logits(members: list[Artifact], probe: Probe) -> dict[int, np.ndarray]:
+    return {epoch: np.stack([member.array(f"logits_{epoch}") for member in members]) for epoch in probe.evaluated}
+
+
+def _train(
+    draft: Draft, dataset: ImageDataset, probe: Probe, member: int, trainer: TrainerSpec, logger: LoggerSpec
+) -> None:
+    title = f"probe {member + 1} of {probe.members}"
+    log.info("%s: training %s for %d epochs", title, probe.model.name, probe.epochs)
+    recorder = Forgetting().build(np.arange(dataset.n), dataset.n_classes)
+    snapshots = _Snapshots(set(probe.evaluated) | set(probe.checkpoint_at))
+    name = make_key(f"member{member}", member_inputs(dataset, probe, member))
+    opened = logger.open(
+        name, kind="probe", config={"model": probe.model.name, "member": member, "epochs": probe.epochs}
+    )
+    recipe = probe.training_recipe
+    fitted = fit(
+        dataset,
+        subset=Subset.full(dataset.n),
+        model=probe.model,
+        recipe=recipe,
+        seed=probe.member_seed(member),
+        trainer=trainer,
+        callbacks=[recorder, snapshots],
+        logger=opened,
+        title=title,
+    )
+    logger.close(opened)
+    save_trajectory(draft, recorder.trajectory())
+    for epoch in probe.checkpoint_at:
+        draft.put_tensors(f"weights_{epoch}", snapshots.weights[epoch])
+    with quiet():
+        lightning = trainer.trainer(logger=False)
+        train, _ = on_device(dataset, lightning.strategy.root_device)
+        for epoch in probe.evaluated:
+            fitted.model.load_state_dict(snapshots.weights[epoch])
+            logits = logits_of([fitted.model], train, lightning, channels_last=recipe.channels_last)
+            draft.put_array(f"logits_{epoch}", logits[0])
+
+
+class _Snapshots(Callback):
+    """Keeps the weights after the asked epochs in memory; 0 is before the first step."""
+
+    def __init__(self, epochs: set[int]) -> None:
+        self.epochs = epochs
+        self.weights: dict[int, dict[str, torch.Tensor]] = {}
+
+    def _keep(self, epoch: int, module: LightningModule) -> None:
+        if epoch in self.epochs:
+            assert isinstance(module.model, torch.nn.Module)
+            self.weights[epoch] = {k: v.detach().cpu() for k, v in copy.deepcopy(module.model.state_dict()).items()}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._keep(0, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._keep(trainer.current_epoch + 1, pl_module)

@@ -1,0 +1,67 @@
+"""What a probe ensemble is: K models trained to score the data, not to be kept."""
+
+from dataclasses import dataclass, replace
+
+from winnow.errors import MissingEvidenceError, OptionError
+from winnow.keys import Component
+from winnow.models.base import ModelSpec
+from winnow.seeds import derive
+from winnow.training.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe(Component):
+    """`members` models trained on the whole training set, each with a seed of its own.
+
+    epochs: length of a member's training and of its schedule. evaluate_at: the epochs after which all training examples
+    are passed through the member in evaluation mode without augmentation (0 is initialisation; None: after the last).
+    checkpoint_at: the epochs whose weights are kept. seed: of the ensemble; it is apart from the seeds of selection and
+    training. Of `recipe`, everything but epochs and budget is used.
+
+    Raises OptionError for an epoch outside [0, epochs] or less than one member.
+    """
+
+    model: ModelSpec
+    recipe: Recipe
+    members: int = 5
+    epochs: int = 10
+    evaluate_at: tuple[int, ...] | None = None
+    checkpoint_at: tuple[int, ...] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.members < 1 or self.epochs < 1:
+            raise OptionError(f"probe.members={self.members} and probe.epochs={self.epochs} must be at least 1.")
+        for name in ("evaluate_at", "checkpoint_at"):
+            given = getattr(self, name)
+            epochs = tuple(sorted(set((self.epochs,) if given is None else given)))
+            if any(not 0 <= epoch <= self.epochs for epoch in epochs):
+                raise OptionError(f"probe.{name}={list(epochs)} must lie in 0..{self.epochs} (probe.epochs).")
+            object.__setattr__(self, name, epochs)
+
+    @property
+    def evaluated(self) -> tuple[int, ...]:
+        """The evaluated epochs, sorted."""
+        assert self.evaluate_at is not None
+        return self.evaluate_at
+
+    @property
+    def training_recipe(self) -> Recipe:
+        return replace(self.recipe, epochs=self.epochs, budget="epochs")
+
+    def member_seed(self, member: int) -> int:
+        return derive(self.seed, "probe", member)
+
+    def cost(self, n: int) -> int:
+        """Examples processed to score n: presentations in training plus examples passed in evaluation."""
+        return self.members * n * (self.epochs + len(self.evaluated))
+
+    def check_epochs(self, asked: frozenset[int]) -> None:
+        """Raise MissingEvidenceError, naming the epochs there will be, when a metric asks for another one."""
+        missing = sorted(asked - set(self.evaluated))
+        if missing:
+            there = ", ".join(map(str, self.evaluated)) or "none"
+            raise MissingEvidenceError(
+                f"the metric asks for epoch {missing[0]}, but the probes are evaluated after: {there}. "
+                f"Choose one of them or add {missing[0]} to probe.evaluate_at (probe.epochs={self.epochs})."
+            )

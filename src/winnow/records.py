@@ -1,0 +1,57 @@
+"""How each type is laid out in an artifact: one pair of functions a type, and nothing is lost on the way."""
+
+from dataclasses import asdict, fields
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from winnow.artifacts import Artifact, Draft
+from winnow.types import Row, Scores, Subset, Trajectory
+
+
+def save_scores(draft: Draft, scores: Scores, *, labels: np.ndarray, files: tuple[str, ...] | None) -> None:
+    """A table of index, label, score (and file, where the data set has files), one line an example."""
+    table = pd.DataFrame({"index": np.arange(scores.n), "label": labels, "score": scores.values})
+    if files is not None:
+        table["file"] = files
+    draft.put_table("scores", table)
+    draft.put_json("about", {"metric": scores.metric, "dataset": scores.dataset})
+
+
+def load_scores(artifact: Artifact) -> Scores:
+    return Scores(artifact.table("scores")["score"].to_numpy(), **artifact.json("about"))
+
+
+def save_subset(draft: Draft, subset: Subset, *, files: tuple[str, ...] | None) -> None:
+    """A table of index, weight, is_signal (and file), one line a kept example."""
+    table = pd.DataFrame({"index": subset.indices, "weight": subset.weights, "is_signal": subset.is_signal})
+    if files is not None:
+        table["file"] = [files[i] for i in subset.indices]
+    draft.put_table("subset", table)
+    draft.put_json("about", {"n": subset.n})
+
+
+def load_subset(artifact: Artifact) -> Subset:
+    table = artifact.table("subset")
+    columns = (table[name].to_numpy() for name in ("index", "weight", "is_signal"))
+    return Subset(*columns, n=artifact.json("about")["n"])
+
+
+def save_trajectory(draft: Draft, trajectory: Trajectory) -> None:
+    """One array [T, n] a field."""
+    for field in fields(trajectory):
+        draft.put_array(field.name, getattr(trajectory, field.name))
+
+
+def load_trajectory(artifact: Artifact) -> Trajectory:
+    return Trajectory(**{field.name: artifact.array(field.name) for field in fields(Trajectory)})
+
+
+def save_row(draft: Draft, row: Row) -> None:
+    draft.put_json("row", asdict(row))
+
+
+def load_row(artifact: Artifact) -> Row:
+    values: dict[str, Any] = artifact.json("row")
+    return Row(**values)

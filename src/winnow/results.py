@@ -1,0 +1,147 @@
+"""The results of runs and sweeps: the file that knows the names of result files in run and sweep folders.
+
+A sweep folder holds one folder for each cell, with `row.json` once the cell is finished or `error.txt` if it failed,
+and `sweep.json`, which lists the cells of the latest sweep: only those count, not what an earlier sweep left behind.
+A folder without `sweep.json` counts for all that lies below it, so a single run, a running sweep and a folder of
+several sweeps are all read alike. The report adds `grid.csv`, `scaling_curves.png` and `summary.json`.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from winnow.artifacts import write_atomically
+from winnow.errors import WinnowError
+from winnow.types import Row
+
+ROW, GRID, CURVES, SUMMARY, SWEEP, FAILURE = (
+    "row.json", "grid.csv", "scaling_curves.png", "summary.json", "sweep.json", "error.txt"
+)  # fmt: skip
+
+
+class SweepCell(NamedTuple):
+    """One cell of a sweep: its folder, relative to the sweep's, and the overrides that make it."""
+
+    folder: str
+    overrides: Sequence[str]
+
+
+class FailedCell(NamedTuple):
+    """A cell that stopped with an error. folder: relative to the one collected; message: last line of its traceback."""
+
+    folder: str
+    overrides: list[str]
+    message: str
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a folder holds. missing: cells of a sweep that have neither finished nor failed (running, or not begun)."""
+
+    rows: list[Row]
+    failed: list[FailedCell]
+    missing: int
+
+
+def save_row(folder: str | Path, row: Row) -> Path:
+    """Write the row of a finished cell; a test loss that is not finite is written as null and read back as NaN."""
+    record = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(row).items()}
+    return _save_json(Path(folder) / ROW, record)
+
+
+def load_row(folder: str | Path) -> Row:
+    """The row of a finished cell. Raises WinnowError, naming the file, when it is absent or is not a row."""
+    path = Path(folder) / ROW
+    record = _load_json(path)
+    try:
+        return Row(**{field.name: _value(record[field.name], field.name, field.type) for field in fields(Row)})
+    except (KeyError, TypeError, AssertionError) as error:
+        raise WinnowError(
+            f"{path} is not a row of this version ({type(error).__name__}: {error}); remove it and run the cell again."
+        ) from error
+
+
+def save_sweep(folder: str | Path, cells: Sequence[SweepCell]) -> Path:
+    """Write the list of a sweep's cells, which from then on are the ones that count in this folder."""
+    listed = [{"folder": cell.folder, "overrides": list(cell.overrides)} for cell in cells]
+    return _save_json(Path(folder) / SWEEP, {"cells": listed})
+
+
+def save_failure(folder: str | Path, text: str) -> Path:
+    """Write the traceback of a failed cell. text: its last line is the message that reports show."""
+    path = Path(folder) / FAILURE
+    write_atomically(path, text.rstrip() + "\n")
+    return path
+
+
+def clear_result(folder: str | Path) -> None:
+    """Remove the result of an earlier run of a cell, before it runs again."""
+    for name in (ROW, FAILURE):
+        (Path(folder) / name).unlink(missing_ok=True)
+
+
+def collect(folder: str | Path) -> Collected:
+    """The finished, failed and missing cells of a run, a sweep, or any folder of them.
+
+    Raises WinnowError when the folder does not exist or holds a row or a list of cells that cannot be read.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise WinnowError(f"there is no folder {folder}; give the folder of a run or a sweep.")
+    found = Collected([], [], 0)
+    return _collect(folder, folder, found)
+
+
+def _collect(folder: Path, top: Path, found: Collected) -> Collected:
+    rows, failed, missing = found.rows, found.failed, found.missing
+    if (folder / SWEEP).exists():
+        for cell in _cells(folder / SWEEP):
+            missing += not _take(folder / cell.folder, list(cell.overrides), top, rows, failed)
+        return Collected(rows, failed, missing)
+    _take(folder, [], top, rows, failed)
+    for below in sorted(path for path in folder.iterdir() if path.is_dir()):
+        missing = _collect(below, top, Collected(rows, failed, missing)).missing
+    return Collected(rows, failed, missing)
+
+
+def _take(cell: Path, overrides: list[str], top: Path, rows: list[Row], failed: list[FailedCell]) -> bool:
+    """Add the result of one cell's folder to the lists, and say whether it had one."""
+    if (cell / ROW).exists():
+        rows.append(load_row(cell))
+    elif (cell / FAILURE).exists():
+        lines = (cell / FAILURE).read_text().strip().splitlines() or ["no message"]
+        failed.append(FailedCell(str(cell.relative_to(top)), overrides, lines[-1]))
+    else:
+        return False
+    return True
+
+
+def _cells(path: Path) -> list[SweepCell]:
+    try:
+        return [SweepCell(cell["folder"], cell["overrides"]) for cell in _load_json(path)["cells"]]
+    except (KeyError, TypeError) as error:
+        raise WinnowError(f"{path} is not a list of cells; remove it to count every row below its folder.") from error
+
+
+def _value(value: Any, name: str, kind: Any) -> Any:
+    """A field as Row declares it: JSON writes 1.0 as 1 in some tools, and knows no NaN."""
+    if kind is float:
+        return math.nan if value is None else float(value)
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} is {value!r}")
+    return value
+
+
+def _save_json(path: Path, value: Any) -> Path:
+    write_atomically(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+    return path
+
+
+def _load_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise WinnowError(f"{path} cannot be read ({error}); remove it and run the cell again.") from error

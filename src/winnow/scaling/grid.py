@@ -1,0 +1,120 @@
+"""Rows to a grid: the table of all cells, and its means and standard errors over seeds."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from winnow.errors import WinnowError
+from winnow.types import Row
+
+Group = tuple[str, str, str]
+
+GROUP = ["dataset", "model", "recipe"]
+SEEDS = ["probe_seed", "selection_seed", "train_seed"]
+RANDOM = "random"
+
+_KINDS: dict[Any, str] = {int: "int64", int | None: "Int64", float: "float64", str: "str", str | None: "str"}
+_DTYPES = {field.name: _KINDS[field.type] for field in fields(Row)}
+
+
+def table(rows: Iterable[Row]) -> pd.DataFrame:
+    """The grid: one line a cell, columns the fields of Row, sorted by rule, r and the three seeds.
+
+    Of rows with the same key one is kept: a Cartesian sweep visits the random rule once under every metric.
+    """
+    frame = pd.DataFrame([asdict(row) for row in rows], columns=list(_DTYPES)).astype(_DTYPES)
+    order = ["rule", "r", "selection_seed", "train_seed", "probe_seed"]
+    return frame.sort_values(order, kind="stable").drop_duplicates("key", ignore_index=True)
+
+
+def read(path: str | Path) -> pd.DataFrame:
+    """The grid in a CSV file, with the columns and types of `table`.
+
+    Raises WinnowError, naming the file, when it does not exist, is no such grid, or has no rows.
+    """
+    if not Path(path).is_file():
+        raise WinnowError(f"there is no file {path}; write a grid with scripts/grid.py DIR.")
+    try:
+        frame = pd.read_csv(path, dtype=_DTYPES)
+    except ValueError as error:
+        raise WinnowError(f"{path} is not a grid ({error}); write one with scripts/grid.py DIR.") from error
+    if missing := [name for name in _DTYPES if name not in frame]:
+        raise WinnowError(f"{path} is not a grid: it has no column {missing[0]}; write one with scripts/grid.py DIR.")
+    if frame.empty:
+        raise WinnowError(f"{path} has no rows; run some cells, then write it again with scripts/grid.py DIR.")
+    return frame[list(_DTYPES)]
+
+
+def rule_order(rules: Iterable[str]) -> list[str]:
+    """The distinct rules as every table and legend lists them: random first, the rest by name."""
+    return sorted(set(rules), key=lambda rule: (rule != RANDOM, rule))
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard error over seeds, one line for each (dataset, model, recipe, rule, n_kept).
+
+    seeds: number of distinct (probe_seed, selection_seed, train_seed); rows that share all three are averaged first.
+    Where all n examples are kept, probes and selection have no say, and only the training seed counts.
+    test_error_se: sample standard deviation (ddof=1) over √seeds; NaN for one seed. examples_seen, probe_examples and
+    effective_sample_size are means.
+    """
+    cell = [*GROUP, "rule", "n_kept"]
+    seeds = table[SEEDS].astype("Int64")
+    seeds.loc[table["n_kept"] == table["n"], ["probe_seed", "selection_seed"]] = pd.NA
+    runs = table.assign(**{name: seeds[name] for name in SEEDS}).groupby([*cell, *SEEDS], dropna=False, as_index=False)
+    means = ["test_error", "examples_seen", "probe_examples", "effective_sample_size"]
+    over_seeds = runs.agg({"r": "first"} | dict.fromkeys(means, "mean")).groupby(cell, as_index=False)
+    return over_seeds.agg(
+        r=("r", "first"),
+        seeds=("test_error", "size"),
+        test_error_mean=("test_error", "mean"),
+        test_error_se=("test_error", "sem"),
+        examples_seen=("examples_seen", "mean"),
+        probe_examples=("probe_examples", "mean"),
+        effective_sample_size=("effective_sample_size", "mean"),
+    )
+
+
+def full_data_error(table: pd.DataFrame) -> dict[Group, float | None]:
+    """Mean test error of the models trained on all n examples, for each (dataset, model, recipe); None without one.
+
+    Every rule reaches the same models at r = 1, so each training seed counts once, whatever rule it came under.
+    """
+    levels: dict[Group, float | None] = {}
+    for (dataset, model, recipe), part in table.groupby(GROUP):
+        trained = part[part["n_kept"] == part["n"]].drop_duplicates("train_seed")
+        levels[str(dataset), str(model), str(recipe)] = None if trained.empty else float(trained["test_error"].mean())
+    return levels
+
+
+def summary(table: pd.DataFrame, *, done: int, failed: int = 0, missing: int = 0) -> dict[str, Any]:
+    """What summary.json holds, as plain numbers, strings and None.
+
+    cells: how many are done (distinct: after equal keys are merged), failed and missing. full_data: the level of
+    `full_data_error`. best: the rule of lowest mean test error for each number of kept examples; a tie goes to random.
+    curves: the table of `summarise`.
+    """
+    curves = summarise(table)
+    ranked = curves.assign(place=_places(curves["rule"])).sort_values(["test_error_mean", "place"], kind="stable")
+    best = ranked.drop_duplicates([*GROUP, "n_kept"]).sort_values([*GROUP, "n_kept"], kind="stable")
+    shown = [*GROUP, "n_kept", "r", "rule", "seeds", "test_error_mean", "test_error_se"]
+    levels = full_data_error(table).items()
+    return {
+        "cells": {"done": done, "distinct": len(table), "failed": failed, "missing": missing},
+        "full_data": [dict(zip(GROUP, group, strict=True)) | {"test_error": error} for group, error in levels],
+        "best": _records(best[shown]),
+        "curves": _records(curves),
+    }
+
+
+def _places(rules: Sequence[str] | pd.Series) -> list[int]:
+    order = {rule: place for place, rule in enumerate(rule_order(rules))}
+    return [order[rule] for rule in rules]
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    plain = frame.astype(object)
+    return plain.where(frame.notna(), None).to_dict("records")  # type: ignore[return-value]

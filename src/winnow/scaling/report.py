@@ -1,0 +1,97 @@
+"""The report of a run or a sweep: the grid, the figure, the summary and a table to read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from winnow import results
+from winnow.artifacts import write_atomically
+from winnow.errors import WinnowError
+from winnow.figures.scaling_curves import scaling_curves
+from winnow.figures.style import save
+from winnow.scaling import grid
+
+UNBROKEN = 10_000  # columns of a console without a terminal: a line of the table is never folded or cut
+HEAD = "fraction kept (r)\nexamples kept"
+
+
+def report(folder: str | Path, console: Console | None = None) -> dict[str, Any]:
+    """Write grid.csv, scaling_curves.png and summary.json into the folder of a run or sweep, and print its table.
+
+    The table shows the mean test error over seeds ± its standard error, in percent, the best of each column in bold;
+    cells that failed follow it. A table wider than the console is printed in parts. Returns the summary.
+
+    Raises WinnowError when the folder does not exist, a row in it cannot be read, or no cell has finished.
+    """
+    folder = Path(folder)
+    if console is None:
+        console = Console()
+        if not console.is_terminal:
+            console = Console(width=UNBROKEN)
+    found = results.collect(folder)
+    if not found.rows:
+        _print_failures(console, found)
+        raise WinnowError(
+            f"no finished cell in {folder} ({len(found.failed)} failed, {found.missing} not finished); "
+            f"run scripts/run.py into it first."
+        )
+    table = grid.table(found.rows)
+    summary = grid.summary(table, done=len(found.rows), failed=len(found.failed), missing=found.missing)
+    write_atomically(folder / results.GRID, table.to_csv(index=False))
+    write_atomically(folder / results.SUMMARY, json.dumps(summary, indent=1, allow_nan=False) + "\n")
+    save(scaling_curves(table), folder / results.CURVES)
+
+    for group, part in grid.summarise(table).groupby(grid.GROUP):
+        _print_table(console, part, title=", ".join(map(str, group)))
+    _print_failures(console, found)
+    for name in (results.GRID, results.CURVES):
+        console.print(Text(str(folder / name)), soft_wrap=True)
+    return summary
+
+
+def _print_table(console: Console, curves: pd.DataFrame, title: str) -> None:
+    means = curves.pivot(index="rule", columns="n_kept", values="test_error_mean")
+    errors = curves.pivot(index="rule", columns="n_kept", values="test_error_se")
+    fractions = curves.groupby("n_kept")["r"].first()
+    rules, kept = grid.rule_order(curves["rule"]), sorted(set(curves["n_kept"]))
+    heads = {m: f"{fractions[m]:.4g}\n{m:,}" for m in kept}
+    lines: dict[str, dict[int, Text]] = {rule: {} for rule in rules}
+    for m in kept:
+        for rule in rules:
+            best = means.at[rule, m] == means[m].min()
+            lines[rule][m] = Text(_percent(means.at[rule, m], errors.at[rule, m]), style="bold" if best else "")
+
+    texts = [text.plain for line in lines.values() for text in line.values()]
+    width = max(map(len, [*texts, *"\n".join(heads.values()).split("\n")]))
+    first = max(map(len, [*rules, *HEAD.split("\n")]))
+    abreast = max(1, (console.width - first - 4) // (width + 3))
+    console.print(Text(f"test error in percent: {title}"), soft_wrap=True)
+    for start in range(0, len(kept), abreast):
+        shown = kept[start : start + abreast]
+        printed = Table(box=SIMPLE_HEAD)
+        printed.add_column(HEAD, no_wrap=True)
+        for m in shown:
+            printed.add_column(heads[m], justify="right", min_width=width)
+        for rule, line in lines.items():
+            printed.add_row(Text(rule), *(line[m] for m in shown))
+        console.print(printed)
+
+
+def _percent(mean: Any, error: Any) -> str:
+    if pd.isna(mean):
+        return "–"
+    return f"{100 * mean:.1f}" if pd.isna(error) else f"{100 * mean:.1f} ± {100 * error:.1f}"
+
+
+def _print_failures(console: Console, found: results.Collected) -> None:
+    for cell in found.failed:
+        text = f"failed: {cell.folder} ({' '.join(cell.overrides)}): {cell.message}"
+        console.print(Text(text.replace(" ()", "")), soft_wrap=True)
+    if found.missing:
+        console.print(f"{found.missing} more cells of the sweep have not finished.", highlight=False)

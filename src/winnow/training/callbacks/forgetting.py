@@ -1,0 +1,124 @@
+"""Records what training computes of each example anyway: trajectories, and the forgetting events in them."""
+
+from abc import abstractmethod
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import WandbLogger
+from torch import Tensor
+
+from winnow.datasets.loader import Batch
+from winnow.keys import Component
+from winnow.types import Ints, Trajectory
+
+FIELDS = tuple(field.name for field in fields(Trajectory))
+MOST_EVENTS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecorderSpec(Component):
+    """A callback that leaves something of a training behind."""
+
+    @abstractmethod
+    def build(self, indices: Ints, n_classes: int) -> "TrajectoryRecorder":
+        """A fresh recorder for a training on these examples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forgetting(RecorderSpec):
+    """Record the trajectory of every kept example, and log the histogram of forgetting events after each epoch."""
+
+    def build(self, indices: Ints, n_classes: int) -> "TrajectoryRecorder":
+        return TrajectoryRecorder(indices, n_classes)
+
+
+def observe(logits: Tensor, labels: Tensor, previous: Tensor | None = None) -> tuple[dict[str, Tensor], Tensor]:
+    """The fields of Trajectory for one batch, each [B], and the softmax [B, C].
+
+    logits [B, C] float32, labels [B]; previous [B, C]: the softmax at the examples' previous presentation, NaN rows
+    where there was none (the changes are 0 there).
+    """
+    log_p = F.log_softmax(logits, dim=1)
+    p = log_p.exp()
+    truth = labels[:, None]
+    others = logits.scatter(1, truth, -torch.inf)
+    p_true = p.gather(1, truth).squeeze(1)
+    correct = logits.argmax(1) == labels
+    change = torch.zeros_like(p)
+    if previous is not None:
+        # A softmax output can underflow to 0; the smallest normal number keeps its logarithm finite.
+        change = p * (log_p - previous.clamp(min=torch.finfo(p.dtype).tiny).log())
+        change = change.nan_to_num(0.0)
+    values = {
+        "p_true": p_true,
+        "margin": logits.gather(1, truth).squeeze(1) - others.amax(1),
+        "probability_margin": p_true - p.scatter(1, truth, -1.0).amax(1),
+        "el2n": (p - F.one_hot(labels, logits.shape[1])).norm(dim=1),
+        "loss": -log_p.gather(1, truth).squeeze(1),
+        "correct": correct.to(torch.int8),
+        "change_kl": change.sum(1),
+        "change_abs": change.abs().sum(1),
+    }
+    return values, p
+
+
+class TrajectoryRecorder(Callback):
+    """Fills one row of a Trajectory an epoch from the logits that the training step yields, before each update.
+
+    A forgetting event is a correct presentation followed by a wrong one (Toneva et al. 2019, 1812.05159, §3). The
+    histogram goes to the logger as `forgetting/0` ... `forgetting/10+` (numbers of examples); wandb gets a picture too.
+    """
+
+    def __init__(self, indices: Ints, n_classes: int) -> None:
+        self.sorted_indices, self.n_classes = torch.tensor(indices), n_classes
+        self.rows: dict[str, list[np.ndarray]] = {name: [] for name in FIELDS}
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        m, device = len(self.sorted_indices), pl_module.device
+        self.sorted_indices = self.sorted_indices.to(device)
+        self.softmax = torch.full((m, self.n_classes), torch.nan, device=device)
+        self.was_correct = torch.zeros(m, dtype=torch.bool, device=device)
+        self.events = torch.zeros(m, dtype=torch.int64, device=device)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        m, device = len(self.sorted_indices), pl_module.device
+        self.row = {name: torch.full((m,), torch.nan, device=device) for name in FIELDS if name != "correct"}
+        self.row["correct"] = torch.full((m,), -1, dtype=torch.int8, device=device)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        self.record(batch.index, outputs["logits"], batch.label)
+
+    def record(self, index: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Enter one minibatch: canonical indices [B], logits [B, C], labels [B]."""
+        at = torch.searchsorted(self.sorted_indices, index)
+        values, self.softmax[at] = observe(logits, labels, self.softmax[at])
+        for name, value in values.items():
+            self.row[name][at] = value
+        correct = values["correct"].bool()
+        self.events[at] += self.was_correct[at] & ~correct
+        self.was_correct[at] = correct
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for name, row in self.row.items():
+            self.rows[name].append(row.cpu().numpy())
+        counts = torch.bincount(self.events.clamp(max=MOST_EVENTS), minlength=MOST_EVENTS + 1).tolist()
+        names = [*map(str, range(MOST_EVENTS)), f"{MOST_EVENTS}+"]
+        histogram = {f"forgetting/{name}": float(count) for name, count in zip(names, counts, strict=True)}
+        for logger in trainer.loggers:
+            logger.log_metrics(histogram, step=trainer.global_step)
+            if isinstance(logger, WandbLogger):
+                import wandb
+
+                bins = np.arange(MOST_EVENTS + 2) - 0.5
+                picture = wandb.Histogram(np_histogram=(np.array(counts), bins))
+                logger.experiment.log({"forgetting/events": picture, "trainer/global_step": trainer.global_step})
+
+    def trajectory(self) -> Trajectory:
+        """What was recorded, arrays [T, m] in the order of the sorted indices."""
+        return Trajectory(**{name: np.stack(rows) for name, rows in self.rows.items()})

@@ -1,0 +1,35 @@
+"""Progress of one training: a bar where someone watches, a line now and then where nobody does."""
+
+import logging
+import sys
+import time
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import TQDMProgressBar
+
+log = logging.getLogger(__name__)
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class PlainProgress(Callback):
+    """Logs the step, the loss and the time left at the end of an epoch, at most once in ten seconds."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.started = self.last = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        now, steps = time.monotonic(), trainer.max_steps
+        if now - self.last < SECONDS_BETWEEN_LINES:
+            return
+        self.last = now
+        left = (now - self.started) / trainer.global_step * (steps - trainer.global_step)
+        loss = float(trainer.callback_metrics.get("train_loss", float("nan")))
+        log.info("%s: step %d of %d, loss %.3f, %.0f s left", self.title, trainer.global_step, steps, loss, left)
+
+
+def progress_callback(title: str, bar: bool | None) -> Callback:
+    """A bar when `bar` is true, or None and standard error is a terminal; plain lines otherwise."""
+    return TQDMProgressBar() if (sys.stderr.isatty() if bar is None else bar) else PlainProgress(title)

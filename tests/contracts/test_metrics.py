@@ -1,0 +1,88 @@
+"""What every metric in conf/metric must do; a new yaml is found and tested here without a change."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra.utils import instantiate
+
+from helpers.config import composed, is_preset, options
+from helpers.evidence import make_evidence, only, planted_difficulty, reordered
+from winnow.keys import make_key
+from winnow.metrics.base import Metric
+from winnow.types import Evidence, Scores
+
+CONFIGS = options("metric")
+
+
+@pytest.fixture(params=CONFIGS, ids=lambda path: path.stem)
+def path(request) -> Path:
+    return request.param
+
+
+@pytest.fixture
+def metric(path) -> Metric:
+    return instantiate(composed(path))
+
+
+@pytest.fixture(scope="module")
+def evidence() -> Evidence:
+    return make_evidence()
+
+
+def test_there_are_metrics():
+    assert CONFIGS
+
+
+def test_the_made_up_evidence_has_every_field(evidence):
+    assert all(getattr(evidence, field.name) is not None for field in fields(Evidence))
+
+
+def test_config_names_the_module_and_every_option(path, metric):
+    config = dict(composed(path))
+    module = config.pop("_target_").rsplit(".", 1)[0]
+    assert path.read_text().startswith("# ")
+    if is_preset(path):
+        return
+    assert module == f"winnow.metrics.{path.stem}"
+    assert config == {field.name: field.default for field in fields(metric)}
+
+
+def test_is_a_keyed_metric(metric):
+    assert isinstance(metric, Metric)
+    assert metric.needs <= {field.name for field in fields(Evidence)}
+    assert metric.name
+    assert make_key("metric", metric) == make_key("metric", replace(metric))
+
+
+def test_scores_are_finite_float64(metric, evidence):
+    scores = metric(evidence)
+    assert isinstance(scores, Scores)
+    assert scores.values.dtype == np.float64
+    assert scores.values.shape == (evidence.n,)
+    assert np.all(np.isfinite(scores.values))
+    assert (scores.metric, scores.dataset) == (metric.name, evidence.dataset)
+
+
+def test_is_deterministic(metric, evidence):
+    assert np.array_equal(metric(evidence).values, metric(make_evidence()).values)
+
+
+def test_needs_are_enough(metric, evidence):
+    assert np.array_equal(metric(only(evidence, metric.needs)).values, metric(evidence).values)
+
+
+def test_the_order_of_the_examples_does_not_matter(metric, evidence):
+    if metric.stochastic:
+        pytest.skip("random by design")
+    order = np.random.default_rng(5).permutation(evidence.n)
+    moved = metric(reordered(evidence, order)).values
+    np.testing.assert_allclose(moved, metric(evidence).values[order], rtol=1e-12, atol=1e-12)
+
+
+def test_higher_is_harder(metric, evidence):
+    if metric.stochastic:
+        pytest.skip("random by design")
+    values, difficulty = metric(evidence).values, planted_difficulty(evidence.n)
+    assert values[difficulty == 1].mean() > values[difficulty == -1].mean()

@@ -1,0 +1,82 @@
+"""Evidence from a made-up probe ensemble, with every field filled, for the tests of metrics and selectors."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from winnow.types import Evidence, Trajectory
+
+EVALUATED = (4, 12)
+
+
+def planted_difficulty(n: int = 60) -> NDArray[np.int64]:
+    """[n]: 1 where make_evidence plants a clearly wrong example, −1 where a clearly right one, 0 in between."""
+    return np.random.default_rng(77).permutation(np.arange(n) % 3 - 1)
+
+
+def make_evidence(seed: int = 0, *, members: int = 3, epochs: int = 12, n: int = 60, classes: int = 4) -> Evidence:
+    """Consistent evidence of K probes over T epochs: the wrong stay wrong, the right stay right, others are learned.
+
+    Labels are balanced and not sorted by index. Logits of evaluation are at the epochs in EVALUATED.
+    """
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(n) % classes)
+    onehot = np.eye(classes)[labels]
+    progress = np.linspace(0, 1, epochs)[:, None]
+    height = np.select([planted_difficulty(n) == 1, planted_difficulty(n) == -1], [-4.0, 4.0], 4 * progress - 2)
+    signal = height[:, :, None] * onehot  # [T, n, C]
+    seen = (signal + rng.normal(0, 0.5, (members, epochs, n, classes))).astype(np.float32)
+    logits = {
+        epoch: (signal[epoch - 1] + rng.normal(0, 0.3, (members, n, classes))).astype(np.float32)
+        for epoch in EVALUATED
+        if epoch <= epochs
+    }
+    runs = [_trajectory(run, labels) for run in seen]
+    return Evidence(dataset="made-up", labels=labels, trajectories=Trajectory.stack(runs), logits=logits)
+
+
+def _trajectory(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Trajectory:
+    """What a run that gave these logits [T, n, C] would have recorded."""
+    examples = np.arange(labels.size)
+    log_p = log_softmax(logits.astype(np.float64), axis=-1)
+    p = np.exp(log_p)
+    onehot = np.eye(logits.shape[-1])[labels]
+    step = np.diff(log_p, axis=0, prepend=log_p[:1])
+
+    def margin(outputs: NDArray[np.floating]) -> NDArray[np.float32]:
+        others = np.where(onehot == 1, -np.inf, outputs).max(axis=-1)
+        return (outputs[:, examples, labels] - others).astype(np.float32)
+
+    return Trajectory(
+        p_true=p[:, examples, labels].astype(np.float32),
+        margin=margin(logits),
+        probability_margin=margin(p),
+        el2n=np.linalg.norm(p - onehot, axis=-1).astype(np.float32),
+        loss=-log_p[:, examples, labels].astype(np.float32),
+        correct=(logits.argmax(axis=-1) == labels).astype(np.int8),
+        change_kl=(p * step).sum(axis=-1).astype(np.float32),
+        change_abs=np.abs(p * step).sum(axis=-1).astype(np.float32),
+    )
+
+
+def only(evidence: Evidence, needs: frozenset[str]) -> Evidence:
+    """The same evidence with only the labels and the named fields."""
+    return Evidence(
+        dataset=evidence.dataset, labels=evidence.labels, **{name: getattr(evidence, name) for name in needs}
+    )
+
+
+def reordered(evidence: Evidence, order: NDArray[np.int64]) -> Evidence:
+    """The evidence of the same examples in another order."""
+    trajectories, logits = evidence.trajectories, evidence.logits
+    assert trajectories is not None
+    assert logits is not None
+    moved = {name: getattr(trajectories, name)[..., order] for name in trajectories.__dataclass_fields__}
+    return replace(
+        evidence,
+        labels=evidence.labels[order],
+        trajectories=Trajectory(**moved),
+        logits={epoch: array[:, order] for epoch, array in logits.items()},
+    )

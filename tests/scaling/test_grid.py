@@ -1,0 +1,128 @@
+import json
+import math
+from dataclasses import fields
+
+import pandas as pd
+import pytest
+
+from helpers.rows import make_row
+from winnow.errors import WinnowError
+from winnow.scaling import grid
+from winnow.types import Row
+
+BLOBS = ("blobs", "mlp", "short")
+
+
+def test_the_table_has_the_fields_of_row_and_is_sorted():
+    rows = [
+        make_row("random", 0.5, seed=1),
+        make_row("el2n hardest", 0.5, probe_seed=2),
+        make_row("random", 0.1, seed=2),
+        make_row("el2n hardest", 0.5, probe_seed=1),
+        make_row("random", 0.1, seed=1),
+    ]
+    table = grid.table(rows)
+    assert list(table.columns) == [field.name for field in fields(Row)]
+    assert list(table["key"]) == [rows[i].key for i in (3, 1, 4, 2, 0)]
+
+
+def test_rows_with_equal_keys_count_once():
+    visited_under_two_metrics = [make_row("random", key="random-0"), make_row("random", key="random-0")]
+    assert len(grid.table([*visited_under_two_metrics, make_row("random", key="random-1")])) == 2
+
+
+def test_a_table_of_no_rows_has_its_columns():
+    assert list(grid.table([]).columns) == [field.name for field in fields(Row)]
+
+
+def test_a_grid_comes_back_from_its_csv(tmp_path):
+    rows = [make_row("random", git="123456789012"), make_row("el2n hardest", git="1e2345678901", test_loss=math.nan)]
+    table = grid.table(rows)
+    table.to_csv(tmp_path / "grid.csv", index=False)
+    pd.testing.assert_frame_equal(grid.read(tmp_path / "grid.csv"), table)
+
+
+def test_a_file_that_is_no_grid_is_a_one_line_error_that_names_it(tmp_path):
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "words.csv").write_text("n,r\nmany,0.1\n")
+    grid.table([]).to_csv(tmp_path / "empty.csv", index=False)
+    problems = {"absent": "no file", "other": "no column rule", "words": "not a grid", "empty": "no rows"}
+    for name, problem in problems.items():
+        with pytest.raises(WinnowError, match=problem) as raised:
+            grid.read(tmp_path / f"{name}.csv")
+        assert f"{name}.csv" in str(raised.value)
+        assert "\n" not in str(raised.value)
+
+
+def test_means_and_standard_errors_over_seeds():
+    # 0.10, 0.20, 0.60: mean 0.3, squares of deviations 0.04 + 0.01 + 0.09 = 0.14, variance 0.07, se sqrt(0.07 / 3)
+    rows = [make_row("el2n hardest", 0.1, error, seed) for seed, error in enumerate((0.1, 0.2, 0.6))]
+    rows += [make_row("random", 0.1, 0.4, effective_sample_size=80.0)]
+    random, hardest = (
+        grid.summarise(grid.table(rows)).set_index("rule").loc[rule] for rule in ("random", rows[0].rule)
+    )
+    assert hardest["test_error_mean"] == pytest.approx(0.3)
+    assert hardest["test_error_se"] == pytest.approx(math.sqrt(0.07 / 3))
+    assert hardest["seeds"] == 3
+    assert (hardest["r"], hardest["n_kept"], hardest["examples_seen"], hardest["probe_examples"]) == (
+        0.1,
+        100,
+        1000,
+        5000,
+    )
+    assert random["seeds"] == 1
+    assert math.isnan(random["test_error_se"])
+    assert random["effective_sample_size"] == 80
+
+
+def test_rows_of_the_same_three_seeds_are_one_seed():
+    rows = [make_row(error=0.1, seed=0), make_row(error=0.3, seed=0), make_row(error=0.5, seed=1)]
+    line = grid.summarise(grid.table(rows)).loc[0]
+    assert line["seeds"] == 2
+    assert line["test_error_mean"] == pytest.approx(0.35)  # mean of 0.2 and 0.5
+    assert line["test_error_se"] == pytest.approx(0.15)
+
+
+def test_each_of_the_three_seeds_makes_a_seed():
+    rows = [make_row("el2n hardest", **{name: 7}) for name in ("probe_seed", "selection_seed", "train_seed")]
+    assert grid.summarise(grid.table(rows)).loc[0, "seeds"] == 3
+
+
+def test_on_all_examples_only_training_seeds_are_seeds():
+    rows = [make_row("el2n hardest", 1.0, 0.1 + seed / 10, seed, probe_seed=p) for seed in (0, 1) for p in (0, 1, 2)]
+    line = grid.summarise(grid.table(rows)).loc[0]
+    assert line["seeds"] == 2
+    assert line["test_error_se"] == pytest.approx(0.05)  # |0.1 - 0.2| / 2
+
+
+def test_data_sets_models_and_recipes_are_kept_apart():
+    rows = [make_row(), make_row(dataset="digits"), make_row(model="cnn"), make_row(recipe="long")]
+    assert len(grid.summarise(grid.table(rows))) == 4
+
+
+def test_the_full_level_counts_each_training_once():
+    rows = [make_row(rule, 1.0, 0.1, seed=0) for rule in ("random", "el2n hardest", "el2n exact 0.5")]
+    rows += [make_row("random", 1.0, 0.2, seed=1), make_row("random", 0.5, 0.9), make_row(dataset="digits")]
+    levels = grid.full_data_error(grid.table(rows))
+    assert levels == {BLOBS: pytest.approx(0.15), ("digits", "mlp", "short"): None}
+
+
+def test_the_summary_is_json_and_names_the_best_rule_of_each_size():
+    rows = [make_row("random", 0.1, 0.3), make_row("el2n hardest", 0.1, 0.4), make_row("el2n hardest", 0.5, 0.1)]
+    rows += [make_row("random", 0.5, 0.2), make_row("el2n exact 0.5", 1.0, 0.1), make_row("random", 1.0, 0.1)]
+    summary = grid.summary(grid.table(rows), done=7, failed=2, missing=1)
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+    assert summary["cells"] == {"done": 7, "distinct": 6, "failed": 2, "missing": 1}
+    best = [(line["n_kept"], line["rule"]) for line in summary["best"]]
+    assert best == [(100, "random"), (500, "el2n hardest"), (1000, "random")]  # the last is a tie
+    assert summary["full_data"] == [{"dataset": "blobs", "model": "mlp", "recipe": "short", "test_error": 0.1}]
+    assert len(summary["curves"]) == 6
+    assert summary["curves"][0]["test_error_se"] is None
+
+
+def test_random_is_listed_first():
+    assert grid.rule_order(["loss hardest", "random", "aum hardest", "random"]) == [
+        "random",
+        "aum hardest",
+        "loss hardest",
+    ]

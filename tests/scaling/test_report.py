@@ -1,0 +1,122 @@
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from helpers.rows import make_row
+from winnow import results
+from winnow.errors import WinnowError
+from winnow.results import SweepCell
+from winnow.scaling import grid
+from winnow.scaling.report import report
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "grid.py"
+FRACTIONS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+
+
+def save_rows(folder, rows):
+    for number, row in enumerate(rows):
+        results.save_row(folder / str(number), row)
+
+
+def printed(folder, *, width=200, terminal=False):
+    console = Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None)
+    summary = report(folder, console)
+    return console.file.getvalue(), summary
+
+
+def cells_of(text, rule):
+    """What the lines of a rule show, in order, with the spaces between cells taken as separators."""
+    lines = [line.strip() for line in text.splitlines() if line.strip().startswith(rule + "  ")]
+    return [cell.strip() for line in lines for cell in line.removeprefix(rule).split("   ") if cell.strip()]
+
+
+def test_the_table_shows_means_and_errors_in_percent_and_random_first(tmp_path):
+    rows = [make_row("aum hardest", 0.1, error, seed) for seed, error in enumerate((0.1, 0.2, 0.6))]
+    save_rows(tmp_path, [*rows, make_row("random", 0.1, 0.25), make_row("random", 0.5, 0.0125)])
+    text, _ = printed(tmp_path)
+    assert cells_of(text, "aum hardest") == ["30.0 ± 15.3", "–"]
+    assert cells_of(text, "random") == ["25.0", "1.2"]
+    assert text.index("random") < text.index("aum hardest")
+
+
+def test_the_best_of_each_column_is_bold(tmp_path):
+    save_rows(tmp_path, [make_row("random", 0.1, 0.25), make_row("aum hardest", 0.1, 0.75)])
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system="standard")
+    report(tmp_path, console)
+    text = console.file.getvalue()
+    assert "\x1b[1m25.0\x1b[0m" in text
+    assert "\x1b[1m75.0" not in text
+
+
+def test_it_writes_the_grid_the_figure_and_the_summary(tmp_path):
+    save_rows(tmp_path, [make_row("random", r, 0.1 / r) for r in (0.2, 0.5, 1.0)])
+    text, summary = printed(tmp_path)
+    assert list(grid.read(tmp_path / "grid.csv")["test_error"]) == [0.5, 0.2, 0.1]
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+    assert (tmp_path / "scaling_curves.png").read_bytes().startswith(b"\x89PNG")
+    assert text.splitlines()[-2:] == [str(tmp_path / "grid.csv"), str(tmp_path / "scaling_curves.png")]
+    assert not list(tmp_path.glob(".*"))  # no temporary file is left
+
+
+def test_failed_and_missing_cells_are_told_in_full(tmp_path):
+    results.save_sweep(tmp_path, [SweepCell(str(i), [f"seed={i}", "metric.epochs=[1,2]"]) for i in range(4)])
+    results.save_row(tmp_path / "0", make_row())
+    message = "ValueError: [red] " + 40 * "a long message "
+    results.save_failure(tmp_path / "1", f"Traceback\n{message}")
+    text, summary = printed(tmp_path, width=80)
+    assert f"failed: 1 (seed=1 metric.epochs=[1,2]): {message.strip()}\n" in text
+    assert "2 more cells of the sweep have not finished" in text
+    assert summary["cells"] == {"done": 1, "distinct": 1, "failed": 1, "missing": 2}
+
+
+def test_without_a_finished_cell_it_tells_the_failures_and_raises(tmp_path):
+    results.save_sweep(tmp_path, [SweepCell("0", []), SweepCell("1", [])])
+    results.save_failure(tmp_path / "0", "ValueError: no such data")
+    console = Console(file=io.StringIO(), width=100)
+    with pytest.raises(WinnowError, match=r"no finished cell in .* \(1 failed, 1 not finished\)"):
+        report(tmp_path, console)
+    assert "failed: 0: ValueError: no such data" in console.file.getvalue()
+    assert not (tmp_path / "grid.csv").exists()
+
+
+def test_each_data_set_has_its_table(tmp_path):
+    save_rows(tmp_path, [make_row(error=0.25), make_row(error=0.5, dataset="digits")])
+    text, _ = printed(tmp_path)
+    first, second = text.split("test error in percent: digits, mlp, short")
+    assert "test error in percent: blobs, mlp, short" in first
+    assert (cells_of(first, "random"), cells_of(second, "random")) == (["25.0"], ["50.0"])
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_a_console_of_any_width_shows_every_number_whole(tmp_path, width):
+    rules = ("random", "forgetting exact 0.5")
+    save_rows(
+        tmp_path, [make_row(rule, r, 0.1 + seed / 50, seed) for rule in rules for r in FRACTIONS for seed in range(3)]
+    )
+    text, _ = printed(tmp_path, width=width, terminal=True)
+    table = text[: text.index(str(tmp_path))]
+    assert max(map(len, table.splitlines())) <= width
+    for rule in rules:
+        assert cells_of(text, rule) == len(FRACTIONS) * ["12.0 ± 1.2"]
+
+
+def test_the_script_works_in_a_pipe(tmp_path):
+    save_rows(tmp_path, [make_row("forgetting exact 0.5", r, 0.1, seed) for r in FRACTIONS for seed in range(3)])
+    done = subprocess.run([sys.executable, SCRIPT, tmp_path], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert cells_of(done.stdout, "forgetting exact 0.5") == len(FRACTIONS) * ["10.0 ± 0.0"]
+    assert "\x1b" not in done.stdout
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "scaling_curves.png")
+
+
+def test_the_script_ends_with_one_line_for_a_folder_without_rows(tmp_path):
+    done = subprocess.run([sys.executable, SCRIPT, tmp_path], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: no finished cell in")
+    assert done.stderr.count("\n") == 1

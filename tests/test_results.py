@@ -1,0 +1,92 @@
+import json
+import math
+
+import pytest
+
+from helpers.rows import make_row
+from winnow import results
+from winnow.errors import WinnowError
+from winnow.results import FailedCell, SweepCell
+
+
+def test_a_row_comes_back_as_it_was_saved(tmp_path):
+    row = make_row("el2n exact 0.5", r=0.25, error=0.125, seed=3, protocol="exact", git="0123456789ab")
+    path = results.save_row(tmp_path / "cell", row)
+    assert path == tmp_path / "cell" / "row.json"
+    assert results.load_row(tmp_path / "cell") == row
+
+
+def test_a_loss_that_diverged_is_written_as_valid_json_and_read_as_nan(tmp_path):
+    path = results.save_row(tmp_path, make_row(test_loss=math.inf))
+    assert json.loads(path.read_text(), parse_constant=pytest.fail)["test_loss"] is None
+    assert math.isnan(results.load_row(tmp_path).test_loss)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda record: "{",
+        lambda record: "[]",
+        lambda record: json.dumps({k: v for k, v in record.items() if k != "rule"}),
+        lambda record: json.dumps(record | {"n_kept": "100"}),
+        lambda record: json.dumps(record | {"test_error": 20.0}),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_an_error_that_names_its_file(tmp_path, damage):
+    path = results.save_row(tmp_path / "7", make_row())
+    path.write_text(damage(json.loads(path.read_text())))
+    with pytest.raises(WinnowError, match=r"7/row\.json .*run the cell again"):
+        results.collect(tmp_path)
+
+
+def test_a_sweep_counts_its_own_cells_and_no_leftovers(tmp_path):
+    cells = [SweepCell(str(i), [f"seed={i}"]) for i in range(4)]
+    results.save_sweep(tmp_path, cells)
+    done = [make_row(seed=0), make_row(seed=1)]
+    results.save_row(tmp_path / "0", done[0])
+    results.save_row(tmp_path / "1", done[1])
+    results.save_failure(tmp_path / "2", "Traceback (most recent call last):\n  ...\nValueError: r is too small\n\n")
+    results.save_row(tmp_path / "9", make_row(seed=9))
+    results.save_failure(tmp_path / "10", "ValueError: of last week")
+
+    found = results.collect(tmp_path)
+    assert found.rows == done
+    assert found.failed == [FailedCell("2", ["seed=2"], "ValueError: r is too small")]
+    assert found.missing == 1
+
+
+def test_without_a_list_of_cells_every_row_below_counts(tmp_path):
+    rows = [make_row(seed=seed) for seed in range(3)]
+    for row, folder in zip(rows, (".", "a", "a/b/c"), strict=True):
+        results.save_row(tmp_path / folder, row)
+    results.save_failure(tmp_path / "d" / "e", "KeyError: x")
+    found = results.collect(tmp_path)
+    assert found.rows == rows
+    assert found.failed == [FailedCell("d/e", [], "KeyError: x")]
+    assert found.missing == 0
+
+
+def test_a_folder_of_sweeps_counts_the_cells_of_each(tmp_path):
+    for sweep in ("monday", "tuesday"):
+        results.save_sweep(tmp_path / sweep, [SweepCell("0", []), SweepCell("1", [])])
+        results.save_row(tmp_path / sweep / "0", make_row())
+        results.save_row(tmp_path / sweep / "5", make_row())
+    found = results.collect(tmp_path)
+    assert len(found.rows) == 2
+    assert found.missing == 2
+
+
+def test_a_cleared_cell_is_missing_again(tmp_path):
+    results.save_sweep(tmp_path, [SweepCell("0", [])])
+    results.save_row(tmp_path / "0", make_row())
+    results.save_failure(tmp_path / "0", "ValueError: after the row")
+    results.clear_result(tmp_path / "0")
+    assert results.collect(tmp_path) == results.Collected([], [], 1)
+
+
+def test_errors_name_the_folder_or_the_damaged_list(tmp_path):
+    with pytest.raises(WinnowError, match=r"there is no folder .*nowhere"):
+        results.collect(tmp_path / "nowhere")
+    (tmp_path / "sweep.json").write_text('{"cells": [1]}')
+    with pytest.raises(WinnowError, match=r"sweep\.json is not a list of cells"):
+        results.collect(tmp_path)
