@@ -12,15 +12,17 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from winnow import pipeline, results
 from winnow.artifacts import ArtifactStore
+from winnow.datasets.base import ImageDataset
 from winnow.errors import WinnowError
 from winnow.pipeline import CellSpec
 from winnow.training.fit import TrainerSpec
 from winnow.training.loggers import LoggerSpec
+from winnow.types import Scores
 
 log = logging.getLogger(__name__)
 CONF = str(Path(__file__).parents[2] / "conf")
@@ -78,13 +80,40 @@ def run_cell(cfg: DictConfig) -> Path:
 def score(cfg: DictConfig) -> Path:
     """Score the data set by the metric; the path of the table."""
     cell, runtime = cell_from(cfg), runtime_from(cfg)
-    return pipeline.score_table(cell, store=runtime.store, trainer=runtime.trainer, logger=runtime.logger)
+    dataset = pipeline.load_dataset(cell.dataset, store=runtime.store)
+    _score(cell, dataset, runtime)
+    key, _ = pipeline.scores_key(dataset, cell.metric, cell.probe)
+    return runtime.store.table_path("scores", key)
 
 
 def select(cfg: DictConfig) -> Path:
     """Select the subset; the path of the table."""
     cell, runtime = cell_from(cfg), runtime_from(cfg)
-    return pipeline.subset_table(cell, store=runtime.store, trainer=runtime.trainer, logger=runtime.logger)
+    dataset = pipeline.load_dataset(cell.dataset, store=runtime.store)
+    r, alpha = pipeline.check_cell(cell, dataset)
+    scores = _score(cell, dataset, runtime) if cell.selector.reads_scores else None
+    rule: dict[str, Any] = {
+        "selector": cell.selector,
+        "scores": scores,
+        "r": r,
+        "alpha": alpha,
+        "seed": cell.selection_seed,
+    }
+    subset = pipeline.select_subset(dataset, store=runtime.store, **rule)
+    log.info("kept %d of %d examples, effective sample size %.1f", subset.m, subset.n, subset.effective_sample_size)
+    key, _ = pipeline.subset_key(dataset, **rule)
+    return runtime.store.table_path("subset", key)
+
+
+def _score(cell: CellSpec, dataset: ImageDataset, runtime: Runtime) -> Scores:
+    return pipeline.score_dataset(
+        dataset,
+        metric=cell.metric,
+        probe=cell.probe,
+        store=runtime.store,
+        trainer=runtime.trainer,
+        logger=runtime.logger,
+    )
 
 
 def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "config") -> None:
@@ -106,10 +135,3 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
 def one_line(error: BaseException) -> str:
     """An error's message without its line breaks."""
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def resolved(cfg: DictConfig) -> dict[str, Any]:
-    """Plain nested values, every interpolation resolved."""
-    plain = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(plain, dict)
-    return {str(name): value for name, value in plain.items()}

@@ -62,10 +62,6 @@ class Artifact:
     def parts(self) -> set[str]:
         return {path.stem for path in self.folder.iterdir()} - {Path(PROVENANCE).stem}
 
-    def table_path(self, name: str) -> Path:
-        """For users who take a table away."""
-        return self.folder / f"{name}.parquet"
-
 
 class Draft(Artifact):
     """An artifact being written, in a temporary folder that nobody else sees."""
@@ -101,6 +97,10 @@ class ArtifactStore:
 
     def path(self, stage: Stage, key: str) -> Path:
         return self.root / stage / key
+
+    def table_path(self, stage: Stage, key: str) -> Path:
+        """The table of scores or of a subset, for users who take it away."""
+        return self.path(stage, key) / f"{stage}.parquet"
 
     def exists(self, stage: Stage, key: str) -> bool:
         return self.path(stage, key).is_dir()

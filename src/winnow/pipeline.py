@@ -142,6 +142,11 @@ def score_dataset(
 def check_metric(metric: Metric, probe: Probe) -> None:
     """Raise MissingEvidenceError where these probes will not give what the metric reads."""
     probe.check_epochs(metric.epochs)
+    if metric.least_epochs > probe.epochs:
+        raise MissingEvidenceError(
+            f"{metric.name} reads {metric.least_epochs} epochs of training, but probe.epochs={probe.epochs}; "
+            "train the probes for longer or let the metric read fewer."
+        )
     if "logits" in metric.needs and not probe.evaluated:
         raise MissingEvidenceError(f"{metric.name} reads logits; set probe.evaluate_at to at least one epoch.")
 
@@ -280,17 +285,24 @@ def is_finished(cell: CellSpec, *, store: ArtifactStore) -> bool:
     return store.exists("row", key)
 
 
+def check_cell(cell: CellSpec, dataset: ImageDataset) -> tuple[float, float]:
+    """(r, alpha) of the cell, once all that can be refused without training is refused."""
+    r, alpha = cell.compression.fraction(dataset.n), cell.alpha.value
+    cell.selector.check(dataset.train_labels, r=r, alpha=alpha)
+    if cell.needs_probes:
+        check_metric(cell.metric, cell.probe)
+    return r, alpha
+
+
 def train_cell(
     cell: CellSpec, *, store: ArtifactStore, trainer: TrainerSpec | None = None, logger: LoggerSpec | None = None
 ) -> Row:
     """The row of one cell: probes, scores, subset and training, each only where it is not finished yet.
 
-    All that can be refused without training is refused first, so bad input leaves no artifact behind.
+    What can be refused without training is refused first (check_cell), so bad input leaves no artifact behind.
     """
     dataset = load_dataset(cell.dataset, store=store)
-    cell.selector.check(dataset.train_labels, r=cell.compression.fraction(dataset.n), alpha=cell.alpha.value)
-    if cell.needs_probes:
-        check_metric(cell.metric, cell.probe)
+    check_cell(cell, dataset)
     key, inputs = cell_key(cell, dataset)
     return load_row(
         store.fetch(

@@ -34,8 +34,8 @@ def save_subset(draft: Draft, subset: Subset, *, files: tuple[str, ...] | None) 
 
 def load_subset(artifact: Artifact) -> Subset:
     table = artifact.table("subset")
-    columns = (table[name].to_numpy() for name in ("index", "weight", "is_signal"))
-    return Subset(*columns, n=artifact.json("about")["n"])
+    indices, weights, is_signal = (table[name].to_numpy() for name in ("index", "weight", "is_signal"))
+    return Subset(indices, weights, is_signal, n=artifact.json("about")["n"])
 
 
 def save_trajectory(draft: Draft, trajectory: Trajectory) -> None:

@@ -4,7 +4,6 @@ A failing cell does not stop the others: its traceback lands in its folder, the 
 is 1. Hydra's own basic launcher says nothing of time left, and its sweeps leave no grid when a job failed.
 """
 
-import logging
 import sys
 import traceback
 from collections.abc import Sequence
@@ -17,13 +16,6 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from hydra_plugins.winnow_launchers.progress import CellProgress
-from winnow import app, pipeline, results
-from winnow.errors import WinnowError
-from winnow.scaling.report import report
-
-log = logging.getLogger(__name__)
-
 
 @dataclass
 class SequentialConf:
@@ -34,29 +26,34 @@ ConfigStore.instance().store(group="hydra/launcher", name="sequential", node=Seq
 
 
 class SequentialLauncher(Launcher):
-    """Runs the cells of a sweep in order and leaves sweep.json, grid.csv, scaling_curves.png and summary.json."""
+    """Runs the cells of a sweep in order and leaves sweep.json, grid.csv, scaling_curves.png and summary.json.
+
+    Hydra imports every plugin at the start of every app, so what is heavy is imported only where a sweep begins.
+    """
 
     def __init__(self) -> None:
-        self.cells: list[results.SweepCell] = []
+        self.cells: list[tuple[str, list[str]]] = []
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from hydra_plugins.winnow_launchers.progress import CellProgress
+        from winnow import results
+
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         folder = Path(str(self.config.hydra.sweep.dir))
-        new = [
-            results.SweepCell(str(number), list(filter_overrides(overrides)))
-            for number, overrides in enumerate(job_overrides, start=initial_job_idx)
-        ]
-        self.cells += new  # a sweeper that searches launches one batch after another
-        results.save_sweep(folder, self.cells)
+        shown = [list(filter_overrides(overrides)) for overrides in job_overrides]
+        numbers = range(initial_job_idx, initial_job_idx + len(shown))
+        # A sweeper that searches launches one batch after another.
+        self.cells += [(str(number), overrides) for number, overrides in zip(numbers, shown, strict=True)]
+        results.save_sweep(folder, [results.SweepCell(*cell) for cell in self.cells])
         returned = []
-        with CellProgress(len(new)) as progress:
-            for cell, overrides in zip(new, job_overrides, strict=True):
-                progress.begin(" ".join(cell.overrides))
-                done, cached = self._run(int(cell.folder), list(overrides), folder / cell.folder)
+        with CellProgress(len(shown)) as progress:
+            for number, title, overrides in zip(numbers, shown, job_overrides, strict=True):
+                progress.begin(" ".join(title))
+                done, cached = self._run(number, list(overrides), folder / str(number))
                 failed = done.status == JobStatus.FAILED
                 progress.end("failed" if failed else "cached" if cached else "done")
                 returned.append(done)
@@ -66,6 +63,8 @@ class SequentialLauncher(Launcher):
 
     def _run(self, number: int, overrides: list[str], folder: Path) -> tuple[JobReturn, bool]:
         """One cell, and whether its row was there already. Its error is kept in the JobReturn and in its folder."""
+        from winnow import app, pipeline, results
+
         results.clear_result(folder)
         cached = False
         try:
@@ -86,13 +85,17 @@ class SequentialLauncher(Launcher):
             done = JobReturn(overrides=overrides, status=JobStatus.FAILED)
             done.return_value = error
         if done.status == JobStatus.FAILED:
-            error = done._return_value
-            lines = traceback.format_exception(error)
+            reason = done._return_value
+            lines = traceback.format_exception(reason)
             # The last line is what reports show; a message of several lines is folded into it.
-            results.save_failure(folder, "".join(lines) + f"{type(error).__name__}: {app.one_line(error)}")
+            results.save_failure(folder, "".join(lines) + f"{type(reason).__name__}: {app.one_line(reason)}")
         return done, cached
 
     def _report(self, folder: Path, any_failed: bool) -> None:
+        from winnow import app
+        from winnow.errors import WinnowError
+        from winnow.scaling.report import report
+
         try:
             report(folder)
         except WinnowError as error:

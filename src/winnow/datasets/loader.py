@@ -18,7 +18,7 @@ from winnow.types import Subset
 class Batch(NamedTuple):
     """index [B] int64, canonical; image [B, C, H, W] float32, normalised; label [B] int64; weight [B] float32."""
 
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody asks of a batch
     image: Tensor
     label: Tensor
     weight: Tensor

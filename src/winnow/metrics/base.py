@@ -40,6 +40,11 @@ class Metric(Component, ABC):
         """The evaluation epochs that it reads logits of; empty where it reads none, or the last one there is."""
         return frozenset()
 
+    @property
+    def least_epochs(self) -> int:
+        """The shortest probe training, in epochs, whose trajectories it can read."""
+        return 1
+
     @abstractmethod
     def _values(self, evidence: Evidence) -> Floats:
         """Scores [n] float64, in the order of the evidence."""

@@ -52,6 +52,10 @@ class EL2N(Metric):
     def epochs(self) -> frozenset[int]:
         return frozenset() if self.epoch is None else frozenset({self.epoch})
 
+    @property
+    def least_epochs(self) -> int:
+        return self.window if self.variant == "window" else 1
+
     def _values(self, evidence: Evidence) -> Floats:
         if self.variant == "ensemble":
             return mean_over_members(evidence.logits_at(self.epoch), evidence.labels, _error_length)

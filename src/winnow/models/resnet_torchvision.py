@@ -39,11 +39,11 @@ class ResNetTorchvision(ModelSpec):
         block, layers = _BLOCKS[self.depth]
         backbone = ResNet(block, layers)
         feature_dim = backbone.fc.in_features
-        backbone.fc = nn.Identity()  # type: ignore[assignment]
+        backbone.fc = nn.Identity()
         channels = image_shape[2]
         if self.stem == "cifar":
             backbone.conv1 = nn.Conv2d(channels, 64, 3, stride=1, padding=1, bias=False)
-            backbone.maxpool = nn.Identity()  # type: ignore[assignment]
+            backbone.maxpool = nn.Identity()
         else:
             backbone.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
         nn.init.kaiming_normal_(backbone.conv1.weight, mode="fan_out", nonlinearity="relu")

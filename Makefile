@@ -1,0 +1,28 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-slow lint clean
+
+demo: .venv/installed  ## the main job on handwritten digits: a grid, its table and its figure
+	$(BIN)/python scripts/run.py -m experiment=demo
+
+test: .venv/installed lint  ## what CI runs
+	$(BIN)/pytest -n 2 -m "not slow"
+
+test-slow: .venv/installed  ## the long forms of the tests too
+	$(BIN)/pytest -n 2
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:  ## results and caches of runs; not the environment
+	rm -rf artifacts outputs .mypy_cache .ruff_cache .pytest_cache
