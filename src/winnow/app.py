@@ -1,24 +1,27 @@
 """From configuration to typed arguments, for scripts and launchers alike. The library below knows no configuration."""
 
+import functools
 import logging
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.utils import instantiate
-from omegaconf import DictConfig
+from hydra.types import RunMode
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from winnow import pipeline, results
 from winnow.artifacts import ArtifactStore
 from winnow.datasets.base import ImageDataset
-from winnow.errors import WinnowError
+from winnow.errors import OptionError, WinnowError
 from winnow.pipeline import CellSpec
 from winnow.training.fit import TrainerSpec
 from winnow.training.loggers import LoggerSpec
@@ -27,6 +30,7 @@ from winnow.types import Scores
 log = logging.getLogger(__name__)
 CONF = str(Path(__file__).parents[2] / "conf")
 STAGE_GROUPS = ("dataset", "model", "recipe", "probe", "metric", "selector", "alpha", "compression")
+MISTAKES = (WinnowError, HydraException, OmegaConfBaseException)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,22 +47,23 @@ def cell_from(cfg: DictConfig) -> CellSpec:
 
     Raises the typed error of the part that is wrong.
     """
-    parts = {group: _made(cfg[group]) for group in STAGE_GROUPS}
-    recorders = tuple(_made(node) for node in cfg.callbacks.values())
+    parts = {group: _made(cfg[group], group) for group in STAGE_GROUPS}
+    recorders = tuple(_made(node, f"callbacks.{name}") for name, node in cfg.callbacks.items())
     return CellSpec(**parts, selection_seed=cfg.selection_seed, train_seed=cfg.train_seed, recorders=recorders)
 
 
 def runtime_from(cfg: DictConfig) -> Runtime:
     """The runtime that a configuration describes."""
-    return Runtime(store=store_from(cfg), trainer=_made(cfg.trainer), logger=_made(cfg.logger))
+    return Runtime(store=store_from(cfg), trainer=_made(cfg.trainer, "trainer"), logger=_made(cfg.logger, "logger"))
 
 
 def store_from(cfg: DictConfig) -> ArtifactStore:
     return ArtifactStore(cfg.paths.artifacts)
 
 
-def _made(node: DictConfig) -> Any:
+def _made(node: DictConfig, name: str) -> Any:
     """The component that a config node describes; a component's own error comes out as it is, not wrapped by Hydra."""
+    _check_types(node, name)
     try:
         return instantiate(node, _convert_="all")
     except HydraException as error:
@@ -66,6 +71,28 @@ def _made(node: DictConfig) -> Any:
         while cause is not None and not isinstance(cause, WinnowError):
             cause = cause.__cause__
         raise (cause or error) from None
+
+
+def _check_types(node: DictConfig, name: str) -> None:
+    """Raise OptionError for a value of another type than its component declares, such as a word for a number."""
+    hints = get_type_hints(get_class(node._target_))
+    for field, value in node.items():
+        path = f"{name}.{field!s}"
+        if OmegaConf.is_dict(value) and "_target_" in value:
+            _check_types(value, path)
+        elif field in hints and not _fits(value, hints[str(field)]):
+            wanted = getattr(hints[str(field)], "__name__", None) or str(hints[str(field)])
+            raise OptionError(f"{path}={value} has the wrong type; it must be {wanted}.")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if isinstance(hint, UnionType):
+        return any(_fits(value, option) for option in get_args(hint))
+    if get_origin(hint) is tuple:
+        return OmegaConf.is_list(value) and all(_fits(item, get_args(hint)[0]) for item in value)
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, (int, float) if hint is float else hint)
 
 
 def run_cell(cfg: DictConfig) -> Path:
@@ -123,13 +150,28 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
     """
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own report and exits before this can see the error
+
+    @functools.wraps(task)
+    def told_once(cfg: DictConfig) -> None:
+        try:
+            task(cfg)
+        except MISTAKES as error:
+            # A single run keeps the error from Hydra, which adds lines of its own; a sweep leaves it to the launcher.
+            if wants_traceback or HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise
+            _stop(error)
+
     try:
-        hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(task)()
-    except (WinnowError, HydraException, OmegaConfBaseException) as error:
+        hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(told_once)()
+    except MISTAKES as error:
         if wants_traceback:
             raise
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        sys.exit(1)
+        _stop(error)
+
+
+def _stop(error: Exception) -> NoReturn:
+    print(f"error: {one_line(error)}", file=sys.stderr)
+    sys.exit(1)
 
 
 def one_line(error: BaseException) -> str:

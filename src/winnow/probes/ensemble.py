@@ -84,18 +84,20 @@ def _train(
         name, kind="probe", config={"model": probe.model.name, "member": member, "epochs": probe.epochs}
     )
     recipe = probe.training_recipe
-    fitted = fit(
-        dataset,
-        subset=Subset.full(dataset.n),
-        model=probe.model,
-        recipe=recipe,
-        seed=probe.member_seed(member),
-        trainer=trainer,
-        callbacks=[recorder, snapshots],
-        logger=opened,
-        title=title,
-    )
-    logger.close(opened)
+    try:
+        fitted = fit(
+            dataset,
+            subset=Subset.full(dataset.n),
+            model=probe.model,
+            recipe=recipe,
+            seed=probe.member_seed(member),
+            trainer=trainer,
+            callbacks=[recorder, snapshots],
+            logger=opened,
+            title=title,
+        )
+    finally:
+        logger.close(opened)
     save_trajectory(draft, recorder.trajectory())
     for epoch in probe.checkpoint_at:
         draft.put_tensors(f"weights_{epoch}", snapshots.weights[epoch])

@@ -1,6 +1,7 @@
 """Where the numbers of a training go: nowhere, a CSV file, or wandb. All through Lightning's own loggers."""
 
 import logging
+import netrc
 import os
 import socket
 from abc import ABC, abstractmethod
@@ -55,9 +56,10 @@ class CSVLog(LoggerSpec):
 class WandbLog(LoggerSpec):
     """One wandb run a cell (and a probe member), grouped by sweep, with its config and its row as the summary.
 
-    mode: "auto" is online where the server answers within two seconds and a key is set, offline otherwise, with one
-    warning (asking first matters: wandb itself blocks for over a minute and a half before it gives up); "online" or
-    "offline" force it. The run is finished when its training is, so that many cells can follow in one process.
+    mode: "auto" follows the variable WANDB_MODE where it is set; else it is online where the server answers within two
+    seconds and a key is set, and offline otherwise, with one warning (asking first matters: wandb itself blocks for
+    over a minute and a half before it gives up). "online" or "offline" force it. The run is finished when its training
+    is, so that many cells can follow in one process.
 
     Raises OptionError for another mode.
     """
@@ -71,18 +73,26 @@ class WandbLog(LoggerSpec):
         check_choice("logger.mode", self.mode, ("auto", "online", "offline"))
 
     def open(self, name: str, *, kind: str, config: Mapping[str, Any]) -> Logger:
+        import wandb
+
         os.makedirs(self.folder, exist_ok=True)
-        logger = WandbLogger(
+        # wandb's service keeps a log of its own in its cache, which would be in the home folder.
+        os.environ.setdefault("WANDB_CACHE_DIR", os.path.join(self.folder, "wandb", "cache"))
+        # Left to start the run itself, Lightning makes wandb print a warning and sets WANDB_MODE for the whole process.
+        run = wandb.init(
             name=name,
             project=self.project,
             group=self.group,
             job_type=kind,
-            save_dir=self.folder,
-            offline=not self._online(),
-            settings=_quiet_settings(),
+            dir=self.folder,
+            config=dict(config),
+            mode=self._mode(),
+            reinit="create_new",
+            settings=wandb.Settings(silent=True, console="off"),
         )
-        logger.experiment.config.update(dict(config))
-        return logger
+        run.define_metric("trainer/global_step")
+        run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+        return WandbLogger(experiment=run, save_dir=self.folder)
 
     def close(self, logger: Logger | None, row: Row | None = None) -> None:
         assert isinstance(logger, WandbLogger)
@@ -91,16 +101,13 @@ class WandbLog(LoggerSpec):
         super().close(logger, row)
         logger.experiment.finish()
 
-    def _online(self) -> bool:
+    def _mode(self) -> Any:
+        """The mode that wandb is told; None leaves it to WANDB_MODE."""
         if self.mode != "auto":
-            return self.mode == "online"
-        return _server_answers()
-
-
-def _quiet_settings() -> Any:
-    import wandb
-
-    return wandb.Settings(silent=True, console="off")
+            return self.mode
+        if "WANDB_MODE" in os.environ:
+            return None
+        return "online" if _server_answers() else "offline"
 
 
 _answers: bool | None = None
@@ -111,13 +118,22 @@ def _server_answers() -> bool:
     global _answers
     if _answers is None:
         address = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
+        port = address.port or (80 if address.scheme == "http" else 443)
         try:
-            with socket.create_connection((address.hostname or "", address.port or 443), timeout=2):
-                import wandb
-
-                _answers = wandb.api.api_key is not None
+            with socket.create_connection((address.hostname or "", port), timeout=2):
+                _answers = _has_key(address.netloc)
         except OSError:
             _answers = False
         if not _answers:
             log.warning("wandb: no server answers or no key is set; runs are kept offline (`wandb sync` sends them).")
     return _answers
+
+
+def _has_key(server: str) -> bool:
+    """Whether wandb will find a key for the server without asking: in its variable or in the netrc file."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(server) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False

@@ -1,0 +1,60 @@
+"""Every yaml of every config group composes to a typed cell, and every experiment too."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from winnow import app
+from winnow.pipeline import CellSpec
+
+CONF = Path(app.CONF)
+GROUPS = ("dataset", "model", "recipe", "probe", "metric", "selector", "alpha", "compression", "callbacks")
+OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+
+
+def _compose(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", overrides=list(overrides), return_hydra_config=True)
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_of_every_group_makes_a_cell(group: str, option: str) -> None:
+    root = ["dataset.root=data"] if (group, option) == ("dataset", "imagefolder") else []
+    assert isinstance(app.cell_from(_compose(f"{group}={option}", *root)), CellSpec)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_makes_a_cell_and_says_how_it_is_run(experiment: str) -> None:
+    cfg = _compose(f"experiment={experiment}")
+    cell = app.cell_from(cfg)
+    assert cell.rule
+    assert cfg.hydra.sweeper.params, "an experiment is a sweep"
+    text = (CONF / "experiment" / f"{experiment}.yaml").read_text()
+    assert f"experiment={experiment}" in text.splitlines()[1], "its head gives the command"
+
+
+@pytest.mark.parametrize("option", ["auto", "cpu"])
+@pytest.mark.parametrize("logger", [path.stem for path in sorted((CONF / "logger").glob("*.yaml"))])
+def test_every_runtime_option(option: str, logger: str, tmp_path: Path) -> None:
+    cfg = _compose(f"trainer={option}", f"logger={logger}", f"hydra.runtime.output_dir={tmp_path}")
+    HydraConfig.instance().set_config(cfg)
+    runtime = app.runtime_from(cfg)
+    assert runtime.trainer.accelerator == option
+    assert runtime.store.root == Path("artifacts")
+
+
+def test_small_data_sets_bring_models_of_their_size_and_a_choice_on_the_command_line_wins() -> None:
+    assert app.cell_from(_compose("dataset=digits")).model.name == "smallconv"
+    assert app.cell_from(_compose("dataset=imagefolder", "dataset.root=x")).model.name == "resnet18"
+    assert app.cell_from(_compose("dataset=digits", "model=resnet8")).model.name == "resnet8"
+    assert app.cell_from(_compose("experiment=cifar10_jpeg")).model.name == "resnet8"
+    assert app.cell_from(_compose("experiment=demo")).recipe.name == "digits"
+
+
+def test_each_yaml_says_in_its_first_line_what_it_is() -> None:
+    for path in CONF.glob("*/*.yaml"):
+        assert path.read_text().startswith("# "), path

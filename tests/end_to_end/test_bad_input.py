@@ -1,0 +1,91 @@
+"""Bad input gets one clear line and exit code 1, and leaves no artifact behind."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers.scripts import TINY, finished_artifacts, run_script
+from winnow import pipeline
+from winnow.artifacts import ArtifactStore
+from winnow.datasets.synthetic import Synthetic
+from winnow.errors import MismatchError, ShapeError
+from winnow.selectors.threshold import Threshold
+from winnow.types import Scores
+
+BAD = {
+    "r above one": (["compression.r=1.5"], "must be in (0, 1]"),
+    "r zero": (["compression.r=0"], "must be in (0, 1]"),
+    "budget under one example": (["compression.r=0.001"], "keeps none"),
+    "count above n": (["compression=count", "compression.count=500"], "more than the 120"),
+    "alpha above one": (["selector=calibrated", "alpha.value=1.2"], "must be in [0, 1]"),
+    "exact without exploration": (["selector=calibrated", "alpha.value=1"], "lower alpha"),
+    "unknown option of a group": (["metric=el3n"], "aum"),
+    "unknown group": (["metrik=el2n"], "metrik"),
+    "unknown value": (["metric.varient=window"], "varient"),
+    "unknown choice": (["metric.variant=windows"], "choose one of: ensemble, window"),
+    "epoch that is not evaluated": (["metric.epoch=2"], "evaluated after: 1"),
+    "window longer than the probes": (["metric.variant=window"], "probe.epochs=2"),
+    "missing data folder": (["dataset=imagefolder", "dataset.root=nowhere"], "nowhere"),
+    "root not given": (["dataset=imagefolder"], "dataset.root"),
+    "fraction of a member": (["probe.members=2.5"], "must be int"),
+    "number that is none": (["compression.r=few"], "few"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_one_line_exit_code_one_and_no_artifact(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    overrides, told = BAD[case]
+    base = [] if any(o.startswith("dataset=") for o in overrides) else TINY
+    ended = run_script("run.py", *base, *overrides, capsys=capsys)
+    assert ended.code == 1
+    (line,) = [line for line in ended.err.splitlines() if line]
+    assert line.startswith("error: ")
+    assert told in line
+    assert finished_artifacts(tmp_path / "artifacts") == []
+    assert list(tmp_path.rglob("row.json")) == []
+
+
+def test_an_empty_class_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("train/cat", "train/dog", "test/cat", "test/dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        if name != "train/dog":
+            Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "pets" / name / "1.png")
+    monkeypatch.chdir(tmp_path)
+    ended = run_script("run.py", "dataset=imagefolder", "dataset.root=pets", capsys=capsys)
+    assert ended.code == 1
+    assert len(ended.err.splitlines()) == 1
+    assert "train/dog has no images" in ended.err
+    assert finished_artifacts(tmp_path / "artifacts") == []
+
+
+def test_an_earlier_row_in_the_folder_does_not_outlive_a_failed_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_script("run.py", *TINY, "hydra.run.dir=here", capsys=capsys).code == 0
+    assert json.loads(Path("here/row.json").read_text())["rule"] == "el2n hardest"
+    assert run_script("run.py", *TINY, "hydra.run.dir=here", "compression.r=7", capsys=capsys).code == 1
+    assert not Path("here/row.json").exists()
+
+
+def test_scores_of_another_data_set_are_refused(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    dataset = Synthetic(n=100, n_test=20).load(store)
+    other = Synthetic(n=100, n_test=20, seed=1).load(store)
+    scores = Scores(np.arange(100.0), metric="mine", dataset=other.fingerprint)
+    with pytest.raises(MismatchError, match="score this data set"):
+        pipeline.select_subset(dataset, selector=Threshold(), scores=scores, r=0.5, store=store)
+    assert finished_artifacts(tmp_path) == []
+
+
+def test_scores_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(ShapeError, match="1 of 3 scores are not finite"):
+        Scores(np.array([0.0, np.nan, 1.0]), metric="mine", dataset="digits")

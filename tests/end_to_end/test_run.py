@@ -1,0 +1,170 @@
+"""The scripts as a user runs them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from helpers.scripts import SCRIPTS, TINY, finished_artifacts, run_script
+
+
+def _modified(root: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_grid_in_a_process_of_its_own_and_again_without_recomputing(tmp_path: Path) -> None:
+    command = [sys.executable, str(SCRIPTS / "run.py"), "-m", *TINY, "selector=random,threshold", "compression.r=0.2,1"]
+    command.append("hydra.sweep.dir=grid")
+
+    first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.splitlines()[-2:] == ["grid/grid.csv", "grid/scaling_curves.png"]
+    grid = pd.read_csv(tmp_path / "grid/grid.csv")
+    assert sorted(zip(grid.rule, grid.n_kept, strict=True)) == [
+        ("el2n hardest", 24),
+        ("el2n hardest", 120),
+        ("random", 24),
+        ("random", 120),
+    ]
+    assert (tmp_path / "grid/scaling_curves.png").stat().st_size > 10_000
+    assert json.loads((tmp_path / "grid/summary.json").read_text())["cells"]["done"] == 4
+    # Everything at r=1 is one subset, so four cells are three trainings.
+    assert len(finished_artifacts(tmp_path / "artifacts", "model")) == 3
+    assert grid[grid.n_kept == 120].test_error.nunique() == 1
+
+    before = _modified(tmp_path / "artifacts")
+    second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert second.returncode == 0, second.stderr
+    assert "0 done, 4 cached, 0 failed" in second.stdout
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "grid/grid.csv"), grid)
+    after = _modified(tmp_path / "artifacts")
+    assert {path: time for path, time in after.items() if "locks" not in path} == {
+        path: time for path, time in before.items() if "locks" not in path
+    }
+
+
+def test_one_cell_ends_with_the_path_of_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = run_script(
+        "run.py", *TINY, "selector=calibrated", "compression=count", "compression.count=30", capsys=capsys
+    )
+    assert ended.code == 0, ended.err
+    row = json.loads(Path(ended.out.splitlines()[-1]).read_text())
+    assert (row["rule"], row["n_kept"], row["alpha"]) == ("el2n exact 0.5", 30, 0.5)
+    assert row["probe_examples"] == 2 * 120 * (2 + 1)  # two members: two epochs of training, one evaluation
+    assert row["steps"] == 2  # one epoch of the full data: ⌈120 / 64⌉ steps
+    assert row["examples_seen"] == 30 * row["steps"]
+    assert 0 < row["effective_sample_size"] < 30
+
+
+def test_seed_sets_selection_and_training_and_leaves_the_probes_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for seed in (3, 4):
+        ended = run_script("run.py", *TINY, f"seed={seed}", f"hydra.run.dir=run{seed}", capsys=capsys)
+        assert ended.code == 0, ended.err
+        row = json.loads(Path(f"run{seed}/row.json").read_text())
+        assert (row["selection_seed"], row["train_seed"], row["probe_seed"]) == (seed, seed, 0)
+    assert len(finished_artifacts(tmp_path / "artifacts", "probe")) == 2
+
+
+def test_one_probe_run_serves_every_metric(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sweep = ["metric=el2n,forgetting,aum,loss", "selector=random,threshold", "alpha.value=0.1,0.9"]
+    ended = run_script("run.py", "-m", *TINY, *sweep, "compression.r=0.3", "hydra.sweep.dir=grid", capsys=capsys)
+    assert ended.code == 0, ended.err
+    artifacts = tmp_path / "artifacts"
+    assert len(finished_artifacts(artifacts, "probe")) == 2  # the members, not metrics times members
+    assert len(finished_artifacts(artifacts, "scores")) == 4
+    assert len(finished_artifacts(artifacts, "row")) == 5  # random once, and threshold once whatever alpha is
+    assert len(pd.read_csv("grid/grid.csv")) == 5
+
+
+def test_a_failing_cell_leaves_the_others_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = run_script("run.py", "-m", *TINY, "compression.r=0.3,1.5,0.5", "hydra.sweep.dir=grid", capsys=capsys)
+    assert ended.code == 1
+    assert len(pd.read_csv("grid/grid.csv")) == 2
+    assert Path("grid/scaling_curves.png").exists()
+    (line,) = [line for line in ended.out.splitlines() if line.startswith("failed: ")]
+    assert "compression.r=1.5" in line
+    assert "must be in (0, 1]" in line
+    assert "Traceback" in Path("grid/1/error.txt").read_text()
+
+    again = run_script("grid.py", "grid", capsys=capsys)
+    assert again.code == 0
+    assert line in again.out
+
+
+def test_score_and_select_leave_tables_that_can_be_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scored = run_script("score.py", *TINY, capsys=capsys)
+    scores = pd.read_parquet(scored.out.splitlines()[-1])
+    assert list(scores.columns) == ["index", "label", "score"]
+    assert list(scores["index"]) == list(range(120))
+
+    selected = run_script("select.py", *TINY, "compression.r=0.1", capsys=capsys)
+    subset = pd.read_parquet(selected.out.splitlines()[-1])
+    assert list(subset.columns) == ["index", "weight", "is_signal"]
+    hardest = scores.sort_values("score", ascending=False)["index"][:12]
+    assert set(subset["index"]) == set(hardest)
+
+
+def test_recording_a_cell_leaves_its_trajectory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = run_script("run.py", *TINY, "callbacks=forgetting", "compression.r=0.5", capsys=capsys)
+    assert ended.code == 0, ended.err
+    (model,) = finished_artifacts(tmp_path / "artifacts", "model")
+    assert (model / "correct.npy").exists()
+    logged = pd.read_csv(next(Path("outputs").rglob("cell-*/metrics.csv")))
+    assert "forgetting/10+" in logged.columns
+
+
+def test_help_lists_groups_options_and_examples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = run_script("run.py", "--help", capsys=capsys)
+    assert "metric: aum, el2n, forgetting" in ended.out
+    assert "selector: calibrated" in ended.out
+    assert ended.out.count("python scripts/run.py") == 3
+
+
+def test_an_own_folder_of_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import numpy as np
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 12), ("test", 4)):
+        for label, name in enumerate(("dark", "light")):
+            folder = tmp_path / "photos" / part / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(100 * label, 100 * label + 100, (20, 24, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+    monkeypatch.chdir(tmp_path)
+    ended = run_script(
+        "run.py", "dataset=imagefolder", "dataset.root=photos", "dataset.size=16", "model=resnet8", "model.width=4",
+        "recipe.epochs=1", "probe.members=1", "probe.epochs=1", "compression.r=0.5", capsys=capsys,
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    row = json.loads(Path(ended.out.splitlines()[-1]).read_text())
+    assert (row["dataset"], row["n"], row["n_kept"], row["n_test"]) == ("photos", 24, 12, 8)
+    (subset,) = finished_artifacts(tmp_path / "artifacts", "subset")
+    assert pd.read_parquet(subset / "subset.parquet")["file"].str.startswith("train/").all()

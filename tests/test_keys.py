@@ -1,0 +1,143 @@
+"""Keys name contents: what must change them, what must not, and that they stay what they were."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from winnow.datasets.augmentation import Augmentation
+from winnow.keys import NOT_IN_KEY, Component, describe, make_key
+from winnow.metrics.el2n import EL2N
+from winnow.models.smallconv import SmallConv
+from winnow.probes.ensemble import member_inputs
+from winnow.probes.probe import Probe
+from winnow.selectors.calibrated import Calibrated
+from winnow.training.recipe import Recipe
+from winnow.types import Subset
+
+RECIPE = Recipe(name="digits", epochs=8, batch_size=64, lr=0.4, augmentation=Augmentation(shift=0.125))
+PROBE = Probe(model=SmallConv(), recipe=RECIPE, members=2, epochs=6, evaluate_at=(2, 6), seed=3)
+
+
+@dataclass(frozen=True)
+class Thing(Component):
+    size: float = 1.0
+    label: str = "a"
+    folder: str = field(default="here", metadata=NOT_IN_KEY)
+
+
+# A key that moves makes every artifact on every disk useless. Change these literals only together with a raised
+# `version` of the component (or SCHEMA), because its results changed; never because a field was moved or renamed.
+@pytest.mark.parametrize(
+    ("inputs", "key"),
+    [
+        (RECIPE, "frozen-0"),
+        (EL2N(epoch=4), "frozen-0"),
+        (Calibrated(protocol="tempered", tau=0.25), "frozen-0"),
+        (member_inputs(SimpleNamespace(fingerprint="digits-0123456789ab"), PROBE, 1), "frozen-0"),
+        ({"subset": Subset([0, 2, 3], [0.5, 1.5, 1.0], [True, False, False], 4).content_hash}, "frozen-0"),
+    ],
+    ids=["recipe", "metric", "selector", "probe member", "subset"],
+)
+def test_keys_stay_what_they_were(inputs, key):
+    assert make_key("frozen", inputs) == key
+
+
+def test_a_key_is_a_prefix_and_sixteen_digits():
+    prefix, digits = make_key("digits-el2n", {}).rsplit("-", 1)
+    assert (prefix, len(digits)) == ("digits-el2n", 16)
+    int(digits, 16)
+
+
+def test_a_component_is_its_qualified_name_version_and_fields():
+    assert describe(Thing()) == {"is": f"{__name__}.Thing", "version": 1, "size": 1, "label": "a"}
+
+
+def test_plain_values_are_told_apart():
+    values = [None, True, False, 0, 1, "1", 0.1, 0.1 + 1e-16, "", [], {}, [1, 2], [2, 1], {"a": 1}, {"a": 2}, {"b": 1}]
+    values = [value for i, value in enumerate(values) if i == 0 or repr(value) != repr(values[i - 1])]
+    assert len({make_key("k", value) for value in values}) == len(values)
+
+
+def test_whole_floats_equal_ints():
+    assert make_key("k", Thing(size=2.0)) == make_key("k", Thing(size=2))
+    assert make_key("k", {"alpha": -0.0}) == make_key("k", {"alpha": 0})
+    assert make_key("k", Thing(size=2.5)) != make_key("k", Thing(size=2))
+
+
+def test_equal_collections_have_equal_keys():
+    assert make_key("k", (1, 2)) == make_key("k", [1, 2])
+    assert make_key("k", {"a": 1, "b": 2}) == make_key("k", {"b": 2, "a": 1})
+    assert make_key("k", {3, 1, 2}) == make_key("k", frozenset([2, 3, 1])) == make_key("k", [1, 2, 3])
+    assert make_key("k", Path("a/b")) == make_key("k", "a/b")
+
+
+def test_fields_outside_the_key_do_not_matter():
+    assert make_key("k", Thing(folder="there")) == make_key("k", Thing())
+    assert make_key("k", Thing(label="b")) != make_key("k", Thing())
+    assert make_key("k", [{"nested": Thing(folder="there")}]) == make_key("k", [{"nested": Thing()}])
+
+
+def of_fields(*names: str, name: str = "Made"):
+    kind = make_dataclass(name, [(n, int, field(default=len(n))) for n in names], bases=(Component,), frozen=True)
+    kind.__module__ = "made.up"
+    return kind
+
+
+def test_field_order_does_not_matter():
+    assert make_key("k", of_fields("a", "bb")()) == make_key("k", of_fields("bb", "a")())
+    assert make_key("k", of_fields("a", "bb")()) != make_key("k", of_fields("a", "ccc")())
+
+
+def test_the_name_of_the_component_matters():
+    assert make_key("k", of_fields("a")()) != make_key("k", of_fields("a", name="Other")())
+
+
+def test_the_version_changes_the_key():
+    first, second = of_fields("a"), of_fields("a")
+    second.version = 2
+    assert make_key("k", first()) != make_key("k", second())
+
+
+def test_a_version_is_no_field():
+    @dataclass(frozen=True)
+    class Raised(Component):
+        version: ClassVar[int] = 3
+
+    assert describe(Raised())["version"] == 3
+
+
+def test_the_schema_changes_the_key(monkeypatch):
+    before = make_key("k", Thing())
+    monkeypatch.setattr("winnow.keys.SCHEMA", 10**6)
+    assert make_key("k", Thing()) != before
+
+
+@pytest.mark.parametrize("value", [object(), np.zeros(2), np.int64(1), b"bytes", Thing])
+def test_what_has_no_stable_description_cannot_be_in_a_key(value):
+    with pytest.raises(AssertionError, match="cannot be part of a key"):
+        make_key("k", {"value": value})
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_cannot_be_in_a_key(value):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        make_key("k", value)
+
+
+def test_keys_are_equal_in_processes_that_hash_differently():
+    names = [f"name{i}" for i in range(12)]
+    code = f"from winnow.keys import make_key; print(make_key('k', {{'needs': frozenset({names!r})}}))"
+    printed = {
+        subprocess.check_output(
+            [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, text=True
+        ).strip()
+        for seed in ("0", "1", "2")
+    }
+    assert printed == {make_key("k", {"needs": frozenset(names)})}
