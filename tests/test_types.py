@@ -156,7 +156,7 @@ def test_logits_of_an_epoch_or_of_the_last():
 
 
 def test_evidence_that_was_not_recorded():
-    with pytest.raises(MissingEvidenceError, match="reads logits; set probe.evaluate_at"):
+    with pytest.raises(MissingEvidenceError, match=r"reads logits; set probe\.evaluate_at"):
         make_probed().logits_at(None)
     with pytest.raises(MissingEvidenceError, match="reads trajectories"):
         make_probed().ensemble()

@@ -123,10 +123,10 @@ class ArtifactStore:
 
         inputs: what the key was made from, for the provenance. An error in `write` leaves nothing behind.
         """
-        artifact = self.load(stage, key)
-        if artifact is not None:
-            return artifact
-        with self._lock(stage, key):
+        folder = self.path(stage, key)
+        if folder.is_dir() and _verify(folder) is None:
+            return Artifact(folder)
+        with self._lock(stage, key):  # moving aside too: of two that see a damage, the slower would move the new one
             artifact = self.load(stage, key)  # another process may have made it while this one waited
             if artifact is None:
                 self._make(stage, key, write, inputs)
@@ -179,7 +179,7 @@ def _verify(folder: Path) -> str | None:
         for name, digest in expected.items():
             if _sha256(folder / name) != digest:
                 return f"{name} does not match its checksum"
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"{type(error).__name__}: {error}"
     return None
 
@@ -230,9 +230,10 @@ def git_commit() -> str | None:
         return None
 
 
-@functools.cache
-def device_name() -> str:
-    """The public name of the device that training would use."""
-    if torch.cuda.is_available():
+def device_name(kind: str | None = None) -> str:
+    """The public name of a kind of device ("cuda", "mps", "cpu"); of the machine's best one where none is given."""
+    if kind is None:
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    if kind == "cuda":
         return torch.cuda.get_device_name()
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads" if kind == "cpu" else kind

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from pytorch_lightning.loggers import Logger
 
-from winnow.artifacts import ArtifactStore, Draft, device_name, git_commit
+from winnow.artifacts import ArtifactStore, Draft, git_commit
 from winnow.datasets.base import DatasetSpec, ImageDataset
 from winnow.errors import DivergedError, MismatchError, MissingEvidenceError
 from winnow.keys import describe, make_key
@@ -245,7 +245,7 @@ def train_subset(
             steps=fitted.steps,
             examples_seen=fitted.examples_seen,
             seconds=round(fitted.seconds, 3),
-            device=device_name(),
+            device=fitted.device,
             key=key,
         )
         draft.put_json("result", asdict(result))

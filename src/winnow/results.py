@@ -3,7 +3,8 @@
 A sweep folder holds one folder for each cell, with `row.json` once the cell is finished or `error.txt` if it failed,
 and `sweep.json`, which lists the cells of the latest sweep: only those count, not what an earlier sweep left behind.
 A folder without `sweep.json` counts for all that lies below it, so a single run, a running sweep and a folder of
-several sweeps are all read alike. The report adds `grid.csv`, `scaling_curves.png` and `summary.json`.
+several sweeps are all read alike. The report adds `grid.csv`,
+`scaling_curves.png`, `summary.json` and `provenance.json`.
 """
 
 import json
@@ -17,8 +18,8 @@ from winnow.artifacts import write_atomically
 from winnow.errors import WinnowError
 from winnow.types import Row
 
-ROW, GRID, CURVES, SUMMARY, SWEEP, FAILURE = (
-    "row.json", "grid.csv", "scaling_curves.png", "summary.json", "sweep.json", "error.txt"
+ROW, GRID, CURVES, SUMMARY, SWEEP, FAILURE, PROVENANCE = (
+    "row.json", "grid.csv", "scaling_curves.png", "summary.json", "sweep.json", "error.txt", "provenance.json"
 )  # fmt: skip
 
 
@@ -39,11 +40,15 @@ class FailedCell(NamedTuple):
 
 @dataclass(frozen=True)
 class Collected:
-    """What a folder holds. missing: cells of a sweep that have neither finished nor failed (running, or not begun)."""
+    """What a folder holds. missing: cells of a sweep that have neither finished nor failed (running, or not begun).
+
+    command: how its sweep was started, where the folder is that of one sweep.
+    """
 
     rows: list[Row]
     failed: list[FailedCell]
     missing: int
+    command: str | None = None
 
 
 def save_row(folder: str | Path, row: Row) -> Path:
@@ -64,10 +69,10 @@ def load_row(folder: str | Path) -> Row:
         ) from error
 
 
-def save_sweep(folder: str | Path, cells: Sequence[SweepCell]) -> Path:
+def save_sweep(folder: str | Path, cells: Sequence[SweepCell], command: str | None = None) -> Path:
     """Write the list of a sweep's cells, which from then on are the ones that count in this folder."""
     listed = [{"folder": cell.folder, "overrides": list(cell.overrides)} for cell in cells]
-    return _save_json(Path(folder) / SWEEP, {"cells": listed})
+    return _save_json(Path(folder) / SWEEP, {"command": command, "cells": listed})
 
 
 def save_failure(folder: str | Path, text: str) -> Path:
@@ -100,7 +105,7 @@ def _collect(folder: Path, top: Path, found: Collected) -> Collected:
     if (folder / SWEEP).exists():
         for cell in _cells(folder / SWEEP):
             missing += not _take(folder / cell.folder, list(cell.overrides), top, rows, failed)
-        return Collected(rows, failed, missing)
+        return Collected(rows, failed, missing, _load_json(folder / SWEEP).get("command"))
     _take(folder, [], top, rows, failed)
     for below in sorted(path for path in folder.iterdir() if path.is_dir()):
         missing = _collect(below, top, Collected(rows, failed, missing)).missing

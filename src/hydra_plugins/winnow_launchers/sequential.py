@@ -4,6 +4,8 @@ A failing cell does not stop the others: its traceback lands in its folder, the 
 is 1. Hydra's own basic launcher says nothing of time left, and its sweeps leave no grid when a job failed.
 """
 
+import os
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -44,11 +46,12 @@ class SequentialLauncher(Launcher):
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         folder = Path(str(self.config.hydra.sweep.dir))
+        command = shlex.join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
         shown = [list(filter_overrides(overrides)) for overrides in job_overrides]
         numbers = range(initial_job_idx, initial_job_idx + len(shown))
         # A sweeper that searches launches one batch after another.
         self.cells += [(str(number), overrides) for number, overrides in zip(numbers, shown, strict=True)]
-        results.save_sweep(folder, [results.SweepCell(*cell) for cell in self.cells])
+        results.save_sweep(folder, [results.SweepCell(*cell) for cell in self.cells], command)
         returned = []
         with CellProgress(len(shown)) as progress:
             for number, title, overrides in zip(numbers, shown, job_overrides, strict=True):

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from winnow import results
-from winnow.artifacts import write_atomically
+from winnow.artifacts import provenance, write_atomically
 from winnow.errors import WinnowError
 from winnow.figures.scaling_curves import scaling_curves
 from winnow.figures.style import save
@@ -22,7 +22,7 @@ HEAD = "fraction kept (r)\nexamples kept"
 
 
 def report(folder: str | Path, console: Console | None = None) -> dict[str, Any]:
-    """Write grid.csv, scaling_curves.png and summary.json into the folder of a run or sweep, and print its table.
+    """Write the grid, its figure, summary and provenance into the folder of a run or sweep, and print its table.
 
     The table shows the mean test error over seeds ± its standard error, in percent, the best of each column in bold;
     cells that failed follow it. A table wider than the console is printed in parts. Returns the summary.
@@ -46,6 +46,8 @@ def report(folder: str | Path, console: Console | None = None) -> dict[str, Any]
     write_atomically(folder / results.GRID, table.to_csv(index=False))
     write_atomically(folder / results.SUMMARY, json.dumps(summary, indent=1, allow_nan=False) + "\n")
     save(scaling_curves(table), folder / results.CURVES)
+    made = provenance() | {"command": found.command, "cells": summary["cells"], "training": _trained(table)}
+    write_atomically(folder / results.PROVENANCE, json.dumps(made, indent=1) + "\n")
 
     for group, part in grid.summarise(table).groupby(grid.GROUP):
         _print_table(console, part, title=", ".join(map(str, group)))
@@ -53,6 +55,12 @@ def report(folder: str | Path, console: Console | None = None) -> dict[str, Any]
     for name in (results.GRID, results.CURVES):
         console.print(Text(str(folder / name)), soft_wrap=True)
     return summary
+
+
+def _trained(table: pd.DataFrame) -> dict[str, Any]:
+    """With what code and on what devices the models of a grid were trained, which may be long before its report."""
+    columns = ("git", "device", "dataset", "model", "recipe", "probe_seed", "selection_seed", "train_seed")
+    return {name: sorted(table[name].dropna().unique().tolist()) for name in columns}
 
 
 def _print_table(console: Console, curves: pd.DataFrame, title: str) -> None:

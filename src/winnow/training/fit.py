@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
+from winnow.artifacts import device_name
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.loader import InMemoryLoader, on_device
 from winnow.errors import OptionError, check_choice
@@ -64,6 +65,7 @@ class Fitted:
     steps: int
     examples_seen: int
     seconds: float
+    device: str
 
 
 def fit(
@@ -98,7 +100,9 @@ def fit(
             logger=logger or False,
             log_every_n_steps=max(1, min(50, steps)),
         )
-        train, _ = on_device(dataset, lightning.strategy.root_device)
+        root = lightning.strategy.root_device
+        device = device_name(root.type)
+        train, _ = on_device(dataset, root)
         loader = InMemoryLoader(
             train,
             batch_size=recipe.batch_size,
@@ -111,7 +115,7 @@ def fit(
         lightning.fit(ClassifierModule(classifier, recipe, steps), loader)
         seconds = time.perf_counter() - started
     assert lightning.global_step == steps, (lightning.global_step, steps)
-    return Fitted(model=classifier, steps=steps, examples_seen=counter.examples, seconds=seconds)
+    return Fitted(model=classifier, steps=steps, examples_seen=counter.examples, seconds=seconds, device=device)
 
 
 def measure(

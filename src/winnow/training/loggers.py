@@ -102,12 +102,10 @@ class WandbLog(LoggerSpec):
         logger.experiment.finish()
 
     def _mode(self) -> Any:
-        """The mode that wandb is told; None leaves it to WANDB_MODE."""
         if self.mode != "auto":
             return self.mode
-        if "WANDB_MODE" in os.environ:
-            return None
-        return "online" if _server_answers() else "offline"
+        # wandb reads its variables once a process, so it is told even of this one.
+        return os.environ.get("WANDB_MODE") or ("online" if _server_answers() else "offline")
 
 
 _answers: bool | None = None

@@ -46,7 +46,7 @@ class ClassifierModule(LightningModule):
         logits = self.model(batch.image)
         loss = F.cross_entropy(logits, batch.label, reduction="sum")
         wrong = (logits.argmax(1) != batch.label).sum()
-        self._test_sums += torch.stack([wrong, loss, torch.tensor(len(logits))]).cpu()
+        self._test_sums += torch.tensor([wrong.item(), loss.item(), len(logits)], dtype=torch.float64)
 
     def on_test_epoch_end(self) -> None:
         wrong, loss, n_test = self._test_sums.tolist()

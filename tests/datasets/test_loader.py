@@ -1,0 +1,203 @@
+"""What a batch holds, in which order, and that a seed decides both."""
+
+import numpy as np
+import pytest
+import torch
+
+from winnow.datasets.augmentation import Augmentation
+from winnow.datasets.base import ImageDataset
+from winnow.datasets.loader import InMemoryLoader, on_device
+from winnow.types import Subset
+
+N, SHAPE = 23, (6, 5, 3)
+CPU = torch.device("cpu")
+AUGMENTED = Augmentation(shift=0.3, flip=True, cutout=0.4)
+SUBSET = Subset(np.array([0, 3, 4, 9, 15, 21, 22]), np.linspace(0.25, 1.75, 7), np.zeros(7, dtype=bool), N)
+
+
+def make_dataset(shape=SHAPE, **changes) -> ImageDataset:
+    rng = np.random.default_rng(5)
+    brightness = rng.integers(1, 256, (N, 1, 1, shape[2]))  # so that no two channels have the same statistics
+    parts = {
+        "name": "made",
+        "train_images": (rng.random((N, *shape)) * brightness).astype(np.uint8),
+        "train_labels": rng.integers(0, 4, N),
+        "test_images": rng.integers(0, 256, (7, *shape), dtype=np.uint8),
+        "test_labels": np.arange(7) % 4,
+        "class_names": ("a", "b", "c", "d"),
+    }
+    return ImageDataset(**(parts | changes))
+
+
+DATASET = make_dataset()
+TRAIN, TEST = on_device(DATASET, CPU)
+
+
+def epoch_of(loader, epoch=0):
+    """The batches of an epoch."""
+    loader.sampler.set_epoch(epoch)
+    return list(loader)
+
+
+def joined(batches):
+    """All batches of an epoch as one."""
+    return [torch.cat(parts) for parts in zip(*batches, strict=True)]
+
+
+def order_of(loader, epoch):
+    return joined(epoch_of(loader, epoch))[0].tolist()
+
+
+def same(one, other) -> bool:
+    return len(one) == len(other) and all(
+        torch.equal(a, b) for x, y in zip(one, other, strict=True) for a, b in zip(x, y, strict=True)
+    )
+
+
+def normalised(images):
+    """[B, C, H, W], by plain numpy in float64."""
+    train = DATASET.train_images.astype(float)
+    values = (images - train.mean(axis=(0, 1, 2))) / train.std(axis=(0, 1, 2))
+    return values.transpose(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("seed", [None, 0, 7])
+@pytest.mark.parametrize("batch_size", [1, 5, 22, 23, 100])
+def test_every_example_once_an_epoch_with_all_that_is_its_own(seed, batch_size):
+    loader = InMemoryLoader(TRAIN, batch_size=batch_size, seed=seed)
+    for epoch in range(2):
+        index, image, label, weight = joined(epoch_of(loader, epoch))
+        assert sorted(index.tolist()) == list(range(N))
+        assert label.tolist() == DATASET.train_labels[index].tolist()
+        np.testing.assert_allclose(image, normalised(DATASET.train_images[index]), rtol=1e-5, atol=1e-5)
+        assert weight.tolist() == [1.0] * N
+
+
+def test_types_of_a_batch():
+    batch = next(iter(InMemoryLoader(TRAIN, batch_size=4, subset=SUBSET, seed=0, augmentation=AUGMENTED)))
+    assert [part.dtype for part in batch] == [torch.int64, torch.float32, torch.int64, torch.float32]
+    assert [tuple(part.shape) for part in batch] == [(4,), (4, 3, 6, 5), (4,), (4,)]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "sizes"), [(5, [5, 5, 5, 4, 4]), (22, [12, 11]), (23, [23]), (100, [23]), (1, [1] * N)]
+)
+def test_batches_are_as_equal_as_can_be(batch_size, sizes):
+    loader = InMemoryLoader(TRAIN, batch_size=batch_size, seed=1)
+    assert [len(batch.label) for batch in epoch_of(loader)] == sizes
+    assert len(loader) == len(sizes)
+
+
+def test_the_order_is_new_in_each_epoch_and_for_each_seed():
+    orders = [order_of(InMemoryLoader(TRAIN, batch_size=5, seed=seed), epoch) for seed in (1, 2) for epoch in range(3)]
+    assert len(set(map(tuple, orders))) == 6
+    assert list(range(N)) not in orders
+
+
+@pytest.mark.parametrize("augmentation", [None, AUGMENTED])
+def test_an_epoch_is_a_function_of_seed_and_epoch_alone(augmentation):
+    def fresh():
+        return InMemoryLoader(TRAIN, batch_size=5, seed=3, augmentation=augmentation)
+
+    lived = fresh()
+    for epoch in range(3):
+        torch.manual_seed(epoch)
+        np.random.seed(epoch)  # noqa: NPY002
+        last = epoch_of(lived, epoch)
+    assert same(last, epoch_of(fresh(), 2))
+    assert same(last, epoch_of(lived, 2))
+    assert not same(last, epoch_of(lived, 1))
+
+
+def test_the_order_does_not_depend_on_batch_size_or_augmentation():
+    order = order_of(InMemoryLoader(TRAIN, batch_size=5, seed=3), 1)
+    assert order == order_of(InMemoryLoader(TRAIN, batch_size=9, seed=3, augmentation=AUGMENTED), 1)
+
+
+def test_two_iterations_side_by_side_do_not_disturb_each_other():
+    loader = InMemoryLoader(TRAIN, batch_size=5, seed=3, augmentation=AUGMENTED)
+    one, other = zip(*zip(loader, loader, strict=True), strict=True)
+    assert same(one, other)
+
+
+def in_canonical_order(loader, epoch):
+    index, image, *_ = joined(epoch_of(loader, epoch))
+    return image[index.argsort()]
+
+
+def test_augmentation_differs_between_epochs_seeds_and_batches():
+    loaders = [InMemoryLoader(TRAIN, batch_size=5, seed=seed, augmentation=AUGMENTED) for seed in (1, 2)]
+    images = [in_canonical_order(loader, epoch) for loader in loaders for epoch in range(2)]
+    assert not any(torch.equal(images[i], images[j]) for i in range(4) for j in range(i))
+    equal_images = make_dataset(train_images=np.broadcast_to(DATASET.train_images[:1], (N, *SHAPE)))
+    loader = InMemoryLoader(on_device(equal_images, CPU)[0], batch_size=6, seed=1, augmentation=AUGMENTED)
+    first, second, *_ = (batch.image for batch in epoch_of(loader))
+    assert not torch.equal(first, second)
+
+
+def test_a_blanked_pixel_has_the_mean_colour():
+    assert not np.any(normalised(DATASET.train_images) == 0)
+    image = joined(epoch_of(InMemoryLoader(TRAIN, batch_size=5, seed=1, augmentation=Augmentation(cutout=0.5))))[1]
+    blank = (image == 0).all(dim=1)
+    assert torch.equal(blank, (image == 0).any(dim=1))
+    assert blank.flatten(1).any(dim=1).all()
+    assert not blank.flatten(1).all(dim=1).any()
+
+
+def test_a_subset_gives_its_examples_with_their_weights():
+    loader = InMemoryLoader(TRAIN, batch_size=3, subset=SUBSET, seed=4)
+    index, image, label, weight = joined(epoch_of(loader, 1))
+    assert len(loader) == 3
+    assert index.tolist() != SUBSET.indices.tolist()
+    assert sorted(index.tolist()) == SUBSET.indices.tolist()
+    assert dict(zip(index.tolist(), weight.tolist(), strict=True)) == dict(
+        zip(SUBSET.indices.tolist(), SUBSET.weights.tolist(), strict=True)
+    )
+    assert label.tolist() == DATASET.train_labels[index].tolist()
+    np.testing.assert_allclose(image, normalised(DATASET.train_images[index]), rtol=1e-5, atol=1e-5)
+
+
+def test_without_a_seed_order_is_canonical_and_nothing_is_augmented():
+    plain = InMemoryLoader(TRAIN, batch_size=5)
+    augmented = InMemoryLoader(TRAIN, batch_size=5, augmentation=AUGMENTED)
+    assert order_of(plain, 0) == order_of(plain, 3) == list(range(N))
+    assert same(epoch_of(plain, 0), epoch_of(augmented, 3))
+    assert order_of(InMemoryLoader(TRAIN, batch_size=3, subset=SUBSET), 1) == SUBSET.indices.tolist()
+
+
+def test_training_images_are_normalised_to_mean_zero_and_deviation_one():
+    image = joined(epoch_of(InMemoryLoader(TRAIN, batch_size=8, seed=0)))[1].double()
+    assert image.mean(dim=(0, 2, 3)).abs().max() < 1e-6
+    assert (image.std(dim=(0, 2, 3), correction=0) - 1).abs().max() < 1e-6
+
+
+def test_test_images_are_normalised_as_the_training_images():
+    index, image, label, _ = joined(epoch_of(InMemoryLoader(TEST, batch_size=3)))
+    assert (index.tolist(), label.tolist()) == (list(range(7)), DATASET.test_labels.tolist())
+    np.testing.assert_allclose(image, normalised(DATASET.test_images), rtol=1e-5, atol=1e-5)
+
+
+def test_a_constant_channel_becomes_zero():
+    images = DATASET.train_images.copy()
+    images[..., 1] = 9
+    train, _ = on_device(make_dataset(train_images=images), CPU)
+    image = joined(epoch_of(InMemoryLoader(train, batch_size=8)))[1]
+    assert torch.isfinite(image).all()
+    assert not image[:, 1].any()
+
+
+@pytest.mark.parametrize("augmentation", [None, AUGMENTED])
+def test_memory_format(augmentation):
+    def image(channels_last):
+        loader = InMemoryLoader(TRAIN, batch_size=5, seed=0, augmentation=augmentation, channels_last=channels_last)
+        return next(iter(loader)).image
+
+    last, contiguous = image(True), image(False)
+    assert last.is_contiguous(memory_format=torch.channels_last)
+    assert contiguous.is_contiguous()
+    assert not last.is_contiguous()
+    assert torch.equal(last, contiguous)
+
+
+def test_one_copy_serves_all_who_ask():
+    assert on_device(DATASET, CPU) is on_device(DATASET, torch.device("cpu"))

@@ -1,0 +1,179 @@
+import json
+import logging
+import socket
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import wandb
+
+from helpers.rows import make_row
+from helpers.training import tiny_dataset, tiny_fit, tiny_recipe
+from winnow.errors import OptionError
+from winnow.training import loggers
+from winnow.training.callbacks.forgetting import Forgetting
+from winnow.training.loggers import CSVLog, NoLog, WandbLog
+
+WANDB = Path(sys.executable).with_name("wandb")
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return tiny_dataset()
+
+
+@pytest.fixture
+def unset(monkeypatch, tmp_path):
+    """No wandb setting from outside, no home, no answer from earlier, and an empty working directory."""
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_DIR", "WANDB_CACHE_DIR", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("home", "work"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setattr(loggers, "_answers", None)
+    return monkeypatch
+
+
+@pytest.fixture
+def closed_port():
+    """A local port that refuses connections."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+def logged(dataset, spec, name="one", row=None):
+    """Train with a log of this name, a recorder attached, and close it."""
+    recorder = Forgetting().build(np.arange(dataset.n), dataset.n_classes)
+    opened = spec.open(name, kind="cell", config={"recipe": {"lr": 0.5}, "name": name})
+    tiny_fit(dataset, tiny_recipe(), logger=opened, callbacks=[recorder])
+    spec.close(opened, row)
+
+
+def read(folder, *options):
+    """What the wandb command reads back from the folder of a run."""
+    done = subprocess.run([WANDB, "leet", "inspect", "--json", *options, folder], capture_output=True, check=True)
+    return done.stdout.decode()
+
+
+def runs(folder):
+    return sorted(folder.glob("wandb/offline-run-*"))
+
+
+def test_no_log_opens_nothing():
+    assert NoLog().open("one", kind="cell", config={}) is None
+    NoLog().close(None, make_row())
+
+
+def test_csv(dataset, tmp_path):
+    logged(dataset, CSVLog(folder=str(tmp_path)), row=make_row(error=0.25, test_loss=0.75))
+    files = [path.relative_to(tmp_path) for path in tmp_path.rglob("*.csv")]
+    assert files == [Path("logs/cell-one/metrics.csv")]
+    table = pd.read_csv(tmp_path / files[0])
+    assert table["train_loss"].dropna().size == 2  # one an epoch
+    assert table["test_error"].dropna().tolist() == [0.25]
+    assert table["test_loss"].dropna().tolist() == [0.75]
+
+
+def test_csv_of_several_trainings_stand_side_by_side(tmp_path):
+    spec = CSVLog(folder=str(tmp_path))
+    for kind in ("cell", "probe"):
+        opened = spec.open("one", kind=kind, config={})
+        opened.log_metrics({"train_loss": 1.0}, step=3)
+        spec.close(opened)
+    assert {path.name for path in (tmp_path / "logs").iterdir()} == {"cell-one", "probe-one"}
+
+
+def test_wandb_runs_offline(dataset, unset, tmp_path, capfd):
+    folder = tmp_path / "out"
+    spec = WandbLog(folder=str(folder), project="pruning", group="sweep", mode="offline")
+    rows = {name: make_row(error=error) for name, error in (("one", 0.25), ("two", 0.5))}
+    for name, row in rows.items():
+        logged(dataset, spec, name, row)
+        assert wandb.run is None
+    told = capfd.readouterr()
+
+    found = {}
+    for folder_of_run in runs(folder):
+        found_run = json.loads(read(folder_of_run, "--summary"))
+        found[found_run["name"]] = found_run
+        records = [json.loads(line) for line in read(folder_of_run).splitlines()]
+        started = next(record["run"] for record in records if record["type"] == "run")
+        assert (started["run_group"], started["job_type"], started["project"]) == ("sweep", "cell", "pruning")
+    assert len(runs(folder)) == 2
+    assert found.keys() == rows.keys()
+    for name, row in rows.items():
+        assert found[name]["state"] == "finished"
+        assert found[name]["config"] == {"recipe": {"lr": 0.5}, "name": name}
+        summary = found[name]["summary"]
+        assert {field: summary.get(field) for field in asdict(row)} == asdict(row)  # wandb leaves out what is None
+        assert summary["train_loss"] > 0
+        assert summary["forgetting/events"]["_type"] == "histogram"
+        assert sum(summary[f"forgetting/{i}"] for i in [*range(10), "10+"]) == dataset.n
+
+    assert told.out + told.err == ""
+    assert list((tmp_path / "work").iterdir()) == []
+    assert list((tmp_path / "home").rglob("*")) == []
+
+
+def test_an_unfinished_run_does_not_swallow_the_next(unset, tmp_path):
+    spec = WandbLog(folder=str(tmp_path / "out"), mode="offline")
+    left = spec.open("left", kind="cell", config={})
+    opened = spec.open("next", kind="cell", config={})
+    assert opened.experiment.id != left.experiment.id
+    for logger in (opened, left):
+        spec.close(logger)
+    assert len(runs(tmp_path / "out")) == 2
+
+
+def test_wandb_without_a_server_stays_offline(unset, tmp_path, caplog, closed_port):
+    unset.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{closed_port}")
+    unset.setenv("WANDB_API_KEY", "a" * 40)
+    spec = WandbLog(folder=str(tmp_path / "out"))
+    for name in ("one", "two"):
+        spec.close(spec.open(name, kind="probe", config={}))
+    assert len(runs(tmp_path / "out")) == 2
+    warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert ["wandb: no server answers" in record.getMessage() for record in warnings] == [True]
+
+
+@pytest.mark.parametrize(
+    ("variable", "netrc", "mode"),
+    [
+        ("k" * 40, None, "online"),
+        (None, "machine {host} login user password secret", "online"),
+        (None, "machine another login user password secret", "offline"),
+        (None, "not a netrc file", "offline"),
+        (None, None, "offline"),
+    ],
+)
+def test_a_server_that_answers_needs_a_key(unset, tmp_path, variable, netrc, mode):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host = f"127.0.0.1:{server.getsockname()[1]}"
+        unset.setenv("WANDB_BASE_URL", f"http://{host}")
+        if variable:
+            unset.setenv("WANDB_API_KEY", variable)
+        if netrc:
+            unset.setenv("NETRC", str(tmp_path / "netrc"))
+            (tmp_path / "netrc").write_text(netrc.format(host=host))
+        assert WandbLog(folder=str(tmp_path))._mode() == mode
+
+
+def test_the_mode_that_is_asked_for(unset, tmp_path):
+    unset.setattr(loggers, "_server_answers", lambda: pytest.fail("asked the server"))
+    assert [WandbLog(folder="", mode=mode)._mode() for mode in ("online", "offline")] == ["online", "offline"]
+    unset.setenv("WANDB_MODE", "disabled")
+    assert WandbLog(folder="")._mode() == "disabled"
+    spec = WandbLog(folder=str(tmp_path / "out"))
+    spec.close(spec.open("one", kind="cell", config={}), make_row())
+    assert runs(tmp_path / "out") == []
+
+
+def test_bad_mode():
+    with pytest.raises(OptionError, match=r"logger\.mode=dryrun.*auto, online, offline"):
+        WandbLog(folder="", mode="dryrun")
