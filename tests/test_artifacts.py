@@ -271,7 +271,8 @@ for _ in range(processes - 1):  # one import for all of them
         break
 (root / f"asking-{os.getpid()}").touch()
 artifact = ArtifactStore(root / "artifacts").fetch("scores", "key", write=write, inputs=None)
-print(artifact.array("values").tolist())
+print(artifact.array("values").tolist(), flush=True)
+os._exit(0)  # what follows would only be the slow taking apart of imported libraries
 """
 
 

@@ -25,8 +25,8 @@ class CellProgress:
         self.console = Console(stderr=True)
         self.bar: Progress | None = None
         if self.console.is_terminal:
-            columns = (TextColumn("cells"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-            self.bar = Progress(*columns, console=self.console)
+            bar, state = BarColumn(bar_width=20), TextColumn("{task.description}")
+            self.bar = Progress(TextColumn("cells"), bar, MofNCompleteColumn(), state, console=self.console)
 
     def __enter__(self) -> "CellProgress":
         if self.bar is not None:

@@ -52,10 +52,11 @@ class SequentialLauncher(Launcher):
         # A sweeper that searches launches one batch after another.
         self.cells += [(str(number), overrides) for number, overrides in zip(numbers, shown, strict=True)]
         results.save_sweep(folder, [results.SweepCell(*cell) for cell in self.cells], command)
+        everywhere = set.intersection(*map(set, shown)) if len(shown) > 1 else set()
         returned = []
         with CellProgress(len(shown)) as progress:
             for number, title, overrides in zip(numbers, shown, job_overrides, strict=True):
-                progress.begin(" ".join(title))
+                progress.begin(" ".join(override for override in title if override not in everywhere))
                 done, cached = self._run(number, list(overrides), folder / str(number))
                 failed = done.status == JobStatus.FAILED
                 progress.end("failed" if failed else "cached" if cached else "done")
@@ -76,6 +77,8 @@ class SequentialLauncher(Launcher):
                 config.hydra.job.id = config.hydra.job.num = number
                 config.hydra.sweep.subdir = str(number)
                 config.hydra.job_logging.handlers.console.level = "WARNING"
+                if config.trainer.progress is None:
+                    config.trainer.progress = False  # one bar at a time: the one over cells
             cached = pipeline.is_finished(app.cell_from(config), store=app.store_from(config))
             done = run_job(
                 hydra_context=self.hydra_context,

@@ -59,7 +59,7 @@ class TrainerSpec:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fitted:
-    """A trained model with what its training cost. seconds: wall-clock of the training alone."""
+    """A trained model with what its training cost. seconds: wall-clock of the training alone; device: its name."""
 
     model: Classifier
     steps: int
