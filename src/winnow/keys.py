@@ -7,6 +7,7 @@ a result (a display name, a folder) is declared with `field(metadata=NOT_IN_KEY)
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -48,6 +49,7 @@ def describe(value: Any) -> Any:
 
 
 def make_key(prefix: str, inputs: Any) -> str:
-    """`prefix-` and 16 hexadecimal digits that name the inputs."""
+    """`prefix-` and 16 hexadecimal digits that name the inputs; what no file name should hold becomes `-`."""
     text = json.dumps([SCHEMA, describe(inputs)], sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return f"{prefix}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    readable = re.sub(r"[^\w.-]+", "-", prefix)
+    return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"

@@ -276,7 +276,7 @@ def cell_key(cell: CellSpec, dataset: ImageDataset) -> tuple[str, dict[str, Any]
         "train_seed": cell.train_seed,
         "recorders": cell.recorders,
     }
-    return make_key(f"{dataset.name}-{cell.rule.replace(' ', '-')}", inputs), inputs
+    return make_key(f"{dataset.name}-{cell.rule}", inputs), inputs
 
 
 def is_finished(cell: CellSpec, *, store: ArtifactStore) -> bool:

@@ -83,6 +83,12 @@ def test_rows_of_the_same_three_seeds_are_one_seed():
     assert line["test_error_se"] == pytest.approx(0.15)
 
 
+def test_cells_that_differ_without_a_name_for_it_are_counted():
+    twice = [make_row(seed=0), make_row(seed=0), make_row(seed=1), make_row(seed=0, recipe="long")]
+    assert grid.mixed_cells(grid.table(twice)) == 2
+    assert grid.mixed_cells(grid.table(twice[1:])) == 0
+
+
 def test_each_of_the_three_seeds_makes_a_seed():
     rows = [make_row("el2n hardest", **{name: 7}) for name in ("probe_seed", "selection_seed", "train_seed")]
     assert grid.summarise(grid.table(rows)).loc[0, "seeds"] == 3

@@ -57,6 +57,9 @@ def test_it_writes_the_grid_the_figure_and_the_summary(tmp_path):
     save_rows(tmp_path, [make_row("random", r, 0.1 / r) for r in (0.2, 0.5, 1.0)])
     text, summary = printed(tmp_path)
     assert list(grid.read(tmp_path / "grid.csv")["test_error"]) == [0.5, 0.2, 0.1]
+    made = json.loads((tmp_path / "provenance.json").read_text())
+    assert made["training"]["device"] == ["CPU"]
+    assert made["cells"]["done"] == 3
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
     assert (tmp_path / "scaling_curves.png").read_bytes().startswith(b"\x89PNG")
     assert text.splitlines()[-2:] == [str(tmp_path / "grid.csv"), str(tmp_path / "scaling_curves.png")]
@@ -82,6 +85,12 @@ def test_without_a_finished_cell_it_tells_the_failures_and_raises(tmp_path):
         report(tmp_path, console)
     assert "failed: 0: ValueError: no such data" in console.file.getvalue()
     assert not (tmp_path / "grid.csv").exists()
+
+
+def test_cells_that_cannot_be_told_apart_are_warned_of(tmp_path):
+    save_rows(tmp_path, [make_row(seed=0), make_row(seed=0)])
+    text, _ = printed(tmp_path)
+    assert "warning: 2 cells differ only in settings that a row does not name" in " ".join(text.split())
 
 
 def test_each_data_set_has_its_table(tmp_path):

@@ -30,7 +30,8 @@ def dataset():
 def unset(monkeypatch, tmp_path):
     """No wandb setting from outside, no home, no answer from earlier, and an empty working directory."""
     for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_DIR", "WANDB_CACHE_DIR", "NETRC"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that what a test sets is undone, too
+        monkeypatch.delenv(name)
     for name in ("home", "work"):
         (tmp_path / name).mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

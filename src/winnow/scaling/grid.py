@@ -78,6 +78,15 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def mixed_cells(table: pd.DataFrame) -> int:
+    """How many cells share dataset, model, recipe, rule, size and seeds with another one and yet are not the same.
+
+    They differ in something that rows have no name for, such as recipe.lr or probe.members, and `summarise` averages
+    them as if they were repeats.
+    """
+    return int(table.duplicated([*GROUP, "rule", "n_kept", *SEEDS], keep=False).sum())
+
+
 def full_data_error(table: pd.DataFrame) -> dict[Group, float | None]:
     """Mean test error of the models trained on all n examples, for each (dataset, model, recipe); None without one.
 
