@@ -28,12 +28,11 @@ from winnow.records import (
     save_row,
     save_scores,
     save_subset,
-    save_trajectory,
 )
 from winnow.selectors.alpha import Fixed
 from winnow.selectors.base import Selector
 from winnow.selectors.compression import Count, Fraction
-from winnow.training.callbacks.forgetting import RecorderSpec
+from winnow.training.callbacks.base import RecorderSpec
 from winnow.training.fit import TrainerSpec, fit, measure
 from winnow.training.loggers import LoggerSpec, NoLog
 from winnow.training.recipe import Recipe
@@ -236,7 +235,7 @@ def train_subset(
                 f"training {model.name} on {subset.m} examples diverged (test loss {loss}); lower recipe.lr."
             )
         for callback in callbacks:
-            save_trajectory(draft, callback.trajectory())
+            callback.save(draft)
         draft.put_tensors("weights", fitted.model.state_dict())
         result = TrainingResult(
             test_error=error,
@@ -333,7 +332,7 @@ def _compute(
         dataset, selector=cell.selector, scores=scores, r=r, alpha=alpha, seed=cell.selection_seed, store=store
     )
     opened = logger.open(key, kind="cell", config=describe(cell))
-    row = None
+    row: Row | None = None
     try:
         result = train_subset(
             dataset,
@@ -374,5 +373,5 @@ def _compute(
             git=git_commit(),
         )
     finally:
-        logger.close(opened, row)
+        logger.close(opened, row, failed=row is None)
     return row

@@ -150,14 +150,14 @@ def test_a_training_that_fails_closes_its_log_and_leaves_nothing(dataset, tmp_pa
         def open(self, name, *, kind, config):
             events.append("open")
 
-        def close(self, logger: Logger | None, row=None):
-            events.append("close")
+        def close(self, logger: Logger | None, row=None, *, failed=False):
+            events.append("close failed" if failed else "close")
 
     events, store = [], ArtifactStore(tmp_path)
     monkeypatch.setattr(ensemble, "fit", fail)
     with pytest.raises(RuntimeError, match="diverged"):
         gathered(dataset, tiny_probe(), store, logger=Log())
-    assert events == ["open", "close"]
+    assert events == ["open", "close failed"]
     assert not store.exists("probe", member_keys(dataset, tiny_probe())[0])
 
 

@@ -14,9 +14,9 @@ from winnow.datasets.loader import on_device
 from winnow.keys import make_key
 from winnow.probes.probe import Probe
 from winnow.probes.scorer import logits_of
-from winnow.records import load_trajectory, save_trajectory
+from winnow.records import load_trajectory
 from winnow.training.callbacks.forgetting import Forgetting
-from winnow.training.fit import TrainerSpec, fit, quiet
+from winnow.training.fit import Fitted, TrainerSpec, fit, quiet
 from winnow.training.loggers import LoggerSpec
 from winnow.types import Evidence, Subset, Trajectory
 
@@ -84,6 +84,7 @@ def _train(
         name, kind="probe", config={"model": probe.model.name, "member": member, "epochs": probe.epochs}
     )
     recipe = probe.training_recipe
+    fitted: Fitted | None = None
     try:
         fitted = fit(
             dataset,
@@ -97,8 +98,8 @@ def _train(
             title=title,
         )
     finally:
-        logger.close(opened)
-    save_trajectory(draft, recorder.trajectory())
+        logger.close(opened, failed=fitted is None)
+    recorder.save(draft)
     for epoch in probe.checkpoint_at:
         draft.put_tensors(f"weights_{epoch}", snapshots.weights[epoch])
     with quiet():

@@ -54,8 +54,8 @@ def report(folder: str | Path, console: Console | None = None) -> dict[str, Any]
     _print_failures(console, found)
     if mixed := grid.mixed_cells(table):
         console.print(
-            f"warning: {mixed} cells differ only in settings that a row does not name, and are averaged above; give each "
-            "recipe a name (recipe.name=...), or sweep probes and data sets into folders of their own.",
+            f"warning: {mixed} cells differ only in settings that a row does not name, and are averaged above; give "
+            "each recipe a name (recipe.name=...), or sweep probes and data sets into folders of their own.",
             highlight=False,
         )
     for name in (results.GRID, results.CURVES):

@@ -26,12 +26,12 @@ class LoggerSpec(ABC):
     def open(self, name: str, *, kind: str, config: Mapping[str, Any]) -> Logger | None:
         """A logger for one training. kind: "cell" or "probe". config: plain nested values that define the training."""
 
-    def close(self, logger: Logger | None, row: Row | None = None) -> None:
-        """Log the row, if there is one, and finish."""
+    def close(self, logger: Logger | None, row: Row | None = None, *, failed: bool = False) -> None:
+        """Log the row, if there is one, and finish. failed: an error ended the training."""
         if logger is not None:
             if row is not None:
                 logger.log_metrics({"test_error": row.test_error, "test_loss": row.test_loss})
-            logger.finalize("success")
+            logger.finalize("failed" if failed else "success")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,12 +94,12 @@ class WandbLog(LoggerSpec):
         run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
         return WandbLogger(experiment=run, save_dir=self.folder)
 
-    def close(self, logger: Logger | None, row: Row | None = None) -> None:
+    def close(self, logger: Logger | None, row: Row | None = None, *, failed: bool = False) -> None:
         assert isinstance(logger, WandbLogger)
         if row is not None:
             logger.experiment.summary.update(asdict(row))
-        super().close(logger, row)
-        logger.experiment.finish()
+        super().close(logger, row, failed=failed)
+        logger.experiment.finish(exit_code=int(failed))
 
     def _mode(self) -> Any:
         if self.mode != "auto":

@@ -1,31 +1,23 @@
 """Records what training computes of each example anyway: trajectories, and the forgetting events in them."""
 
-from abc import abstractmethod
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
+from winnow.artifacts import Draft
 from winnow.datasets.loader import Batch
-from winnow.keys import Component
+from winnow.records import save_trajectory
+from winnow.training.callbacks.base import Recorder, RecorderSpec
 from winnow.types import Ints, Trajectory
 
 FIELDS = tuple(field.name for field in fields(Trajectory))
 MOST_EVENTS = 10
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecorderSpec(Component):
-    """A callback that leaves something of a training behind."""
-
-    @abstractmethod
-    def build(self, indices: Ints, n_classes: int) -> "TrajectoryRecorder":
-        """A fresh recorder for a training on these examples."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +58,7 @@ def observe(logits: Tensor, labels: Tensor, previous: Tensor | None = None) -> t
     return values, p
 
 
-class TrajectoryRecorder(Callback):
+class TrajectoryRecorder(Recorder):
     """Fills one row of a Trajectory an epoch from the logits that the training step yields, before each update.
 
     A forgetting event is a correct presentation followed by a wrong one (Toneva et al. 2019, 1812.05159, §3). The
@@ -118,6 +110,9 @@ class TrajectoryRecorder(Callback):
                 bins = np.arange(MOST_EVENTS + 2) - 0.5
                 picture = wandb.Histogram(np_histogram=(np.array(counts), bins))
                 logger.experiment.log({"forgetting/events": picture, "trainer/global_step": trainer.global_step})
+
+    def save(self, draft: Draft) -> None:
+        save_trajectory(draft, self.trajectory())
 
     def trajectory(self) -> Trajectory:
         """What was recorded, arrays [T, m] in the order of the sorted indices."""

@@ -1,0 +1,27 @@
+"""What a callback is that leaves something of a training behind."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from pytorch_lightning import Callback
+
+from winnow.artifacts import Draft
+from winnow.keys import Component
+from winnow.types import Ints
+
+
+class Recorder(Callback, ABC):
+    """Watches one training, and saves what it saw with the trained model."""
+
+    @abstractmethod
+    def save(self, draft: Draft) -> None:
+        """Add what was seen to the artifact of the model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecorderSpec(Component):
+    """Which recorder; one yaml in conf/callbacks. It is part of the trained model's key."""
+
+    @abstractmethod
+    def build(self, indices: Ints, n_classes: int) -> Recorder:
+        """A fresh recorder for a training on these examples, canonical indices [m]."""
