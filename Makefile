@@ -7,10 +7,10 @@ demo: .venv/installed  ## the main job on handwritten digits: a grid, its table 
 	$(BIN)/python scripts/run.py -m experiment=demo
 
 test: .venv/installed lint  ## what CI runs
-	$(BIN)/pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow" --nbmake tests notebooks
 
 test-slow: .venv/installed  ## the long forms of the tests too
-	$(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --nbmake tests notebooks
 
 lint: .venv/installed
 	$(BIN)/ruff check .
