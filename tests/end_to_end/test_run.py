@@ -115,6 +115,10 @@ def test_score_and_select_leave_tables_that_can_be_taken_away(
     assert list(scores.columns) == ["index", "label", "score"]
     assert list(scores["index"]) == list(range(120))
 
+    both = run_script("score.py", "-m", *TINY, "metric=el2n,aum", capsys=capsys)
+    assert both.code == 0, both.err
+    assert len(finished_artifacts(tmp_path / "artifacts", "scores")) == 2
+
     selected = run_script("select.py", *TINY, "compression.r=0.1", capsys=capsys)
     subset = pd.read_parquet(selected.out.splitlines()[-1])
     assert list(subset.columns) == ["index", "weight", "is_signal"]
