@@ -12,27 +12,24 @@ sys.path.pop(0)  # this folder: its select.py must not hide the standard library
 
 from pathlib import Path
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
-from winnow.errors import WinnowError
+from winnow import app
+from winnow.errors import OptionError
 from winnow.figures.style import save
 
 
-@hydra.main(config_path="../conf", config_name="figures", version_base="1.3")
-def main(cfg: DictConfig) -> None:
+def task(cfg: DictConfig) -> None:
     name = HydraConfig.get().runtime.choices["figure"]
-    if missing := OmegaConf.missing_keys(cfg):
-        sys.exit(f"error: the figure {name} needs {', '.join(sorted(missing))}; give {sorted(missing)[0]}=... .")
-    draw = hydra.utils.get_method(cfg.figure._target_)
+    if missing := sorted(OmegaConf.missing_keys(cfg)):
+        raise OptionError(f"the figure {name} needs {', '.join(missing)}; give {missing[0]}=... .")
+    draw = get_method(cfg.figure._target_)
     options = {str(key): value for key, value in cfg.figure.items() if key != "_target_"}
     out = Path(cfg.out) if cfg.out else Path(options.get("grid", ".")).parent / f"{name}.png"
-    try:
-        print(save(draw(**options), out))
-    except WinnowError as error:
-        sys.exit(f"error: {error}")
+    print(save(draw(**options), out))
 
 
 if __name__ == "__main__":
-    main()
+    app.hydra_script(task, config_name="figures")

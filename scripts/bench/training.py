@@ -87,7 +87,7 @@ def main() -> None:
         "benchmark": "training",
         "model": spec.name,
         "images": dataset.n,
-        "device": device_name(),
+        "device": device_name(device.type),
         "rounds": asked.rounds,
         "images_per_second": {name: round(dataset.n / value) for name, value in median.items()},
         "fit_to_bare": round(median["bare"] / median["fit"], 3),

@@ -2,7 +2,9 @@
 
 import functools
 import logging
+import math
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +13,8 @@ from types import UnionType
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 import hydra
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -20,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from winnow import pipeline, results
 from winnow.artifacts import ArtifactStore
-from winnow.datasets.base import ImageDataset
+from winnow.datasets.base import DatasetSpec, ImageDataset
 from winnow.errors import OptionError, WinnowError
 from winnow.pipeline import CellSpec
 from winnow.training.fit import TrainerSpec
@@ -47,6 +51,9 @@ def cell_from(cfg: DictConfig) -> CellSpec:
 
     Raises the typed error of the part that is wrong.
     """
+    for name in ("selection_seed", "train_seed"):
+        if not _fits(cfg[name], int):
+            raise OptionError(f"{name}={cfg[name]} must be a whole number (seed=... sets both seeds).")
     parts = {group: _made(cfg[group], group) for group in STAGE_GROUPS}
     recorders = tuple(_made(node, f"callbacks.{name}") for name, node in cfg.callbacks.items())
     return CellSpec(**parts, selection_seed=cfg.selection_seed, train_seed=cfg.train_seed, recorders=recorders)
@@ -92,16 +99,41 @@ def _fits(value: Any, hint: Any) -> bool:
         return OmegaConf.is_list(value) and all(_fits(item, get_args(hint)[0]) for item in value)
     if isinstance(value, bool):
         return hint is bool
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
     return isinstance(value, (int, float) if hint is float else hint)
 
 
 def run_cell(cfg: DictConfig) -> Path:
     """Run one cell and leave its row in Hydra's output folder; the path of row.json."""
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    hydra_config = HydraConfig.get()
+    folder = Path(hydra_config.runtime.output_dir)
     results.clear_result(folder)
+    if hydra_config.mode == RunMode.RUN and hydra_config.sweeper.get("params"):
+        raise OptionError("this experiment is a sweep of many cells; add -m to the command.")
     runtime = runtime_from(cfg)
-    row = pipeline.train_cell(cell_from(cfg), store=runtime.store, trainer=runtime.trainer, logger=runtime.logger)
+    cell = cell_from(cfg)
+    row = pipeline.train_cell(
+        cell,
+        store=runtime.store,
+        trainer=runtime.trainer,
+        logger=runtime.logger,
+        dataset=_shared_dataset(cell.dataset, runtime.store),
+    )
     return results.save_row(folder, row)
+
+
+@functools.lru_cache(maxsize=2)
+def _shared_dataset(spec: DatasetSpec, store: ArtifactStore) -> ImageDataset:
+    """The cells of a sweep share what is loaded, and its copy on the device."""
+    return pipeline.load_dataset(spec, store=store)
+
+
+def is_finished(cfg: DictConfig) -> bool:
+    """Whether the row of the cell that a configuration describes is there already."""
+    cell, store = cell_from(cfg), store_from(cfg)
+    key, _ = pipeline.cell_key(cell, _shared_dataset(cell.dataset, store))
+    return store.exists("row", key)
 
 
 def score(cfg: DictConfig) -> Path:
@@ -159,19 +191,36 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
             # A single run keeps the error from Hydra, which adds lines of its own; a sweep leaves it to the launcher.
             if wants_traceback or HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
-            _stop(error)
+            _stop(error, config_name)
 
     try:
         hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(told_once)()
     except MISTAKES as error:
         if wants_traceback:
             raise
-        _stop(error)
+        _stop(error, config_name)
 
 
-def _stop(error: Exception) -> NoReturn:
-    print(f"error: {one_line(error)}", file=sys.stderr)
+def _stop(error: Exception, config_name: str) -> NoReturn:
+    print(f"error: {one_line(error)}{_known_names(error, config_name)}", file=sys.stderr)
     sys.exit(1)
+
+
+def _known_names(error: Exception, config_name: str) -> str:
+    """Where an override names what is not there, the names that are; Hydra itself only says how to append."""
+    misspelt = re.search(r"Could not override '([\w./@]+)'", str(error))
+    if misspelt is None:
+        return ""
+    GlobalHydra.instance().clear()
+    choices = [override for override in sys.argv[1:] if override.split("=")[0] in STAGE_GROUPS]
+    with initialize_config_dir(CONF, version_base="1.3"):
+        node = compose(config_name, overrides=choices)
+    parent = misspelt.group(1).rpartition(".")[0]
+    names = OmegaConf.select(node, parent) if parent else node
+    if not OmegaConf.is_dict(names):
+        return ""
+    there = sorted(str(name) for name in names if name != "_target_")
+    return f" Known in {parent or 'the configuration'}: {', '.join(there)}."
 
 
 def one_line(error: BaseException) -> str:

@@ -64,7 +64,14 @@ class Artifact:
 
 
 class Draft(Artifact):
-    """An artifact being written, in a temporary folder that nobody else sees."""
+    """An artifact being written, in a temporary folder that nobody else sees.
+
+    facts: what its provenance says beside the inputs, such as the device that it was computed on.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.facts = {"device": device_name("cpu")}
 
     def put_array(self, name: str, array: np.ndarray) -> None:
         np.save(self.folder / f"{name}.npy", array, allow_pickle=False)
@@ -139,9 +146,12 @@ class ArtifactStore:
         temporary.mkdir(parents=True)
         started = time.perf_counter()
         try:
-            write(Draft(temporary))
+            draft = Draft(temporary)
+            write(draft)
             parts = sorted(path for path in temporary.iterdir())
-            facts = provenance() | {"stage": stage, "key": key, "schema": SCHEMA, "inputs": describe(inputs)}
+            facts = (
+                provenance() | draft.facts | {"stage": stage, "key": key, "schema": SCHEMA, "inputs": describe(inputs)}
+            )
             facts |= {"seconds": round(time.perf_counter() - started, 3), "sha256": {p.name: _sha256(p) for p in parts}}
             (temporary / PROVENANCE).write_text(json.dumps(facts, indent=1))
             for path in [*parts, temporary / PROVENANCE, temporary]:
@@ -202,7 +212,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def provenance() -> dict[str, Any]:
-    """Where and with what a result is made."""
+    """With what code a result is made, and when."""
     packages = ("torch", "torchvision", "pytorch-lightning", "numpy", "scikit-learn")
     versions = {name: metadata.version(name) for name in packages}
     return {
@@ -210,7 +220,6 @@ def provenance() -> dict[str, Any]:
         "git": git_commit(),
         "python": platform.python_version(),
         "packages": versions,
-        "device": device_name(),
     }
 
 
@@ -230,10 +239,8 @@ def git_commit() -> str | None:
         return None
 
 
-def device_name(kind: str | None = None) -> str:
-    """The public name of a kind of device ("cuda", "mps", "cpu"); of the machine's best one where none is given."""
-    if kind is None:
-        kind = "cuda" if torch.cuda.is_available() else "cpu"
+def device_name(kind: str) -> str:
+    """The public name of this machine's device of a kind, "cuda", "mps" or "cpu"."""
     if kind == "cuda":
         return torch.cuda.get_device_name()
     return f"{platform.machine()} CPU, {torch.get_num_threads()} threads" if kind == "cpu" else kind

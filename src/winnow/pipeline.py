@@ -4,15 +4,14 @@ Each function gives one stage's result, from the store where it is finished and 
 keyword arguments, know nothing of Hydra, and can be called one by one from plain Python.
 """
 
-import functools
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from pytorch_lightning.loggers import Logger
 
-from winnow.artifacts import ArtifactStore, Draft, git_commit
+from winnow.artifacts import ArtifactStore, Draft
 from winnow.datasets.base import DatasetSpec, ImageDataset
 from winnow.errors import DivergedError, MismatchError, MissingEvidenceError
 from winnow.keys import describe, make_key
@@ -59,7 +58,7 @@ class CellSpec:
 
     @property
     def needs_probes(self) -> bool:
-        return self.selector.reads_scores and bool(self.metric.needs)
+        return bool(self.selector.needs) or (self.selector.reads_scores and bool(self.metric.needs))
 
     @property
     def rule(self) -> str:
@@ -71,7 +70,7 @@ class TrainingResult:
     """What training on a subset gave: the test result of the last step, and what it cost.
 
     test_error in [0, 1]; test_loss in nats; seconds of wall-clock; key of the model artifact, which holds the weights
-    and, where a recorder ran, the trajectory.
+    and, where a recorder ran, the trajectory; git: commit of the code that trained it.
     """
 
     test_error: float
@@ -82,11 +81,11 @@ class TrainingResult:
     seconds: float
     device: str
     key: str
+    git: str | None
 
 
-@functools.lru_cache(maxsize=4)
 def load_dataset(spec: DatasetSpec, *, store: ArtifactStore) -> ImageDataset:
-    """The data set that `spec` describes; the cells of a sweep in one process share it."""
+    """The data set that `spec` describes. store: where decoded images are kept."""
     return spec.load(store)
 
 
@@ -132,7 +131,7 @@ def score_dataset(
 
     def write(draft: Draft) -> None:
         evidence = probe_dataset(dataset, probe=probe, needs=metric.needs, store=store, trainer=trainer, logger=logger)
-        save_scores(draft, metric(evidence), labels=dataset.train_labels, files=dataset.train_files)
+        save_scores(draft, metric(evidence), dataset.columns)
 
     key, inputs = scores_key(dataset, metric, probe)
     return load_scores(store.fetch("scores", key, write=write, inputs=inputs))
@@ -151,7 +150,14 @@ def check_metric(metric: Metric, probe: Probe) -> None:
 
 
 def subset_key(
-    dataset: ImageDataset, *, selector: Selector, scores: Scores | None, r: float, alpha: float, seed: int
+    dataset: ImageDataset,
+    *,
+    selector: Selector,
+    scores: Scores | None,
+    r: float,
+    alpha: float,
+    seed: int,
+    evidence: Evidence | None = None,
 ) -> tuple[str, dict[str, Any]]:
     """The key of a subset, and what it was made from: the content of the scores, however they were computed."""
     inputs = {
@@ -161,6 +167,7 @@ def subset_key(
         "r": r,
         "alpha": selector.effective_alpha(alpha),
         "seed": seed,
+        "evidence": evidence.source if evidence is not None else (),
     }
     return make_key(f"{dataset.name}-r{r:g}", inputs), inputs
 
@@ -174,8 +181,11 @@ def select_subset(
     alpha: float = 0.0,
     seed: int = 0,
     store: ArtifactStore,
+    evidence: Evidence | None = None,
 ) -> Subset:
-    """The subset that `selector` keeps of `dataset`. scores may be None for a selector that reads none.
+    """The subset that `selector` keeps of `dataset`.
+
+    scores may be None for a selector that reads none; evidence holds the fields that it `needs`, if any.
 
     Raises MismatchError when the scores belong to another data set; BudgetError or OptionError as the selector does.
     """
@@ -184,11 +194,11 @@ def select_subset(
             f"these {scores.metric} scores belong to the data set {scores.dataset}, not to {dataset.fingerprint}; "
             "score this data set."
         )
-    key, inputs = subset_key(dataset, selector=selector, scores=scores, r=r, alpha=alpha, seed=seed)
+    key, inputs = subset_key(dataset, selector=selector, scores=scores, r=r, alpha=alpha, seed=seed, evidence=evidence)
 
     def write(draft: Draft) -> None:
-        subset = selector.select(scores, dataset.train_labels, r=r, alpha=alpha, seed=seed)
-        save_subset(draft, subset, files=dataset.train_files)
+        subset = selector.select(scores, dataset.train_labels, r=r, alpha=alpha, seed=seed, evidence=evidence)
+        save_subset(draft, subset, dataset.columns)
 
     return load_subset(store.fetch("subset", key, write=write, inputs=inputs))
 
@@ -203,9 +213,12 @@ def train_subset(
     store: ArtifactStore,
     recorders: tuple[RecorderSpec, ...] = (),
     trainer: TrainerSpec | None = None,
-    logger: Logger | None = None,
+    lightning_logger: Logger | None = None,
 ) -> TrainingResult:
-    """Train on a subset and test the last step. Equal subsets, however they were chosen, are trained once."""
+    """Train on a subset and test the last step. Equal subsets, however they were chosen, are trained once.
+
+    Raises DivergedError when the test loss is not finite.
+    """
     inputs = {
         "dataset": dataset.fingerprint,
         "subset": subset.content_hash,
@@ -226,7 +239,7 @@ def train_subset(
             seed=seed,
             trainer=trainer,
             callbacks=callbacks,
-            logger=logger,
+            logger=lightning_logger,
             title=f"{model.name} on {subset.m} examples",
         )
         error, loss = measure(dataset, fitted.model, recipe=recipe, trainer=trainer)
@@ -237,24 +250,27 @@ def train_subset(
         for callback in callbacks:
             callback.save(draft)
         draft.put_tensors("weights", fitted.model.state_dict())
-        result = TrainingResult(
-            test_error=error,
-            test_loss=loss,
-            n_test=dataset.n_test,
-            steps=fitted.steps,
-            examples_seen=fitted.examples_seen,
-            seconds=round(fitted.seconds, 3),
-            device=fitted.device,
-            key=key,
-        )
-        draft.put_json("result", asdict(result))
+        draft.facts["device"] = fitted.device
+        result = {
+            "test_error": error,
+            "test_loss": loss,
+            "n_test": dataset.n_test,
+            "steps": fitted.steps,
+            "examples_seen": fitted.examples_seen,
+            "seconds": round(fitted.seconds, 3),
+            "device": fitted.device,
+            "key": key,
+        }
+        draft.put_json("result", result)
 
-    return TrainingResult(**store.fetch("model", key, write=write, inputs=inputs).json("result"))
+    artifact = store.fetch("model", key, write=write, inputs=inputs)
+    return TrainingResult(**artifact.json("result"), git=artifact.json("provenance")["git"])
 
 
 def load_recorded(key: str, *, store: ArtifactStore) -> Trajectory:
-    """The trajectory [T, m] that a recorder left with the trained model of this key."""
-    artifact = store.load("model", key)
+    """The trajectory [T, m] that a recorder left with a trained model. key: of the model or of its row."""
+    row = store.load("row", key)
+    artifact = store.load("model", key if row is None else row.json("upstream")["model"])
     if artifact is None or "p_true" not in artifact.parts():
         raise MissingEvidenceError(f"no trajectory was recorded with the model {key}; train with callbacks=forgetting.")
     return load_trajectory(artifact)
@@ -274,43 +290,46 @@ def cell_key(cell: CellSpec, dataset: ImageDataset) -> tuple[str, dict[str, Any]
         "selection_seed": cell.selection_seed,
         "train_seed": cell.train_seed,
         "recorders": cell.recorders,
+        "recipe_name": cell.recipe.name,  # a row says it, though a model does not depend on it
+        "evidence": member_keys(dataset, cell.probe) if cell.selector.needs else [],
     }
     return make_key(f"{dataset.name}-{cell.rule}", inputs), inputs
-
-
-def is_finished(cell: CellSpec, *, store: ArtifactStore) -> bool:
-    """Whether the cell's row is there already."""
-    key, _ = cell_key(cell, load_dataset(cell.dataset, store=store))
-    return store.exists("row", key)
 
 
 def check_cell(cell: CellSpec, dataset: ImageDataset) -> tuple[float, float]:
     """(r, alpha) of the cell, once all that can be refused without training is refused."""
     r, alpha = cell.compression.fraction(dataset.n), cell.alpha.value
     cell.selector.check(dataset.train_labels, r=r, alpha=alpha)
-    if cell.needs_probes:
+    if cell.selector.reads_scores and cell.metric.needs:
         check_metric(cell.metric, cell.probe)
     return r, alpha
 
 
 def train_cell(
-    cell: CellSpec, *, store: ArtifactStore, trainer: TrainerSpec | None = None, logger: LoggerSpec | None = None
+    cell: CellSpec,
+    *,
+    store: ArtifactStore,
+    trainer: TrainerSpec | None = None,
+    logger: LoggerSpec | None = None,
+    dataset: ImageDataset | None = None,
 ) -> Row:
     """The row of one cell: probes, scores, subset and training, each only where it is not finished yet.
 
     What can be refused without training is refused first (check_cell), so bad input leaves no artifact behind.
+    dataset: what cell.dataset loads, for callers that run many cells on it.
     """
-    dataset = load_dataset(cell.dataset, store=store)
+    if dataset is None:
+        dataset = load_dataset(cell.dataset, store=store)
     check_cell(cell, dataset)
     key, inputs = cell_key(cell, dataset)
-    return load_row(
-        store.fetch(
-            "row",
-            key,
-            write=lambda draft: save_row(draft, _compute(cell, dataset, key, store, trainer, logger or NoLog())),
-            inputs=inputs,
-        )
-    )
+
+    def write(draft: Draft) -> None:
+        row, upstream = _compute(cell, dataset, key, store, trainer, logger or NoLog())
+        save_row(draft, row)
+        draft.facts["device"] = row.device
+        draft.put_json("upstream", upstream)
+
+    return load_row(store.fetch("row", key, write=write, inputs=inputs))
 
 
 def _compute(
@@ -320,17 +339,18 @@ def _compute(
     store: ArtifactStore,
     trainer: TrainerSpec | None,
     logger: LoggerSpec,
-) -> Row:
-    scores = None
+) -> tuple[Row, dict[str, str | None]]:
+    """The row, and the keys of the artifacts that it came from."""
+    computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
+    scores = evidence = None
     if cell.selector.reads_scores:
-        scores = score_dataset(
-            dataset, metric=cell.metric, probe=cell.probe, store=store, trainer=trainer, logger=logger
-        )
+        scores = score_dataset(dataset, metric=cell.metric, probe=cell.probe, **computing)
+    if cell.selector.needs:
+        evidence = probe_dataset(dataset, probe=cell.probe, needs=cell.selector.needs, **computing)
     r = cell.compression.fraction(dataset.n)
     alpha = cell.selector.effective_alpha(cell.alpha.value)
-    subset = select_subset(
-        dataset, selector=cell.selector, scores=scores, r=r, alpha=alpha, seed=cell.selection_seed, store=store
-    )
+    rule: dict[str, Any] = {"selector": cell.selector, "scores": scores, "r": r, "alpha": alpha, "evidence": evidence}
+    subset = select_subset(dataset, **rule, seed=cell.selection_seed, store=store)
     opened = logger.open(key, kind="cell", config=describe(cell))
     row: Row | None = None
     try:
@@ -343,7 +363,7 @@ def _compute(
             store=store,
             recorders=cell.recorders,
             trainer=trainer,
-            logger=opened,
+            lightning_logger=opened,
         )
         row = Row(
             rule=cell.rule,
@@ -370,8 +390,13 @@ def _compute(
             seconds=result.seconds,
             device=result.device,
             key=key,
-            git=git_commit(),
+            git=result.git,
         )
     finally:
         logger.close(opened, row, failed=row is None)
-    return row
+    upstream = {
+        "scores": scores_key(dataset, cell.metric, cell.probe)[0] if scores is not None else None,
+        "subset": subset_key(dataset, **rule, seed=cell.selection_seed)[0],
+        "model": result.key,
+    }
+    return row, upstream

@@ -1,5 +1,6 @@
 """How each type is laid out in an artifact: one pair of functions a type, and nothing is lost on the way."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -10,12 +11,9 @@ from winnow.artifacts import Artifact, Draft
 from winnow.types import Row, Scores, Subset, Trajectory
 
 
-def save_scores(draft: Draft, scores: Scores, *, labels: np.ndarray, files: tuple[str, ...] | None) -> None:
-    """A table of index, label, score (and file, where the data set has files), one line an example."""
-    table = pd.DataFrame({"index": np.arange(scores.n), "label": labels, "score": scores.values})
-    if files is not None:
-        table["file"] = files
-    draft.put_table("scores", table)
+def save_scores(draft: Draft, scores: Scores, columns: Mapping[str, Any]) -> None:
+    """A table of index, score and the data set's own columns, one line an example."""
+    draft.put_table("scores", pd.DataFrame({"index": np.arange(scores.n), "score": scores.values, **columns}))
     draft.put_json("about", {"metric": scores.metric, "dataset": scores.dataset})
 
 
@@ -23,12 +21,11 @@ def load_scores(artifact: Artifact) -> Scores:
     return Scores(artifact.table("scores")["score"].to_numpy(), **artifact.json("about"))
 
 
-def save_subset(draft: Draft, subset: Subset, *, files: tuple[str, ...] | None) -> None:
-    """A table of index, weight, is_signal (and file), one line a kept example."""
+def save_subset(draft: Draft, subset: Subset, columns: Mapping[str, Any]) -> None:
+    """A table of index, weight, is_signal and the data set's own columns, one line a kept example."""
     table = pd.DataFrame({"index": subset.indices, "weight": subset.weights, "is_signal": subset.is_signal})
-    if files is not None:
-        table["file"] = [files[i] for i in subset.indices]
-    draft.put_table("subset", table)
+    kept = {name: np.asarray(values)[subset.indices] for name, values in columns.items()}
+    draft.put_table("subset", table.assign(**kept))
     draft.put_json("about", {"n": subset.n})
 
 

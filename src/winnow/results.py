@@ -8,14 +8,13 @@ several sweeps are all read alike. The report adds `grid.csv`,
 """
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from winnow.artifacts import write_atomically
-from winnow.errors import WinnowError
+from winnow.errors import ShapeError, WinnowError
 from winnow.types import Row
 
 ROW, GRID, CURVES, SUMMARY, SWEEP, FAILURE, PROVENANCE = (
@@ -52,9 +51,8 @@ class Collected:
 
 
 def save_row(folder: str | Path, row: Row) -> Path:
-    """Write the row of a finished cell; a test loss that is not finite is written as null and read back as NaN."""
-    record = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(row).items()}
-    return _save_json(Path(folder) / ROW, record)
+    """Write the row of a finished cell."""
+    return _save_json(Path(folder) / ROW, asdict(row))
 
 
 def load_row(folder: str | Path) -> Row:
@@ -63,7 +61,7 @@ def load_row(folder: str | Path) -> Row:
     record = _load_json(path)
     try:
         return Row(**{field.name: _value(record[field.name], field.name, field.type) for field in fields(Row)})
-    except (KeyError, TypeError, AssertionError) as error:
+    except (KeyError, TypeError, ShapeError) as error:
         raise WinnowError(
             f"{path} is not a row of this version ({type(error).__name__}: {error}); remove it and run the cell again."
         ) from error
@@ -132,9 +130,9 @@ def _cells(path: Path) -> list[SweepCell]:
 
 
 def _value(value: Any, name: str, kind: Any) -> Any:
-    """A field as Row declares it: JSON writes 1.0 as 1 in some tools, and knows no NaN."""
+    """A field as Row declares it: some tools write 1.0 as 1."""
     if kind is float:
-        return math.nan if value is None else float(value)
+        return float(value)
     if not isinstance(value, kind):
         raise TypeError(f"{name} is {value!r}")
     return value

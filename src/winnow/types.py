@@ -1,6 +1,7 @@
 """What passes between the stages. Every type is frozen and validated once, when it is made."""
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any
@@ -174,7 +175,7 @@ class Evidence:
 
     dataset: fingerprint. labels: [n] int64. trajectories: of the probe ensemble, arrays [K, T, n], complete
     (every example presented in every epoch). logits: epoch -> [K, n, C], evaluation mode, no augmentation;
-    epoch t means after t epochs of training, 0 is initialisation.
+    epoch t means after t epochs of training, 0 is initialisation. source: keys of the artifacts it was gathered from.
 
     Raises ShapeError where an array does not cover the n examples.
     """
@@ -183,6 +184,7 @@ class Evidence:
     labels: Ints
     trajectories: Trajectory | None = None
     logits: Mapping[int, NDArray[np.float32]] | None = None
+    source: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", _vector(self.labels, np.int64, "labels"))
@@ -265,5 +267,9 @@ class Row:
     git: str | None
 
     def __post_init__(self) -> None:
-        assert 0 <= self.test_error <= 1, self.test_error
-        assert 0 < self.n_kept <= self.n, (self.n_kept, self.n)
+        if not 0 <= self.test_error <= 1:
+            raise ShapeError(f"row.test_error={self.test_error} must be a fraction in [0, 1].")
+        if not math.isfinite(self.test_loss):
+            raise ShapeError(f"row.test_loss={self.test_loss} must be finite; a training that diverged has no row.")
+        if not 0 < self.n_kept <= self.n:
+            raise ShapeError(f"row.n_kept={self.n_kept} must lie in 1..{self.n} (row.n).")

@@ -16,7 +16,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 
 @dataclass
@@ -67,7 +67,7 @@ class SequentialLauncher(Launcher):
 
     def _run(self, number: int, overrides: list[str], folder: Path) -> tuple[JobReturn, bool]:
         """One cell, and whether its row was there already. Its error is kept in the JobReturn and in its folder."""
-        from winnow import app, pipeline, results
+        from winnow import app, results
 
         results.clear_result(folder)
         cached = False
@@ -76,10 +76,11 @@ class SequentialLauncher(Launcher):
             with open_dict(config):
                 config.hydra.job.id = config.hydra.job.num = number
                 config.hydra.sweep.subdir = str(number)
-                config.hydra.job_logging.handlers.console.level = "WARNING"
+                if OmegaConf.select(config, "hydra.job_logging.handlers.console") is not None:
+                    config.hydra.job_logging.handlers.console.level = "WARNING"
                 if config.trainer.progress is None:
                     config.trainer.progress = False  # one bar at a time: the one over cells
-            cached = pipeline.is_finished(app.cell_from(config), store=app.store_from(config))
+            cached = app.is_finished(config)
             done = run_job(
                 hydra_context=self.hydra_context,
                 task_function=self.task_function,

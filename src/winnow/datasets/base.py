@@ -2,8 +2,9 @@
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from winnow.artifacts import ArtifactStore
 from winnow.errors import DatasetError, OptionError
 from winnow.keys import Component
+from winnow.rounding import round_half_up
 from winnow.seeds import stream
 from winnow.types import Ints
 
@@ -79,6 +81,21 @@ class ImageDataset:
         """(H, W, C)."""
         height, width, channels = self.train_images.shape[1:]
         return height, width, channels
+
+    @property
+    def columns(self) -> dict[str, Sequence[Any] | NDArray[Any]]:
+        """What tables say of each example besides its index: label, and where there are such, file, source, flipped.
+
+        source_index is the index in the unlimited training set; flipped is true where label noise moved the label.
+        """
+        known: dict[str, Sequence[Any] | NDArray[Any]] = {"label": self.train_labels}
+        if self.train_files is not None:
+            known["file"] = self.train_files
+        if self.source_index is not None:
+            known["source_index"] = self.source_index
+        if "flipped" in self.planted:
+            known["flipped"] = np.isin(np.arange(self.n), self.planted["flipped"])
+        return known
 
     def __len__(self) -> int:
         return self.n
@@ -151,7 +168,7 @@ def _limited(dataset: ImageDataset, limit: int, seed: int) -> ImageDataset:
 
 def _noisy(dataset: ImageDataset, noise: float, seed: int) -> ImageDataset:
     rng = stream(seed, "label_noise")
-    flipped = np.sort(rng.choice(dataset.n, size=int(np.floor(noise * dataset.n + 0.5)), replace=False))
+    flipped = np.sort(rng.choice(dataset.n, size=round_half_up(noise * dataset.n), replace=False))
     labels = dataset.train_labels.copy()
     shift = rng.integers(1, dataset.n_classes, size=flipped.size)
     labels[flipped] = (labels[flipped] + shift) % dataset.n_classes

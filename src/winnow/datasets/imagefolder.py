@@ -34,7 +34,7 @@ SECONDS_PER_LOG_LINE = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFolder(DatasetSpec):
-    """root/train/<class>/<image> and root/test/<class>/<image>; root/val where there is no root/test.
+    """root/train/<class>/<image> and root/test/<class>/<image>; root/val where root/test has no classes.
 
     Images become [size, size, channels], named after the root folder. Classes are in the order of their names; the
     canonical order is by class, then by file name with numbers compared as numbers (img2 before img10). Folders below
@@ -47,8 +47,8 @@ class ImageFolder(DatasetSpec):
     workers: decoding threads; None means one a processor.
 
     Decoded images are kept in the store and decoded anew when a file is added, removed, or differs in size or
-    modification time. They come back as read-only memory maps, so the data set may be larger than memory. The
-    fingerprint is of the decoded images and labels, not of the files.
+    modification time. They come back as read-only memory maps; training copies them to its device, so decoded they
+    must fit there. The fingerprint is of the decoded images and labels, not of the files.
 
     Raises OptionError for an option outside its set, and DatasetError for a missing folder, fewer than two classes,
     an empty class, a test class that training lacks, or unreadable files.
@@ -196,7 +196,7 @@ class _Files:
         self.root = root
         if not root.is_dir():
             raise DatasetError(f"there is no data folder {root}; expected {LAYOUT} in it. Set dataset.root.")
-        folders = {"train": root / "train", "test": root / "test" if (root / "test").is_dir() else root / "val"}
+        folders = {"train": root / "train", "test": _held_out(root)}
         for part, folder in folders.items():
             if not folder.is_dir():
                 missing = "train/" if part == "train" else "test/ or val/"
@@ -233,6 +233,12 @@ class _Files:
 
     def __len__(self) -> int:
         return len(self.names["train"]) + len(self.names["test"])
+
+
+def _held_out(root: Path) -> Path:
+    """root/test where it has class folders, or nothing else is there; a flat test/ without labels gives way to val/."""
+    test, val = root / "test", root / "val"
+    return test if test.is_dir() and (_class_folders(test) or not val.is_dir()) else val
 
 
 def _class_folders(folder: Path) -> list[str]:

@@ -9,6 +9,7 @@ from scipy.ndimage import gaussian_filter
 from winnow.artifacts import ArtifactStore
 from winnow.datasets.base import DatasetSpec, ImageDataset
 from winnow.errors import OptionError
+from winnow.rounding import round_half_up
 from winnow.seeds import stream
 from winnow.types import Bools, Floats, Ints
 
@@ -76,7 +77,7 @@ class Synthetic(DatasetSpec):
         rng = stream(self.seed, "synthetic", "train")
         classes = self._classes(rng, self.n)
         order = rng.permutation(self.n)
-        n_hard, n_mislabelled = round(self.hard * self.n), round(self.mislabelled * self.n)
+        n_hard, n_mislabelled = round_half_up(self.hard * self.n), round_half_up(self.mislabelled * self.n)
         n_hard = min(n_hard, self.n - n_mislabelled)  # both may have been rounded up
         hard, mislabelled, easy = np.split(order, [n_hard, n_hard + n_mislabelled])
         images = self._images(rng, prototypes, classes, np.isin(np.arange(self.n), hard))
@@ -85,7 +86,7 @@ class Synthetic(DatasetSpec):
 
         test_rng = stream(self.seed, "synthetic", "test")
         test_labels = self._classes(test_rng, self.n_test)
-        test_hard = test_rng.permutation(self.n_test) < round(self.hard * self.n_test)
+        test_hard = test_rng.permutation(self.n_test) < round_half_up(self.hard * self.n_test)
         return ImageDataset(
             name="synthetic",
             train_images=images,

@@ -35,6 +35,8 @@ class EL2N(Metric):
         check_choice("metric.variant", self.variant, ("ensemble", "window"))
         if self.window < 1:
             raise OptionError(f"metric.window={self.window} must be at least 1 epoch.")
+        if self.variant == "ensemble" and self.window != 10:
+            raise OptionError("metric.window belongs to variant=window; variant=ensemble does not read it.")
         if self.variant == "window" and self.epoch is not None:
             raise OptionError("metric.epoch belongs to variant=ensemble; for variant=window set metric.window instead.")
 

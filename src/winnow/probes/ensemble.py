@@ -11,6 +11,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from winnow.artifacts import Artifact, ArtifactStore, Draft
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.loader import on_device
+from winnow.errors import DivergedError
 from winnow.keys import make_key
 from winnow.probes.probe import Probe
 from winnow.probes.scorer import logits_of
@@ -65,6 +66,7 @@ def gather(
         labels=dataset.train_labels,
         trajectories=Trajectory.stack([load_trajectory(m) for m in members]) if "trajectories" in needs else None,
         logits=_stacked_logits(members, probe) if "logits" in needs else None,
+        source=tuple(member_keys(dataset, probe)),
     )
 
 
@@ -99,6 +101,9 @@ def _train(
         )
     finally:
         logger.close(opened, failed=fitted is None)
+    if not np.isfinite(recorder.trajectory().loss).all():
+        raise DivergedError(f"{title} diverged (its training loss is not finite); lower recipe.lr.")
+    draft.facts["device"] = fitted.device
     recorder.save(draft)
     for epoch in probe.checkpoint_at:
         draft.put_tensors(f"weights_{epoch}", snapshots.weights[epoch])

@@ -5,10 +5,8 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
-from winnow.datasets.loader import Batch, DeviceImages, InMemoryLoader
+from winnow.datasets.loader import Batch, DeviceImages, InMemoryLoader, evaluation_batch
 from winnow.models.base import Classifier
-
-BATCH = 1000
 
 
 class EnsembleScorer(LightningModule):
@@ -24,7 +22,7 @@ class EnsembleScorer(LightningModule):
 
 def logits_of(models: list[Classifier], data: DeviceImages, trainer: Trainer, *, channels_last: bool) -> np.ndarray:
     """Logits [K, n, C] float32 of every example of `data`, without augmentation, in canonical order."""
-    loader = InMemoryLoader(data, batch_size=BATCH, channels_last=channels_last)
+    loader = InMemoryLoader(data, batch_size=evaluation_batch(data), channels_last=channels_last)
     yielded = trainer.predict(EnsembleScorer(models), loader)
     assert yielded is not None
     index = torch.cat([index for index, _ in yielded]).cpu().numpy()

@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from winnow.errors import BudgetError, MismatchError, MissingEvidenceError, OptionError, ShapeError
 from winnow.keys import Component
+from winnow.rounding import round_half_up
 from winnow.seeds import stream
-from winnow.selectors.budget import kept_count, largest_remainder, least_counts, round_half_up
+from winnow.selectors.budget import kept_count, largest_remainder, least_counts
 from winnow.types import Evidence, Floats, Ints, Scores, Subset
 
 

@@ -1,21 +1,14 @@
 """Whole numbers of examples: how many are kept, and how they are shared among strata."""
 
-from math import ceil, floor
+from math import ceil
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from winnow.errors import BudgetError
+from winnow.rounding import TOLERANCE, round_half_up
 from winnow.types import Ints
-
-TOLERANCE = 1e-9
-"""A product such as 0.285 * 100 is a hair below its exact value 28.5 and must be rounded as if it were exact."""
-
-
-def round_half_up(x: float) -> int:
-    """⌊x + ½⌋, the rounding of every count in this package (`round` would send a half to the even neighbour)."""
-    return floor(x + 0.5 + TOLERANCE)
 
 
 def kept_count(n: int, r: float) -> int:

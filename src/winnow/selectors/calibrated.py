@@ -34,6 +34,8 @@ class Calibrated(Selector):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("selector.protocol", self.protocol, ("exact", "approximate", "tempered"))
+        if self.tau != 0.5 and self.protocol != "tempered":
+            raise OptionError(f"selector.tau belongs to protocol=tempered; protocol={self.protocol} does not read it.")
         if not 0 <= self.tau <= 1:
             raise OptionError(f"selector.tau={self.tau} is outside its range; choose tau in [0, 1].")
 

@@ -14,7 +14,7 @@ from pytorch_lightning.loggers import Logger
 
 from winnow.artifacts import device_name
 from winnow.datasets.base import ImageDataset
-from winnow.datasets.loader import InMemoryLoader, on_device
+from winnow.datasets.loader import InMemoryLoader, evaluation_batch, on_device
 from winnow.errors import OptionError, check_choice
 from winnow.models.base import Classifier, ModelSpec
 from winnow.seeds import derive
@@ -23,7 +23,8 @@ from winnow.training.progress import progress_callback
 from winnow.training.recipe import Recipe
 from winnow.types import Subset
 
-EVALUATION_BATCH = 1000
+FEW_STEPS = 50
+log = logging.getLogger(__name__)
 _PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 
@@ -86,6 +87,8 @@ def fit(
     """
     spec = trainer or TrainerSpec()
     steps = recipe.steps(subset.m, dataset.n)
+    if steps < FEW_STEPS:
+        log.warning("%s: only %d optimiser steps; raise recipe.epochs or lower recipe.batch_size.", title, steps)
     with quiet(), torch.random.fork_rng():
         torch.manual_seed(derive(seed, "init"))
         classifier = model.build(dataset.image_shape, dataset.n_classes)
@@ -126,7 +129,7 @@ def measure(
         lightning = (trainer or TrainerSpec()).trainer(logger=False)
         _, held_out = on_device(dataset, lightning.strategy.root_device)
         module = ClassifierModule(model, recipe, steps=0)
-        loader = InMemoryLoader(held_out, batch_size=EVALUATION_BATCH, channels_last=recipe.channels_last)
+        loader = InMemoryLoader(held_out, batch_size=evaluation_batch(held_out), channels_last=recipe.channels_last)
         lightning.test(module, loader, verbose=False)
     return module.test_error, module.test_loss
 
