@@ -191,7 +191,16 @@ def test_attributes_cannot_be_set(value):
             setattr(value, field.name, None)
 
 
-@pytest.mark.parametrize("fields", [{"error": 1.5}, {"error": -0.1}, {"n": 10, "n_kept": 11}, {"n_kept": 0}])
-def test_a_row_of_impossible_numbers_is_a_bug(fields):
-    with pytest.raises(AssertionError):
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"error": 1.5}, "test_error=1.5"),
+        ({"error": -0.1}, "test_error=-0.1"),
+        ({"test_loss": float("nan")}, "test_loss=nan"),
+        ({"n": 10, "n_kept": 11}, r"n_kept=11 must lie in 1\.\.10"),
+        ({"n_kept": 0}, "n_kept=0"),
+    ],
+)
+def test_a_row_of_impossible_numbers_says_what_is_wrong(fields, wrong):
+    with pytest.raises(ShapeError, match=wrong):
         make_row(**fields)

@@ -230,6 +230,8 @@ def train_subset(
     key = make_key(f"{dataset.name}-{model.name}-m{subset.m}", inputs)
 
     def write(draft: Draft) -> None:
+        title = f"{model.name} on {subset.m} examples"
+        recipe.warn_of_few_steps(title, subset.m, dataset.n)
         callbacks = [recorder.build(subset.indices, dataset.n_classes) for recorder in recorders]
         fitted = fit(
             dataset,
@@ -240,7 +242,7 @@ def train_subset(
             trainer=trainer,
             callbacks=callbacks,
             logger=lightning_logger,
-            title=f"{model.name} on {subset.m} examples",
+            title=title,
         )
         error, loss = measure(dataset, fitted.model, recipe=recipe, trainer=trainer)
         if not np.isfinite(loss):

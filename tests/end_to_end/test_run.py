@@ -112,7 +112,7 @@ def test_score_and_select_leave_tables_that_can_be_taken_away(
     monkeypatch.chdir(tmp_path)
     scored = run_script("score.py", *TINY, capsys=capsys)
     scores = pd.read_parquet(scored.out.splitlines()[-1])
-    assert list(scores.columns) == ["index", "label", "score"]
+    assert list(scores.columns) == ["index", "score", "label"]
     assert list(scores["index"]) == list(range(120))
 
     both = run_script("score.py", "-m", *TINY, "metric=el2n,aum", capsys=capsys)
@@ -121,7 +121,7 @@ def test_score_and_select_leave_tables_that_can_be_taken_away(
 
     selected = run_script("select.py", *TINY, "compression.r=0.1", capsys=capsys)
     subset = pd.read_parquet(selected.out.splitlines()[-1])
-    assert list(subset.columns) == ["index", "weight", "is_signal"]
+    assert list(subset.columns) == ["index", "weight", "is_signal", "label"]
     hardest = scores.sort_values("score", ascending=False)["index"][:12]
     assert set(subset["index"]) == set(hardest)
 

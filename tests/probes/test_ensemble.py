@@ -75,7 +75,8 @@ def test_one_probe_run_serves_every_metric(dataset, tmp_path, trained):
 def test_evidence_has_exactly_what_is_needed(dataset, store, needs):
     evidence = gathered(dataset, PROBE, store, needs)
     there = {field.name for field in fields(evidence) if getattr(evidence, field.name) is not None}
-    assert there == {"dataset", "labels", *needs}
+    assert there == {"dataset", "labels", "source", *needs}
+    assert evidence.source == tuple(member_keys(dataset, PROBE))
     assert evidence.dataset == dataset.fingerprint
     assert np.array_equal(evidence.labels, dataset.train_labels)
 

@@ -110,3 +110,10 @@ def test_config(path):
 
 def test_there_are_configs():
     assert options("recipe")
+
+
+def test_a_training_of_few_steps_is_warned_of(caplog):
+    Recipe(epochs=10, batch_size=20).warn_of_few_steps("here", 100, 100)
+    assert caplog.text == ""
+    Recipe(epochs=10, batch_size=256).warn_of_few_steps("here", 200, 200)
+    assert "here: only 10 optimiser steps" in caplog.text

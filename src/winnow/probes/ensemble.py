@@ -86,6 +86,7 @@ def _train(
         name, kind="probe", config={"model": probe.model.name, "member": member, "epochs": probe.epochs}
     )
     recipe = probe.training_recipe
+    recipe.warn_of_few_steps(title, dataset.n, dataset.n)
     fitted: Fitted | None = None
     try:
         fitted = fit(

@@ -23,8 +23,6 @@ from winnow.training.progress import progress_callback
 from winnow.training.recipe import Recipe
 from winnow.types import Subset
 
-FEW_STEPS = 50
-log = logging.getLogger(__name__)
 _PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 
@@ -87,8 +85,6 @@ def fit(
     """
     spec = trainer or TrainerSpec()
     steps = recipe.steps(subset.m, dataset.n)
-    if steps < FEW_STEPS:
-        log.warning("%s: only %d optimiser steps; raise recipe.epochs or lower recipe.batch_size.", title, steps)
     with quiet(), torch.random.fork_rng():
         torch.manual_seed(derive(seed, "init"))
         classifier = model.build(dataset.image_shape, dataset.n_classes)

@@ -1,5 +1,6 @@
 """How a model is trained: the numbers of the optimiser, and how long."""
 
+import logging
 from dataclasses import dataclass, field
 
 import torch
@@ -9,6 +10,9 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 from winnow.datasets.augmentation import Augmentation
 from winnow.errors import OptionError, check_choice
 from winnow.keys import NOT_IN_KEY, Component
+
+log = logging.getLogger(__name__)
+FEW_STEPS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +55,12 @@ class Recipe(Component):
     def steps(self, m: int, n: int) -> int:
         """Optimiser steps for a subset of m of n training examples."""
         return self.epochs * -(-(n if self.budget == "steps" else m) // self.batch_size)
+
+    def warn_of_few_steps(self, title: str, m: int, n: int) -> None:
+        """Warn of a training too short to learn anything: the error of an untrained model says nothing of a rule."""
+        steps = self.steps(m, n)
+        if steps < FEW_STEPS:
+            log.warning("%s: only %d optimiser steps; raise epochs or lower recipe.batch_size.", title, steps)
 
     def optimiser(self, model: nn.Module, steps: int) -> tuple[torch.optim.Optimizer, LRScheduler | None]:
         """The optimiser and its schedule, to be stepped after every batch; None where the rate is constant."""
