@@ -111,7 +111,7 @@ def scores_key(dataset: ImageDataset, metric: Metric, probe: Probe) -> tuple[str
     """The key of a metric's scores, and what it was made from."""
     members = member_keys(dataset, probe) if metric.needs else []
     inputs = {"dataset": dataset.fingerprint, "metric": metric, "probes": members}
-    return make_key(f"{dataset.name}-{metric.name}", inputs), inputs
+    return make_key(f"{dataset.slug}-{metric.name}", inputs), inputs
 
 
 def score_dataset(
@@ -169,7 +169,7 @@ def subset_key(
         "seed": seed,
         "evidence": evidence.source if evidence is not None else (),
     }
-    return make_key(f"{dataset.name}-r{r:g}", inputs), inputs
+    return make_key(f"{dataset.slug}-r{r:g}", inputs), inputs
 
 
 def select_subset(
@@ -227,7 +227,7 @@ def train_subset(
         "seed": seed,
         "recorders": recorders,
     }
-    key = make_key(f"{dataset.name}-{model.name}-m{subset.m}", inputs)
+    key = make_key(f"{dataset.slug}-{model.name}-m{subset.m}", inputs)
 
     def write(draft: Draft) -> None:
         title = f"{model.name} on {subset.m} examples"
@@ -292,10 +292,10 @@ def cell_key(cell: CellSpec, dataset: ImageDataset) -> tuple[str, dict[str, Any]
         "selection_seed": cell.selection_seed,
         "train_seed": cell.train_seed,
         "recorders": cell.recorders,
-        "recipe_name": cell.recipe.name,  # a row says it, though a model does not depend on it
+        "names": [dataset.name, cell.recipe.name],  # a row says them, though a model does not depend on them
         "evidence": member_keys(dataset, cell.probe) if cell.selector.needs else [],
     }
-    return make_key(f"{dataset.name}-{cell.rule}", inputs), inputs
+    return make_key(f"{dataset.slug}-{cell.rule}", inputs), inputs
 
 
 def check_cell(cell: CellSpec, dataset: ImageDataset) -> tuple[float, float]:

@@ -65,6 +65,11 @@ class ImageDataset:
         return digest.hexdigest()[:12]
 
     @property
+    def slug(self) -> str:
+        """The fingerprint without its hash: how file names call the data set, whatever name it is shown under."""
+        return self.fingerprint.rpartition("-")[0]
+
+    @property
     def n(self) -> int:
         return len(self.train_labels)
 

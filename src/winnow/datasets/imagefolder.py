@@ -36,7 +36,7 @@ SECONDS_PER_LOG_LINE = 10.0
 class ImageFolder(DatasetSpec):
     """root/train/<class>/<image> and root/test/<class>/<image>; root/val where root/test has no classes.
 
-    Images become [size, size, channels], named after the root folder. Classes are in the order of their names; the
+    Images become [size, size, channels], shown under `name` (None: that of the root folder). Classes are in the order of their names; the
     canonical order is by class, then by file name with numbers compared as numbers (img2 before img10). Folders below
     a class folder belong to the class; files with other endings than those of images, and hidden ones, are ignored.
 
@@ -55,6 +55,7 @@ class ImageFolder(DatasetSpec):
     """
 
     root: str = field(metadata=NOT_IN_KEY)
+    name: str | None = field(default=None, metadata=NOT_IN_KEY)
     size: int = 32
     resize: str = "crop"
     channels: int = 3
@@ -85,7 +86,7 @@ class ImageFolder(DatasetSpec):
         train_files = tuple(index["train_files"])
         test_labels = np.array(artifact.array("test_labels"))
         return ImageDataset(
-            name=files.root.name,
+            name=self.name or files.root.name,
             train_images=artifact.array("train_images")[: len(train_files)],
             train_labels=np.array(artifact.array("train_labels")),
             test_images=artifact.array("test_images")[: len(test_labels)],

@@ -38,7 +38,7 @@ def member_inputs(dataset: ImageDataset, probe: Probe, member: int) -> dict[str,
 
 def member_keys(dataset: ImageDataset, probe: Probe) -> list[str]:
     """The artifact keys of the members, in order."""
-    prefix = f"{dataset.name}-{probe.model.name}"
+    prefix = f"{dataset.slug}-{probe.model.name}"
     return [make_key(prefix, member_inputs(dataset, probe, member)) for member in range(probe.members)]
 
 
