@@ -36,10 +36,11 @@ SECONDS_PER_LOG_LINE = 10.0
 class ImageFolder(DatasetSpec):
     """root/train/<class>/<image> and root/test/<class>/<image>; root/val where root/test has no classes.
 
-    Images become [size, size, channels], shown under `name` (None: that of the root folder). Classes are in the order of their names; the
-    canonical order is by class, then by file name with numbers compared as numbers (img2 before img10). Folders below
-    a class folder belong to the class; files with other endings than those of images, and hidden ones, are ignored.
+    Images become [size, size, channels]. Classes are in the order of their names; the canonical order is by class, then
+    by file name with numbers compared as numbers (img2 before img10). Folders below a class folder belong to the
+    class; files with other endings than those of images, and hidden ones, are ignored.
 
+    name: what rows and figures call the data set; None takes the name of the root folder.
     size: pixels a side. resize: "crop" takes the largest centred square (short side resized, long side cropped),
     "squash" the whole image, whatever its proportions; both bilinear with antialiasing. channels: 3 for colour, 1 for
     grey. Photographs are turned upright as their EXIF says; transparency is dropped.
