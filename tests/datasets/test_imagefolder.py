@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from winnow.artifacts import ArtifactStore
-from winnow.datasets import imagefolder
+from winnow.datasets import imagefolder, progress
 from winnow.datasets.imagefolder import ImageFolder
 from winnow.errors import DatasetError, OptionError
 from winnow.keys import describe
@@ -308,7 +308,7 @@ def test_options_outside_their_set_are_refused(options, named):
 
 
 def test_progress_is_logged_where_there_is_no_terminal(root, store, monkeypatch, caplog):
-    monkeypatch.setattr(imagefolder, "SECONDS_PER_LOG_LINE", 0.0)
+    monkeypatch.setattr(progress, "SECONDS_PER_LOG_LINE", 0.0)
     with caplog.at_level(logging.INFO):
         ImageFolder(root=str(root)).load(store)
     assert "decoded 8 of 10 images" in caplog.text

@@ -4,23 +4,20 @@ import hashlib
 import logging
 import os
 import re
-import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from winnow.artifacts import ArtifactStore, Draft
 from winnow.datasets.base import DatasetSpec, ImageDataset
+from winnow.datasets.progress import decoding_progress
 from winnow.errors import DatasetError, OptionError, check_choice
 from winnow.keys import NOT_IN_KEY, make_key
 
@@ -29,7 +26,6 @@ log = logging.getLogger(__name__)
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
 LAYOUT = "train/<class>/<image> and test/<class>/<image> (or val/ for test/)"
 FILES_PER_TASK = 64
-SECONDS_PER_LOG_LINE = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +96,7 @@ class ImageFolder(DatasetSpec):
     def _write(self, draft: Draft, files: "_Files") -> None:
         started = time.perf_counter()
         unreadable: list[list[str]] = []
-        with _progress(len(files)) as advance:
+        with decoding_progress(len(files)) as advance:
             train_images, train_kept = self._decode(draft, files, "train", unreadable, advance)
             test_images, test_kept = self._decode(draft, files, "test", unreadable, advance)
         if unreadable and not self.allow_unreadable:
@@ -278,26 +274,3 @@ def _unreadable(unreadable: list[list[str]], files: _Files) -> DatasetError:
         f"(the first: {unreadable[0][1]}); repair or remove them, or set dataset.allow_unreadable=true to leave "
         "them out."
     )
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, otherwise a log line now and then; yields what to call after each few images."""
-    if sys.stderr.isatty():
-        columns = (TextColumn("decoding images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task("", total=total)
-            yield lambda count: bar.advance(task, count)
-        return
-    started = last = time.monotonic()
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done, last
-        done, now = done + count, time.monotonic()
-        if now - last >= SECONDS_PER_LOG_LINE:
-            last = now
-            left = (now - started) / done * (total - done)
-            log.info("decoded %d of %d images, about %.0f s left", done, total, left)
-
-    yield advance
