@@ -106,6 +106,18 @@ def test_a_failing_cell_leaves_the_others_and_is_named(
     assert line in again.out
 
 
+def test_a_cell_that_cannot_be_composed_fails_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = run_script("run.py", "-m", *TINY, "metric=el3n,el2n", "hydra.sweep.dir=grid", capsys=capsys)
+    assert ended.code == 1
+    assert len(pd.read_csv("grid/grid.csv")) == 1
+    (line,) = [line for line in ended.out.splitlines() if line.startswith("failed: ")]
+    assert "metric=el3n" in line
+    assert "el2n forgetting" in line
+
+
 def test_score_and_select_leave_tables_that_can_be_taken_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
