@@ -20,7 +20,7 @@ Margin = Literal["absolute", "signed"]
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
 _REACH = 9.0  # standard deviations after which a normal density is nothing: its tail there is 1e-19
 _ROUND_A_STEP = np.array([-_REACH, -4.5, -2.0, 0.0, 2.0, 4.5, _REACH])
-_TINY = 1e-12  # stands for an angle of 0, where a boundary runs along an axis of integration
+_TINY = 1e-30  # stands for the sine of an angle of 0, where a boundary runs along an axis of integration
 _BISECTIONS = 80
 
 

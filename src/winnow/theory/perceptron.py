@@ -21,14 +21,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from winnow.errors import OptionError, TheoryError, check_choice
-from winnow.theory.kept import Keep, KeptDistribution, Margin, Moments, kept_distribution, moments
+from winnow.theory.kept import Keep, KeptDistribution, Margin, kept_distribution, moments
 from winnow.types import Bools, Floats
 
 _EASY = 0.1  # kept examples per parameter so few that the solution is near k = α^−½, p = q = 0
 _STEP = np.log(2.0)  # of the continuation, in log α
 _SMALLEST_STEP = _STEP / 256
+_ROUNDS = 60  # of the continuation; a million kept examples per parameter take 24 whole steps
 _TOLERANCE = 1e-9  # on the residuals, which are of order one
-_NEWTON_STEPS = 30
+_NEWTON_STEPS = 20
 _HALVINGS = 12
 _CHUNK = 512  # points solved at once: some 20 arrays of 3 MB
 
@@ -37,7 +38,7 @@ _CHUNK = 512  # points solved at once: some 20 arrays of 3 MB
 class PerceptronSolution:
     """The student's overlap with the teacher R, its margin κ and its test error ε, arrays or floats.
 
-    overlap: cosine between student and teacher. margin: the smallest y x·J of a kept example, of the student J of
+    overlap: cosine between student and teacher. margin: the smallest y x·J of a kept example for a student J of
     length one. error: the probability that the student mislabels a new example, arccos(R)/π, not in percent.
     """
 
@@ -82,7 +83,8 @@ def solve(
     for start in range(0, alpha.size, _CHUNK):
         part = slice(start, start + _CHUNK)
         kept = kept_distribution(theta[part], fraction[part], keep, margin)
-        solved[part] = _follow(kept, alpha[part])
+        with np.errstate(all="ignore"):  # a step that overshoots gives NaN, and is halved
+            solved[part] = _follow(kept, alpha[part])
     k, p, q = solved.T
     n = np.sqrt(1 + p**2 + q**2)
     along = p * np.cos(theta) + q * np.sin(theta)
@@ -106,13 +108,17 @@ def _follow(kept: KeptDistribution, target: Floats) -> Floats:
     if not np.all(found):
         _refuse(kept, target, ~found)
     step = np.full_like(alpha, _STEP)
-    while np.any(behind := alpha < target):
-        to = np.flatnonzero(behind)
+    for _ in range(_ROUNDS):
+        to = np.flatnonzero(alpha < target)
+        if not to.size:
+            break
         trial = np.minimum(target[to], alpha[to] * np.exp(step[to]))
-        # along the tangent, in log k, which keeps k positive
+        # along the tangent of log k, p/k and q/k: k stays positive, and the nearly fixed direction of the plane that
+        # an easy kept set leads to, where k and p grow alike, is kept to all digits
+        k, by_k = x[to, :1], slope[to, :1] / x[to, :1]
         ahead = np.log(trial / alpha[to])[:, None]
-        guess = x[to] + ahead * slope[to]
-        guess[:, 0] = x[to, 0] * np.exp(ahead[:, 0] * slope[to, 0] / x[to, 0])
+        ratio = x[to] / k + ahead * (slope[to] / k - x[to] / k * by_k)
+        guess = ratio * k * np.exp(ahead * by_k)
         new, new_slope, found = _newton(kept[to], guess, trial)
         reached, failed = to[found], to[~found]
         alpha[reached], x[reached], slope[reached] = trial[found], new[found], new_slope[found]
@@ -120,6 +126,8 @@ def _follow(kept: KeptDistribution, target: Floats) -> Floats:
         step[failed] /= 4
         if np.any(stuck := step < _SMALLEST_STEP):
             _refuse(kept, target, stuck)
+    else:
+        _refuse(kept, target, alpha < target)
     return x
 
 
@@ -176,22 +184,24 @@ def _size(residual: Floats) -> Floats:
 def _system(kept: KeptDistribution, x: Floats, alpha: Floats) -> tuple[Floats, Floats]:
     """The three equations as residuals [n, 3] and their derivatives by (k, p, q), [n, 3, 3].
 
-    log(α E[h²]) and E[h V]/E[h] − k p/n², likewise for W and q.
+    log(α E[h²]), and (n²/k E[h V]/E[h] − p)/n, likewise for W and q: of order one whatever the length n.
     """
     k, p, q = x.T
-    found: Moments = moments(kept, k, p, q)
-    squared_length = 1 + p**2 + q**2
-    h, mean = found.h_c[:, 0], found.h_c[:, 1:] / found.h_c[:, [0]]
-    pull = k[:, None] * x[:, 1:] / squared_length[:, None]
-    residual = np.concatenate([np.log(alpha * found.h2)[:, None], mean - pull], axis=1)
+    found = moments(kept, k, p, q)
+    squared = 1 + p**2 + q**2
+    scale = np.sqrt(squared) / k
+    mean = found.h_c[:, 1:] / found.h_c[:, [0]]
+    force = mean - k[:, None] * x[:, 1:] / squared[:, None]
+    residual = np.concatenate([np.log(alpha * found.h2)[:, None], scale[:, None] * force], axis=1)
 
     sign = np.array([1.0, -1.0, -1.0])  # of the derivatives of h by k, p, q
     jacobian = np.empty((len(k), 3, 3))
     jacobian[:, 0] = 2 * sign * found.h_c / found.h2[:, None]
-    slopes = sign * found.active_cc
-    jacobian[:, 1:] = (slopes[:, 1:] - mean[:, :, None] * slopes[:, [0]]) / h[:, None, None]
-    jacobian[:, 1:, 0] -= x[:, 1:] / squared_length[:, None]
-    jacobian[:, 1, 1] -= k / squared_length
-    jacobian[:, 2, 2] -= k / squared_length
-    jacobian[:, 1:, 1:] += 2 * (pull / squared_length[:, None])[:, :, None] * x[:, None, 1:]
+    by = sign * found.active_cc  # derivatives of E[h c]
+    rows = (by[:, 1:] - mean[:, :, None] * by[:, [0]]) / found.h_c[:, :1, None]
+    rows[:, :, 0] -= x[:, 1:] / squared[:, None]
+    rows[:, :, 1:] -= (k / squared)[:, None, None] * np.eye(2)
+    rows[:, :, 1:] += (2 * k / squared**2)[:, None, None] * x[:, 1:, None] * x[:, None, 1:]
+    by_scale = np.stack([-1 / k, p / squared, q / squared], axis=-1)  # derivatives of log scale
+    jacobian[:, 1:] = scale[:, None, None] * (rows + force[:, :, None] * by_scale[:, None, :])
     return residual, jacobian
