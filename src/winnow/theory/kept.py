@@ -120,12 +120,11 @@ def moments(kept: KeptDistribution, k: Floats, p: Floats, q: Floats) -> Moments:
             total += piece
 
     u = k[:, None] - m[:, None] * a
-    active = ndtr(u)
-    density = np.exp(-(u**2) / 2) / np.sqrt(2 * np.pi)
+    below = ndtr(u)
+    h = u * below + np.exp(-(u**2) / 2) / np.sqrt(2 * np.pi)
     weight = weight * np.exp(-(a**2) / 2) * (np.sqrt(2 / np.pi) / kept.r)[:, None]
-    h = weight * (u * active + density)
-    active = weight * active
-    h2 = np.sum(weight * ((1 + u**2) * ndtr(u) + u * density) * b0, axis=1)
+    h2 = np.sum(weight * (below + u * h) * b0, axis=1)
+    active, h = weight * below, weight * h
     h_ab = np.stack([np.sum(h * b0, axis=1), np.sum(h * a * b0, axis=1), np.sum(h * b1, axis=1)], axis=-1)
     one_, a_, b_ = active * b0, active * b0 * a, active * b1
     entries = [one_, a_, b_, a_, a_ * a, b_ * a, b_, b_ * a, active * b2]

@@ -29,6 +29,7 @@ _STEP = np.log(2.0)  # of the continuation, in log α
 _SMALLEST_STEP = _STEP / 256
 _ROUNDS = 60  # of the continuation; a million kept examples per parameter take 24 whole steps
 _TOLERANCE = 1e-9  # on the residuals, which are of order one
+_ON_THE_WAY = 1e-4  # the same where the continuation only passes by
 _NEWTON_STEPS = 20
 _HALVINGS = 12
 _CHUNK = 512  # points solved at once: some 20 arrays of 3 MB
@@ -104,7 +105,7 @@ def _follow(kept: KeptDistribution, target: Floats) -> Floats:
     """(k, p, q) [n, 3] at `target` kept examples per parameter [n], by continuation in log α from few examples."""
     alpha = np.minimum(target, _EASY)
     x = np.stack([1 / np.sqrt(alpha), np.zeros_like(alpha), np.zeros_like(alpha)], axis=-1)
-    x, slope, found = _newton(kept, x, alpha)
+    x, slope, found = _newton(kept, x, alpha, np.full_like(alpha, _TOLERANCE))
     if not np.all(found):
         _refuse(kept, target, ~found)
     step = np.full_like(alpha, _STEP)
@@ -119,7 +120,8 @@ def _follow(kept: KeptDistribution, target: Floats) -> Floats:
         ahead = np.log(trial / alpha[to])[:, None]
         ratio = x[to] / k + ahead * (slope[to] / k - x[to] / k * by_k)
         guess = ratio * k * np.exp(ahead * by_k)
-        new, new_slope, found = _newton(kept[to], guess, trial)
+        tolerance = np.where(trial < target[to], _ON_THE_WAY, _TOLERANCE)
+        new, new_slope, found = _newton(kept[to], guess, trial, tolerance)
         reached, failed = to[found], to[~found]
         alpha[reached], x[reached], slope[reached] = trial[found], new[found], new_slope[found]
         step[reached] = np.minimum(_STEP, 2 * step[reached])
@@ -140,13 +142,13 @@ def _refuse(kept: KeptDistribution, target: Floats, stuck: Bools) -> None:
     )
 
 
-def _newton(kept: KeptDistribution, x: Floats, alpha: Floats) -> tuple[Floats, Floats, Bools]:
+def _newton(kept: KeptDistribution, x: Floats, alpha: Floats, tolerance: Floats) -> tuple[Floats, Floats, Bools]:
     """Damped Newton steps from x [n, 3]: the solution, its derivative by log α, and whether it was found, [n]."""
     x = x.copy()
     residual, jacobian = _system(kept, x, alpha)
     size = _size(residual)
     for _ in range(_NEWTON_STEPS):
-        to = np.flatnonzero((size > _TOLERANCE) & np.isfinite(size))
+        to = np.flatnonzero((size > tolerance) & np.isfinite(size))
         if not to.size:
             break
         step = _solve(jacobian[to], -residual[to])
@@ -161,8 +163,9 @@ def _newton(kept: KeptDistribution, x: Floats, alpha: Floats) -> tuple[Floats, F
             to, step, length = to[~better], step[~better], length[~better] / 2
             if not to.size:
                 break
-        size[to] = np.where(size[to] < 100 * _TOLERANCE, size[to], np.nan)  # no step helps: lost
-    found = size <= 100 * _TOLERANCE
+        # no step helps: done to the last digit, or lost
+        size[to] = np.where(size[to] <= 100 * tolerance[to], tolerance[to], np.nan)
+    found = size <= tolerance
     # only the first residual depends on log α, with the derivative 1
     slope = np.zeros_like(x)
     slope[found] = _solve(jacobian[found], np.broadcast_to([-1.0, 0.0, 0.0], (np.sum(found), 3)))
