@@ -1,6 +1,7 @@
 """The perceptron theory of data pruning: error against examples kept, for several fractions kept."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -15,7 +16,6 @@ from winnow.theory.simulation import Simulation, simulate
 from winnow.theory.strategies import envelope
 
 KEPT = (0.5, 16.0)  # kept examples per parameter, the horizontal axis
-POINTS = 71
 SIMULATED = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
 ERRORS = (0.0025, 0.55)
 _MARKERS = "osD^vPX"
@@ -29,32 +29,33 @@ def perceptron_curves(
     n_parameters: int = 200,
     repeats: int = 5,
     seed: int = 0,
+    points: int = 71,
 ) -> Figure:
     """Test error against α_prune = r α_tot, a line a fraction kept, a panel a probe; both axes logarithmic.
 
     Sorscher et al. 2022, arXiv 2206.14486, figure 1. fractions: kept, the largest first. probe_angles: degrees
-    between probe and teacher. Lines are the theory; points are the means of `repeats` hard-margin students of
-    n_parameters weights, with bars of one standard error; repeats=0 draws none. The dashed line is the lowest error
-    over all fractions between the smallest one shown and 1.
+    between probe and teacher. Lines, of so many points, are the theory. Markers are the means of `repeats` hard-margin
+    students of n_parameters weights, with bars of one standard error; repeats=0 draws none. The dashed line is the
+    lowest error over all fractions between the smallest one shown and 1.
 
-    Does pruning make the error exponential in the data kept? Not for any fixed fraction: each is a power law
-    with exponent 1 in the end, which pruning moves but does not bend (for a perfect probe all hard-pruned curves go to
-    ε = 0.5005 r/α_prune). Only the envelope over fractions can be steeper, and it is so for a stretch. With a perfect
-    probe and r >= 0.1 its slope -d log ε/d log α_prune is above 1 from 1.5 to 5 only, with a peak above 5 near 2, where
-    it goes from keeping half of the data or more to keeping the least allowed; from 5 on the best r stays at that limit
-    and the slope is 1 again. With r ever smaller the stretch does not widen but becomes a step at α_prune = 2, the
-    capacity of a perceptron: below it the thinnest slab of hard examples can be separated without the teacher. With
-    a probe at 20 degrees the slope is at most 1.4, and at 16 it is back to 1.1.
+    Does pruning make the error exponential in the data kept? Not for any fixed fraction: each is a power law with the
+    exponent 1 in the end (with a perfect probe ε = 0.5005 r/α_prune). Only the envelope over fractions can be steeper,
+    and it is so for a stretch. With a perfect probe and r >= 0.1 its slope −d log ε/d log α_prune is above 1 from
+    α_prune = 1.5 on, at its greatest 15 at 2.0, where the best r falls from 0.6 to the least allowed, below 1.5 again
+    from 2.8 on, and 1 from 5 on. Smaller fractions do not widen the stretch but make it a step at 2, the capacity
+    of a perceptron: with less, the thinnest slab of hard examples is separable whatever its labels and teaches nothing.
+    With a probe at 20 degrees the slope is at most 1.4, at 3.5, and falls to 1.05 at 40. An exponential's rate
+    −d log ε/dα_prune is constant; here it stays between 0.41 and 0.53 from α_prune = 1 to 3.3, and goes to 0 beyond.
 
     Raises OptionError and TheoryError as `solve` and `simulate` do.
     """
     fractions, angles = [float(r) for r in fractions], [float(angle) for angle in probe_angles]
-    kept = np.geomspace(*KEPT, POINTS)
+    kept = np.geomspace(*KEPT, points)
     colours = colormaps["viridis"](np.linspace(0, 0.85, len(fractions)))
-    looks = [
+    looks: list[dict[str, Any]] = [
         {"color": colour, "marker": _MARKERS[i % len(_MARKERS)], "markersize": 4} for i, colour in enumerate(colours)
     ]
-    best = {"color": "black", "linestyle": (0, (4, 2)), "linewidth": 1.4}
+    best: dict[str, Any] = {"color": "black", "linestyle": (0, (4, 2)), "linewidth": 1.4}
     with house_style():
         figure = Figure(figsize=(3.9 * len(angles) + 1.5, 3.7), layout="constrained")
         panels = figure.subplots(1, len(angles), sharey=True, squeeze=False).ravel()

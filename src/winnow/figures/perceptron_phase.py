@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -35,8 +36,9 @@ def perceptron_phase(
     thin lines say by what factor random's error is above the best strategy's.
 
     With a perfect probe one end is always better than random: the easiest where data are scarce, the hardest where they
-    are plentiful (from α_tot = 5.05 on at r = 0.5). With an imperfect one random wins in a wedge between the two: there
-    the easiest only teach what the probe knows, mistakes included, and the hardest are still too few to teach more.
+    are plentiful (from α_tot = 5.05 on at r = 0.5). With an imperfect one, as at 20 and 40 degrees, random wins in a
+    wedge between the two: there the easiest, on which the probe hardly errs, pull the student to the probe instead of
+    the teacher, and the hardest are still too few.
 
     Raises OptionError and TheoryError as `solve` does.
     """
@@ -49,7 +51,7 @@ def perceptron_phase(
             axes.set_title("perfect probe" if angle == 0 else f"probe at {angle:g}° to the teacher", loc="left")
             axes.set_xlabel("examples per parameter\nbefore pruning")
         panels[0].set_ylabel("fraction kept")
-        handles = [Patch(facecolor=COLOURS[keep], label=keep) for keep in STRATEGIES]
+        handles: list[Artist] = [Patch(facecolor=COLOURS[keep], label=keep) for keep in STRATEGIES]
         handles.append(
             Line2D([], [], color=_THIN["colors"], linewidth=_THIN["linewidths"], label="random's error\n/ the best's")
         )
@@ -64,7 +66,7 @@ def _errors(angle: float, columns: int, lines: int) -> tuple[Floats, Floats, dic
 
     Errors fall steeply at a certain α_prune = r α_tot, so that they are interpolated along r at fixed α_prune.
     """
-    r = np.linspace(*np.sqrt(KEPT), lines) ** 2
+    r = np.linspace(KEPT[0] ** 0.5, KEPT[1] ** 0.5, lines) ** 2
     margin = np.log(r[3] / r[0])  # how far α_tot leaves its range within the four lines of an interpolation
     log_alpha = np.linspace(np.log(DATA[0]) - margin, np.log(DATA[1]) + margin, columns)
     solved = best_strategy(np.exp(log_alpha), r[:, None], probe_angle=angle).error

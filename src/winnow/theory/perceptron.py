@@ -61,7 +61,8 @@ def solve(
     examples_per_parameter: positive. r: in (0, 1]. probe_angle: between probe and teacher, degrees in [0, 90].
     The three broadcast; the solution has their common shape, and floats where all are scalars.
     keep: "hardest" or "easiest" by the margin, or "random", which does not see the probe.
-    margin: "absolute", |v|, as the paper does; "signed", y v, as a probe that knows the labels would.
+    margin: "absolute", |v|, as the paper does; "signed", y v, as a probe that knows the labels would. By the signed margin
+    an imperfect probe chooses what it gets wrong (or right), and then more data can raise the error.
 
     The equations (in the module's docstring) are solved by Newton's method to 1e-9, following the solution from few
     examples, where it is known, to α. Deviations from the paper: equations in (k, p, q) instead of (R, ρ, κ), with
@@ -168,7 +169,7 @@ def _newton(kept: KeptDistribution, x: Floats, alpha: Floats, tolerance: Floats)
     found = size <= tolerance
     # only the first residual depends on log α, with the derivative 1
     slope = np.zeros_like(x)
-    slope[found] = _solve(jacobian[found], np.broadcast_to([-1.0, 0.0, 0.0], (np.sum(found), 3)))
+    slope[found] = _solve(jacobian[found], np.broadcast_to([-1.0, 0.0, 0.0], (int(np.sum(found)), 3)))
     return x, slope, found
 
 

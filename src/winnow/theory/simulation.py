@@ -51,6 +51,8 @@ def simulate(
     """
     check_choice("keep", keep, ("hardest", "easiest", "random"))
     check_choice("margin", margin, ("absolute", "signed"))
+    if not 0 < examples_per_parameter < np.inf:
+        raise OptionError(f"examples_per_parameter must be positive; got {examples_per_parameter:g}.")
     if not 0 < r <= 1:
         raise OptionError(f"r must be in (0, 1]; got {r:g}.")
     if not 0 <= probe_angle <= 90:
@@ -68,8 +70,8 @@ def simulate(
     found = np.empty((repeats, 4))
     for repeat in range(repeats):
         x = rng.standard_normal((n_all, n_parameters))
-        signed, difficulty_first = _kept_fields(x, keep, np.deg2rad(probe_angle), margin)
-        weights, violation = max_margin(signed[difficulty_first[:n_kept]])
+        signed, order = _kept_fields(x, keep, np.deg2rad(probe_angle), margin)
+        weights, violation = max_margin(signed[order[:n_kept]])
         length = np.linalg.norm(weights)
         across = np.linalg.norm(weights[1:])
         found[repeat] = weights[0] / length, 1 / length, np.arctan2(across, weights[0]) / np.pi, violation

@@ -112,7 +112,7 @@ def crossover(
         )
         return ahead - behind
 
-    scan = np.linspace(*np.log(between), _SCAN)
+    scan = np.log(np.geomspace(*between, _SCAN))
     above = lead(scan, fractions) > 0
     overtaken = above[:, :-1] & ~above[:, 1:] & (fractions < 1)
     found = overtaken.any(axis=1)
