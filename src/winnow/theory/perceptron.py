@@ -61,8 +61,8 @@ def solve(
     examples_per_parameter: positive. r: in (0, 1]. probe_angle: between probe and teacher, degrees in [0, 90].
     The three broadcast; the solution has their common shape, and floats where all are scalars.
     keep: "hardest" or "easiest" by the margin, or "random", which does not see the probe.
-    margin: "absolute", |v|, as the paper does; "signed", y v, as a probe that knows the labels would. By the signed margin
-    an imperfect probe chooses what it gets wrong (or right), and then more data can raise the error.
+    margin: "absolute", |v|, as the paper does; "signed", y v, as a probe that knows the labels would. By the signed
+    margin an imperfect probe chooses what it gets wrong (or right), and then more data can raise the error.
 
     The equations (in the module's docstring) are solved by Newton's method to 1e-9, following the solution from few
     examples, where it is known, to α. Deviations from the paper: equations in (k, p, q) instead of (R, ρ, κ), with
