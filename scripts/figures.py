@@ -1,8 +1,10 @@
-"""Draw a published figure from results on disk.
+"""Draw a published figure, from results on disk or from theory.
 
     python scripts/figures.py figure=scaling_curves figure.grid=outputs/sweep/grid.csv out=curves.png
+    python scripts/figures.py figure=perceptron_curves
 
-`out` may end in .png, .pdf or .svg; without it the figure is written beside the file that it was drawn from.
+`out` may end in .png, .pdf or .svg; without it the figure is written beside the file that it was drawn from, or, if it
+reads none, to outputs/figures.
 """
 
 import sys
@@ -27,7 +29,8 @@ def task(cfg: DictConfig) -> None:
         raise OptionError(f"the figure {name} needs {', '.join(missing)}; give {missing[0]}=... .")
     draw = get_method(cfg.figure._target_)
     options = {str(key): value for key, value in cfg.figure.items() if key != "_target_"}
-    out = Path(cfg.out) if cfg.out else Path(options.get("grid", ".")).parent / f"{name}.png"
+    folder = Path(options["grid"]).parent if "grid" in options else Path("outputs/figures")
+    out = Path(cfg.out) if cfg.out else folder / f"{name}.png"
     print(save(draw(**options), out))
 
 

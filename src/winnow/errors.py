@@ -29,6 +29,10 @@ class DivergedError(WinnowError):
     """A training ended with numbers that are not finite."""
 
 
+class TheoryError(WinnowError):
+    """A theory's equations, or the simulation of it, have no solution that could be found to the promised accuracy."""
+
+
 class OptionError(WinnowError):
     """An option has a value outside its set or range."""
 
