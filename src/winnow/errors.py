@@ -29,6 +29,10 @@ class DivergedError(WinnowError):
     """A training ended with numbers that are not finite."""
 
 
+class FitError(WinnowError):
+    """These points do not allow the asked fit or comparison: too few sizes or seeds, or values outside the range."""
+
+
 class OptionError(WinnowError):
     """An option has a value outside its set or range."""
 
