@@ -14,7 +14,7 @@ FRACTIONS = (0.1, 0.2, 0.4, 0.8)
 
 
 def make_table(difference, seeds=3, wobble=0.0, **fields):
-    """Random at 0.2, the rule at 0.2 plus a difference for each fraction; a wobble of each seed moves the rule alone."""
+    """Random at 0.2, the rule at 0.2 plus a difference for each fraction; a wobble of each seed moves it alone."""
     rows = []
     for r, delta in zip(FRACTIONS, difference, strict=True):
         for seed in range(seeds):

@@ -15,7 +15,9 @@ from scipy.optimize import brentq, least_squares, minimize_scalar
 from winnow.types import Floats
 
 Interval = tuple[float, float]
-STEPS = 40  # doublings of a step before an interval counts as unbounded
+# How far from the estimate log a, log b and log c are searched before an interval counts as unbounded. A curve with an
+# exponent e¹⁰ times larger is a step at its first size, and stays the same with every larger one.
+REACH = (80.0, 10.0, 80.0)
 
 
 class Estimate(NamedTuple):
@@ -136,22 +138,38 @@ class Floored:
             columns = np.stack([share, -share * _slope(theta[1]) * self._x, 1 - share], axis=1)
             return np.nan_to_num(self._root[:, None] * columns[:, free], nan=0.0, posinf=1e9, neginf=-1e9)
 
-        options = {"method": "lm", "xtol": 1e-12, "ftol": 1e-12, "gtol": 1e-15, "max_nfev": 400}
         with np.errstate(over="ignore", invalid="ignore"):  # on a try at a curve that overflows, which is not taken
-            found = least_squares(residual, start[free], jac=jacobian, **options)
+            found = least_squares(
+                residual, start[free], jac=jacobian, method="lm", xtol=1e-12, ftol=1e-12, gtol=1e-15, max_nfev=400
+            )
         theta[free] = found.x
         return Estimate(theta, 2 * float(found.cost))
 
     def _profile(self, j: int, value: float, start: Floats) -> Estimate:
         """The least squares with parameter j held at value."""
+        held = self._turned(start, j, value)
         # where the floor is too small to be seen, nothing draws a search to a larger one: start from one that is seen
-        held = np.maximum(start, [-np.inf, -np.inf, float(self._y.min()) - 2.0])
-        held[j] = value
+        held[2] = value if j == 2 else max(held[2], float(self._y.min()) - 2.0)
         found = self._search(held, free=[i for i in range(3) if i != j])
         if j == 2:
             return found
         without = self._without_floor(j, value)
         return without if without.squares < found.squares else found
+
+    def _turned(self, start: Floats, j: int, value: float) -> Floats:
+        """The start with a or b set to value, turned about the middle of its falling part, which the points hold."""
+        turned = start.copy()
+        b = _slope(start[1])
+        rest = start[0] - b * self._x
+        share = np.exp(rest - np.logaddexp(rest, start[2]))
+        middle = float(np.average(self._x, weights=self._w * share + 1e-12))
+        if j == 0 and b * middle + value - start[0] > 0 and middle > 0:
+            turned[1] = np.log(b + (value - start[0]) / middle)
+        if j == 1:
+            turned[0] += (_slope(value) - b) * middle
+        if j < 2:
+            turned[j] = value
+        return turned
 
     def _without_floor(self, j: int, value: float) -> Estimate:
         x, y, w = self._x, self._y, self._w
@@ -184,10 +202,7 @@ class Floored:
             return seen[value]
 
         inside, step = best, 0.01
-        for _ in range(STEPS):
-            outside = inside + side * step
-            if abs(outside - best) > 80:
-                break
+        while abs((outside := inside + side * step) - best) < REACH[j]:
             if above(outside) > 0:
                 return float(brentq(above, inside, outside, xtol=1e-7, rtol=1e-9)) if above(inside) < 0 else inside
             inside, step = outside, step * 2

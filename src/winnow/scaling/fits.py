@@ -78,7 +78,7 @@ def seed_spread(n: pd.Series, error: pd.Series, n_test: int) -> Floats:
     several = np.isfinite(seen)
     excess = max(float(np.mean((seen - counting)[several])), 0.0) if several.any() else 0.0
     spread = pd.Series(mean * np.sqrt(counting + excess), index=by_size.mean().index)
-    return spread.loc[np.asarray(n)].to_numpy()
+    return np.asarray(spread.loc[np.asarray(n)], dtype=np.float64)
 
 
 def crossovers(table: pd.DataFrame, baseline: str = RANDOM) -> list[tuple[Group, str, Crossover | str]]:
