@@ -50,7 +50,7 @@ def test_the_legend_tells_law_and_exponent_below_the_panel():
     (axes,) = figure.axes
     random, hardest = legend_of(axes)
     assert random.startswith("random: power, b = 0.49 (0.49 to 0.50)")
-    assert hardest.startswith("el2n hardest: power, b = 0.9")
+    assert hardest.startswith("el2n hardest: power, b = 0.89 (0.89 to 0.90)")
     box = axes.get_legend().get_window_extent()
     assert not box.overlaps(axes.get_window_extent())
     assert box.y0 >= 0

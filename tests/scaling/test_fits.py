@@ -80,7 +80,7 @@ def test_the_report_prints_and_writes_the_fits(tmp_path):
     summary, text = printed(tmp_path, [*make_rows(), make_row("aum hardest", 0.1)])
     assert "scaling laws, 95% intervals: blobs, mlp, short" in text
     assert "beats random above r =" in text
-    assert "aum hardest none: power has 2 parameters and needs at least 4 distinct sizes; there are 1." in text
+    assert "no fit of aum hardest: power has 2 parameters and needs at least 4 distinct sizes; there are 1." in text
     assert "test error minus that of random on the same seeds" in text
     assert json.loads((tmp_path / results.FITS).read_text()) == summary["scaling"]
     assert (tmp_path / results.FITS_FIGURE).read_bytes().startswith(b"\x89PNG")

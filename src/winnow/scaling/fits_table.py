@@ -33,29 +33,32 @@ def print_fits(
             Text("off by: residual spread; with few sizes AICc prefers laws of few parameters, even poor ones"),
             soft_wrap=True,
         )
-        console.print(_laws([each for each in fits if each.group == group], found))
+        ours = [each for each in fits if each.group == group]
+        console.print(_laws(ours))
+        for each in ours:
+            if each.best is None:
+                console.print(Text(f"no fit of {each.rule}: {next(iter(each.refusals.values()))}"), soft_wrap=True)
+        for rule, place in found.items():
+            told = place.describe() if isinstance(place, Crossover) else f"no crossover: {place}"
+            console.print(Text(f"{rule}: {told}"), soft_wrap=True)
         rows = table[(table[GROUP] == list(group)).all(axis=1)]
         if (rows["rule"] == RANDOM).any() and rows["rule"].nunique() > 1:
             _print_differences(console, differences(rows), title)
 
 
-def _laws(fits: Sequence[RuleFits], found: dict[str, Crossover | str]) -> Table:
+def _laws(fits: Sequence[RuleFits]) -> Table:
     printed = Table(box=SIMPLE_HEAD)
     printed.add_column("rule", no_wrap=True)
-    for name in ("law of lowest AICc", "exponent", "floor", "off by", "AICc weight", f"against {RANDOM}"):
-        printed.add_column(name, overflow="fold")
+    for name in ("law of lowest AICc", "exponent", "floor", "off by", "AICc weight"):
+        printed.add_column(name)
     for each in fits:
-        place = found.get(each.rule, "")
-        against = place.describe() if isinstance(place, Crossover) else place
-        best = each.best
-        if best is None:
-            refusal = next(iter(each.refusals.values()))
-            cells = [f"none: {refusal}", "", "", "", ""]
-        else:
+        if best := each.best:
             weight = each.weights.get(best.law)
+            shown = "–" if weight is None else f"{weight:.2f}"
             off = f"{100 * np.expm1(best.sigma):.2g}%"
-            cells = [law_name(best.law), exponent(best), floor(best), off, "–" if weight is None else f"{weight:.2f}"]
-        printed.add_row(*map(Text, [each.rule, *cells, against]))
+            printed.add_row(*map(Text, [each.rule, law_name(best.law), exponent(best), floor(best), off, shown]))
+        else:
+            printed.add_row(Text(each.rule), Text("none"))
     return printed
 
 
