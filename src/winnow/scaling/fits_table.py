@@ -49,8 +49,8 @@ def print_fits(
 def _laws(fits: Sequence[RuleFits]) -> Table:
     printed = Table(box=SIMPLE_HEAD)
     printed.add_column("rule", no_wrap=True)
-    for name in ("law of lowest AICc", "exponent", "floor", "off by", "AICc weight"):
-        printed.add_column(name)
+    for name in ("law of\nlowest AICc", "exponent", "floor", "off by", "AICc\nweight"):
+        printed.add_column(name, no_wrap=name not in ("exponent", "floor"))
     for each in fits:
         if best := each.best:
             weight = each.weights.get(best.law)
