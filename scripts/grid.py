@@ -1,9 +1,11 @@
 """Collect the rows below a folder into a grid, draw the scaling curves, and print the table of test errors.
 
     python scripts/grid.py outputs/sweep
+    python scripts/grid.py outputs/sweep --fit
 
 Works on a single run, on a sweep that is finished, has failures or still runs, and on a folder of several sweeps.
-Writes grid.csv, scaling_curves.png and summary.json into the folder.
+Writes grid.csv, scaling_curves.png and summary.json into the folder; with --fit also fits scaling laws, compares the
+rules with random on the same seeds, and writes fits.json and scaling_fits.png.
 """
 
 import sys
@@ -21,8 +23,10 @@ from winnow.scaling.report import report
 def main() -> None:
     parser = argparse.ArgumentParser(description="Collect rows into a grid, draw the curves, print the test errors.")
     parser.add_argument("folder", type=Path, help="folder of a run or a sweep")
+    parser.add_argument("--fit", action="store_true", help="fit scaling laws, crossovers and paired differences too")
+    arguments = parser.parse_args()
     try:
-        report(parser.parse_args().folder)
+        report(arguments.folder, fit=arguments.fit)
     except WinnowError as error:
         sys.exit(f"error: {error}")
 

@@ -33,6 +33,10 @@ class TheoryError(WinnowError):
     """A theory's equations, or the simulation of it, have no solution that could be found to the promised accuracy."""
 
 
+class FitError(WinnowError):
+    """These points do not allow the asked fit or comparison: too few sizes or seeds, or values outside the range."""
+
+
 class OptionError(WinnowError):
     """An option has a value outside its set or range."""
 

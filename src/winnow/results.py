@@ -4,7 +4,7 @@ A sweep folder holds one folder for each cell, with `row.json` once the cell is 
 and `sweep.json`, which lists the cells of the latest sweep: only those count, not what an earlier sweep left behind.
 A folder without `sweep.json` counts for all that lies below it, so a single run, a running sweep and a folder of
 several sweeps are all read alike. The report adds `grid.csv`,
-`scaling_curves.png`, `summary.json` and `provenance.json`.
+`scaling_curves.png`, `summary.json` and `provenance.json`, and with fits `fits.json` and `scaling_fits.png`.
 """
 
 import json
@@ -20,6 +20,7 @@ from winnow.types import Row
 ROW, GRID, CURVES, SUMMARY, SWEEP, FAILURE, PROVENANCE = (
     "row.json", "grid.csv", "scaling_curves.png", "summary.json", "sweep.json", "error.txt", "provenance.json"
 )  # fmt: skip
+FITS, FITS_FIGURE = "fits.json", "scaling_fits.png"
 
 
 class SweepCell(NamedTuple):

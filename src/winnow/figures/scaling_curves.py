@@ -39,7 +39,7 @@ def scaling_curves(table: pd.DataFrame) -> Figure:
             rows = table[(table[GROUP] == list(group)).all(axis=1)]
             part = curves[(curves[GROUP] == list(group)).all(axis=1)]
             _panel(axes, part, looks, level, n=int(rows["n"].max()), n_test=int(rows["n_test"].max()))
-            axes.set_title(_title(group, table), loc="left")
+            axes.set_title(panel_title(group, table), loc="left")
         for axes in panels[len(levels) :]:
             axes.remove()
         title = {1: None, 2: "mean over seeds"}.get(
@@ -87,12 +87,13 @@ def _panel(
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
         )
         heights.append(height / 1.15)  # room for the label below the line
-    _scale(axes, curves["n_kept"].to_numpy(dtype=float), np.array(heights))
+    scale(axes, curves["n_kept"].to_numpy(dtype=float), np.array(heights))
     axes.set_xlabel("examples kept")
     axes.set_ylabel("test error")
 
 
-def _scale(axes: Axes, kept: np.ndarray, heights: np.ndarray) -> None:
+def scale(axes: Axes, kept: np.ndarray, heights: np.ndarray) -> None:
+    """Logarithmic axes with plain numbers, around the sizes and heights that are drawn."""
     axes.set_xscale("log")
     axes.set_yscale("log")
     left, right = kept.min() / 1.15, kept.max() * 1.15
@@ -103,7 +104,8 @@ def _scale(axes: Axes, kept: np.ndarray, heights: np.ndarray) -> None:
     plain_log_ticks(axes.yaxis, bottom, top, unit="%")
 
 
-def _title(group: Group, table: pd.DataFrame) -> str:
+def panel_title(group: Group, table: pd.DataFrame) -> str:
+    """Of a panel: data set and model, and the recipe where they come with several."""
     dataset, model, recipe = group
     one_recipe = table[(table["dataset"] == dataset) & (table["model"] == model)]["recipe"].nunique() == 1
     return f"{dataset}, {model}" if one_recipe else f"{dataset}, {model}, {recipe}"

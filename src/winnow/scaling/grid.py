@@ -13,6 +13,7 @@ from winnow.types import Row
 Group = tuple[str, str, str]
 
 GROUP = ["dataset", "model", "recipe"]
+CELL = [*GROUP, "rule", "n_kept"]
 SEEDS = ["probe_seed", "selection_seed", "train_seed"]
 RANDOM = "random"
 
@@ -53,28 +54,39 @@ def rule_order(rules: Iterable[str]) -> list[str]:
     return sorted(set(rules), key=lambda rule: (rule != RANDOM, rule))
 
 
+def runs(table: pd.DataFrame) -> pd.DataFrame:
+    """One line for each (dataset, model, recipe, rule, n_kept) and distinct (probe, selection, train) seeds.
+
+    Rows that share all of these are averaged. Where all n examples are kept, probes and selection have no say, and
+    only the training seed counts; the other two are NA there. n and n_test are the largest, r the first; test_error,
+    examples_seen, probe_examples and effective_sample_size are means.
+    """
+    seeds = table[SEEDS].astype("Int64")
+    seeds.loc[table["n_kept"] == table["n"], ["probe_seed", "selection_seed"]] = pd.NA
+    alike = table.assign(**{name: seeds[name] for name in SEEDS}).groupby([*CELL, *SEEDS], dropna=False, as_index=False)
+    means = ["test_error", "examples_seen", "probe_examples", "effective_sample_size"]
+    return alike.agg({"r": "first", "n": "max", "n_test": "max"} | dict.fromkeys(means, "mean"))
+
+
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
     """Mean and standard error over seeds, one line for each (dataset, model, recipe, rule, n_kept).
 
-    seeds: number of distinct (probe_seed, selection_seed, train_seed); rows that share all three are averaged first.
-    Where all n examples are kept, probes and selection have no say, and only the training seed counts.
+    seeds: number of distinct (probe_seed, selection_seed, train_seed), as `runs` tells them apart.
     test_error_se: sample standard deviation (ddof=1) over √seeds; NaN for one seed. examples_seen, probe_examples and
     effective_sample_size are means.
     """
-    cell = [*GROUP, "rule", "n_kept"]
-    seeds = table[SEEDS].astype("Int64")
-    seeds.loc[table["n_kept"] == table["n"], ["probe_seed", "selection_seed"]] = pd.NA
-    runs = table.assign(**{name: seeds[name] for name in SEEDS}).groupby([*cell, *SEEDS], dropna=False, as_index=False)
-    means = ["test_error", "examples_seen", "probe_examples", "effective_sample_size"]
-    over_seeds = runs.agg({"r": "first"} | dict.fromkeys(means, "mean")).groupby(cell, as_index=False)
-    return over_seeds.agg(
-        r=("r", "first"),
-        seeds=("test_error", "size"),
-        test_error_mean=("test_error", "mean"),
-        test_error_se=("test_error", "sem"),
-        examples_seen=("examples_seen", "mean"),
-        probe_examples=("probe_examples", "mean"),
-        effective_sample_size=("effective_sample_size", "mean"),
+    return (
+        runs(table)
+        .groupby(CELL, as_index=False)
+        .agg(
+            r=("r", "first"),
+            seeds=("test_error", "size"),
+            test_error_mean=("test_error", "mean"),
+            test_error_se=("test_error", "sem"),
+            examples_seen=("examples_seen", "mean"),
+            probe_examples=("probe_examples", "mean"),
+            effective_sample_size=("effective_sample_size", "mean"),
+        )
     )
 
 

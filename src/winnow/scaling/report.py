@@ -14,15 +14,22 @@ from winnow import results
 from winnow.artifacts import provenance, write_atomically
 from winnow.errors import WinnowError
 from winnow.figures.scaling_curves import scaling_curves
+from winnow.figures.scaling_fits import scaling_fits
 from winnow.figures.style import save
 from winnow.scaling import grid
+from winnow.scaling.fits import crossovers, fit_records, fit_rules
+from winnow.scaling.fits_table import print_fits
 
 UNBROKEN = 10_000  # columns of a console without a terminal: a line of the table is never folded or cut
 HEAD = "fraction kept (r)\nexamples kept"
 
 
-def report(folder: str | Path, console: Console | None = None) -> dict[str, Any]:
+def report(folder: str | Path, console: Console | None = None, *, fit: bool = False) -> dict[str, Any]:
     """Write the grid, its figure, summary and provenance into the folder of a run or sweep, and print its table.
+
+    Where some rule has sizes enough for a law, the summary holds the fits, crossovers and paired differences under
+    "scaling" (see `fits.fit_records`), else None. With fit=True they are also printed, rules whose fit is refused with
+    the reason, and written as fits.json and scaling_fits.png.
 
     The table shows the mean test error over seeds ± its standard error, in percent, the best of each column in bold;
     cells that failed follow it. A table wider than the console is printed in parts. Returns the summary.
@@ -43,6 +50,11 @@ def report(folder: str | Path, console: Console | None = None) -> dict[str, Any]
         )
     table = grid.table(found.rows)
     summary = grid.summary(table, done=len(found.rows), failed=len(found.failed), missing=found.missing)
+    fitted = fit_rules(table)
+    crossed = crossovers(table)
+    enough = any(each.fits for each in fitted)
+    scaling = fit_records(table, fitted, crossed) if fit or enough else None
+    summary["scaling"] = scaling if enough else None
     write_atomically(folder / results.GRID, table.to_csv(index=False))
     write_atomically(folder / results.SUMMARY, json.dumps(summary, indent=1, allow_nan=False) + "\n")
     save(scaling_curves(table), folder / results.CURVES)
@@ -58,7 +70,13 @@ def report(folder: str | Path, console: Console | None = None) -> dict[str, Any]
             "each recipe a name (recipe.name=...), or sweep probes and data sets into folders of their own.",
             highlight=False,
         )
-    for name in (results.GRID, results.CURVES):
+    written = [results.GRID, results.CURVES]
+    if fit:
+        write_atomically(folder / results.FITS, json.dumps(scaling, indent=1, allow_nan=False) + "\n")
+        save(scaling_fits(table, fitted), folder / results.FITS_FIGURE)
+        written += [results.FITS, results.FITS_FIGURE]
+        print_fits(console, table, fitted, crossed)
+    for name in written:
         console.print(Text(str(folder / name)), soft_wrap=True)
     return summary
 
