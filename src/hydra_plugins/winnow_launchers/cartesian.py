@@ -1,8 +1,8 @@
 """hydra/sweeper=cartesian: Hydra's own basic sweeper, without composing every cell a second time.
 
-The basic sweeper composes each cell to see that it can be, and the launcher composes it again to run it. Composing takes
-longer than loading a finished row, so this doubles the time in which a finished sweep is seen to be finished; and a cell
-that cannot be composed should fail alone, like any other failing cell, instead of stopping the sweep.
+The basic sweeper composes each cell to see that it can be, and the launcher composes it again to run it. Composing
+takes longer than loading a finished row, so this doubles the time in which a finished sweep is seen to be finished; and
+a cell that cannot be composed should fail alone, like any other failing cell, instead of stopping the sweep.
 """
 
 from collections.abc import Sequence
