@@ -2,7 +2,8 @@
 
     python scripts/figures.py figure=scaling_curves figure.grid=outputs/sweep/grid.csv out=curves.png
 
-`out` may end in .png, .pdf or .svg; without it the figure is written beside the file that it was drawn from.
+`out` may end in .png, .pdf or .svg; without it the figure is written beside the grid that it was drawn from, or to
+outputs/figures where it is drawn from none.
 """
 
 import sys
@@ -27,7 +28,8 @@ def main(cfg: DictConfig) -> None:
         sys.exit(f"error: the figure {name} needs {', '.join(sorted(missing))}; give {sorted(missing)[0]}=... .")
     draw = hydra.utils.get_method(cfg.figure._target_)
     options = {str(key): value for key, value in cfg.figure.items() if key != "_target_"}
-    out = Path(cfg.out) if cfg.out else Path(options.get("grid", ".")).parent / f"{name}.png"
+    folder = Path(options["grid"]).parent if "grid" in options else Path("outputs/figures")
+    out = Path(cfg.out) if cfg.out else folder / f"{name}.png"
     try:
         print(save(draw(**options), out))
     except WinnowError as error:

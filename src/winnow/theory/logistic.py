@@ -8,6 +8,7 @@ makes it; the exact protocol keeps the weighted risk unbiased, so its minimiser 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -102,17 +103,17 @@ class Logistic(Toy):
         w = _weights(weights, x)
         w = w / w.sum()
 
-        def value(theta: Floats) -> float:
+        def value(theta: Any) -> float:
             return float(w @ self.losses(x @ theta, y))
 
-        def gradient(theta: Floats) -> Floats:
+        def gradient(theta: Any) -> Any:
             return x.T @ (w * self.residuals(x @ theta, y))
 
-        def hessian(theta: Floats) -> Floats:
+        def hessian(theta: Any) -> Any:
             p = expit(x @ theta)
             return (x * (w * p * (1 - p))[:, None]).T @ x
 
-        options = {"gtol": 1e-6, "maxiter": 500, "max_trust_radius": 100.0}
+        options: Any = {"gtol": 1e-6, "maxiter": 500, "max_trust_radius": 100.0}
         theta = minimize(value, np.zeros(2), jac=gradient, hess=hessian, method="trust-exact", options=options).x
         # The region's test of progress compares losses, which stop differing near 1e-8; Newton's own steps go on.
         for _ in range(50):
@@ -166,7 +167,7 @@ class Linear(Toy):
         theta, _, rank, _ = np.linalg.lstsq(root[:, None] * x, root * y, rcond=None)
         if rank < 2:
             raise ShapeError(f"{len(x)} examples do not fix two parameters; take more examples or a larger r.")
-        return theta
+        return np.asarray(theta, dtype=np.float64)
 
 
 def prune(rule: str, scores: Floats, *, r: float, alpha: float, seed: int) -> Subset:
