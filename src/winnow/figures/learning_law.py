@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from winnow.figures.style import GREY, house_style, plain_log_ticks
+from winnow.figures.style import GREY, house_style
 from winnow.theory.learning_law import (
     Run,
     Task,
@@ -23,10 +23,10 @@ DASHED = (0, (5, 1.5))
 
 
 def learning_law(
-    n: int = 64,
-    dim: int = 4,
-    targets: int = 64,
-    steps: int = 40,
+    n: int = 128,
+    dim: int = 8,
+    targets: int = 128,
+    steps: int = 50,
     step_size: float = 0.5,
     noise: float = 0.1,
     seed: int = 0,
@@ -68,15 +68,8 @@ def _losses(axes: Axes, constant: Run, optimal: Run, control: Floats) -> None:
     axes.plot(optimal.losses, color=VERMILION, label="optimal weights")
     final, last = float(constant.losses[-1]), len(constant.losses) - 1
     if (reached := optimal.steps_to(final)) is not None:
-        axes.plot([reached, last], [final, final], color="black", linestyle=":", linewidth=1)
-        axes.annotate(
-            f"{final:.2f} after {reached}, not {last} steps",
-            (last, final),
-            (0, 3),
-            textcoords="offset points",
-            ha="right",
-            fontsize=7.5,
-        )
+        label = f"{final:.2f} after {reached}, not {last} steps"
+        axes.plot([reached, last], [final, final], color="black", linestyle=":", linewidth=1, label=label)
     axes.set_ylim(0, 1.05 * constant.losses[0])
     axes.set_title("target loss (nats)", loc="left")
     axes.legend(loc="upper right", fontsize=7.5)
@@ -97,8 +90,7 @@ def _spreads(axes: Axes, task: Task, policy: Floats, constant: Run, optimal: Run
         axes.plot(at, shown, color=colour, linestyle=style, marker=marker, markersize=4, label=label)
         top = max(top, shown.max(initial=0))
     axes.set_yscale("log")
-    axes.set_ylim(floor / 2, 300 * top)
-    plain_log_ticks(axes.yaxis, floor, 3 * top)
+    axes.set_ylim(floor / 2, 1000 * top)
     axes.set_title("spread of contributions (std / mean)", loc="left")
     axes.legend(loc="upper right", fontsize=7.5)
 

@@ -47,12 +47,13 @@ def draw(found: Mapping[str, Floats], *, sizes: Sequence[int], rules: Sequence[s
         for (name, values), axes in zip(found.items(), panels, strict=True):
             _panel(axes, values, sizes, rules)
             axes.set_title(name, loc="left")
-        low, high = min(v.mean(axis=2).min() for v in found.values()), max(v.max() for v in found.values())
-        plain_log_ticks(panels[0].yaxis, low / 1.5, high * 1.3)
-        panels[0].set_ylim(low / 1.5, high * 1.3)
+        low, high = min(v.mean(axis=2).min() for v in found.values()), max(v.mean(axis=2).max() for v in found.values())
+        plain_log_ticks(panels[0].yaxis, low / 3, high * 1.6)
+        panels[0].set_ylim(low / 3, high * 1.6)
         panels[0].set_ylabel("distance to the minimiser on all n")
         names = {"exact": f"exact, α = {alpha:g}", "approximate": f"approximate, α = {alpha:g}"}
         handles, labels = panels[0].get_legend_handles_labels()
+        handles, labels = [*handles[1:], handles[0]], [*labels[1:], labels[0]]  # the guide comes after the rules
         figure.legend(
             handles,
             [names.get(label, label) for label in labels],
@@ -71,15 +72,8 @@ def _panel(axes: Axes, values: Floats, sizes: Sequence[int], rules: Sequence[str
         mean = distance.mean(axis=1)
         error = distance.std(axis=1, ddof=1) / np.sqrt(distance.shape[1]) if distance.shape[1] > 1 else None
         axes.errorbar(n, mean, yerr=error, label=rule, capsize=2, elinewidth=0.9, **LOOKS.get(rule, {}))
-    exact = values[list(rules).index("exact")].mean(axis=1) if "exact" in rules else values[-1].mean(axis=1)
-    axes.plot(
-        n,
-        0.4 * exact[0] * np.sqrt(n[0] / n),
-        color=GREY,
-        linestyle=(0, (1, 2)),
-        linewidth=1,
-        label="slope of n$^{-1/2}$",
-    )
+    slope = 0.5 * values.mean(axis=2)[:, 0].min() * np.sqrt(n[0] / n)
+    axes.plot(n, slope, color=GREY, linestyle=(0, (1, 2)), linewidth=1, label="slope of n$^{-1/2}$")
     axes.set_xscale("log")
     axes.set_yscale("log")
     plain_log_ticks(axes.xaxis, n[0] / 1.2, n[-1] * 1.2)

@@ -1,9 +1,9 @@
 """The Learning Law's toy: example weights that change in time, chosen so that a perceptron learns as fast as it can.
 
 Gu et al. 2024 (2402.17759), sections 3 and 4.1, "Towards Optimal Learning of Language Models". Their law says that at
-the optimum ∇L_target·∇ℓ_i is the same for all examples with weight. What is exactly the same there is λ·∇ℓ_i, with λ the
-costate: the gradient, by the parameters, of all the target loss still to come. The two agree where the order in which
-examples are learned does not matter, that is where the flows of their gradients commute; elsewhere the law is an
+the optimum ∇L_target·∇ℓ_i is the same for all examples with weight. What is exactly the same there is λ·∇ℓ_i, with λ
+the costate: the gradient, by the parameters, of all the target loss still to come. The two agree where the order in
+which examples are learned does not matter, that is where the flows of their gradients commute; elsewhere the law is an
 approximation, and `Run` has both sides, so that one can see how good it is.
 """
 
@@ -48,11 +48,11 @@ class Task:
 
 
 def teacher_student(
-    n: int = 64,
-    dim: int = 4,
-    targets: int = 64,
+    n: int = 128,
+    dim: int = 8,
+    targets: int = 128,
     *,
-    steps: int = 40,
+    steps: int = 50,
     step_size: float = 0.5,
     noise: float = 0.1,
     seed: int = 0,
