@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, SymmetricalLogLocator
 
 from winnow.artifacts import Artifact
 from winnow.diagnostics.contributions import summarise
@@ -38,16 +38,17 @@ def contributions(runs: Mapping[str, tuple[np.ndarray, np.ndarray]], *, freeload
     """A column a run: above, a fan of the quantiles of the examples' contributions by epoch; below, two shares.
 
     runs: name -> (epochs [E], contributions [E, m]). The fan has the median and the middle half and nine tenths, on an
-    axis that is linear up to the smallest median size and logarithmic beyond, for contributions shrink as a model
-    learns. Below: the shares of freeloaders (within freeloader times the mean size of zero) and of harmful ones (< 0).
+    axis that is linear up to about the median size and logarithmic beyond, for contributions shrink as a model learns.
+    Below: the shares of freeloaders (within freeloader times the mean size of zero) and of harmful ones (< 0).
 
     Raises ShapeError where there is no run, or epochs and contributions do not fit.
     """
     if not runs or any(len(epochs) != len(values) for epochs, values in runs.values()):
         raise ShapeError("give at least one run, each with contributions [E, m] of as many epochs as are named, [E].")
-    threshold = min(float(np.median(np.abs(values), axis=1).min()) for _, values in runs.values()) or 1e-9
+    size = float(np.median(np.concatenate([np.abs(values).ravel() for _, values in runs.values()])))
+    threshold = 10.0 ** np.ceil(np.log10(max(size, 1e-12)))
     with house_style():
-        figure = Figure(figsize=(3.6 * len(runs) + 0.6, 4.8), layout="constrained")
+        figure = Figure(figsize=(3.6 * len(runs) + 0.6, 5.2), layout="constrained")
         panels = figure.subplots(2, len(runs), sharex="col", sharey="row", squeeze=False, height_ratios=(3, 2))
         for (name, (epochs, values)), above, below in zip(runs.items(), *panels, strict=True):
             summary = summarise(values, freeloader=freeloader, levels=LEVELS)
@@ -61,8 +62,14 @@ def contributions(runs: Mapping[str, tuple[np.ndarray, np.ndarray]], *, freeload
             below.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         panels[0, 0].set_ylabel("contribution ⟨G, gᵢ⟩")
         panels[1, 0].set_ylabel("share of kept examples")
-        panels[0, -1].legend(loc="upper right", fontsize=7.5)
-        panels[1, -1].legend(loc="upper right", fontsize=7.5)
+        panels[0, 0].yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=threshold))
+        drawn = [axes.get_legend_handles_labels() for axes in panels[:, 0]]
+        figure.legend(
+            [handle for handles, _ in drawn for handle in handles],
+            [label for _, labels in drawn for label in labels],
+            loc="outside lower center",
+            ncols=3,
+        )
     return figure
 
 

@@ -30,7 +30,7 @@ def learning_law(
     step_size: float = 0.5,
     noise: float = 0.1,
     seed: int = 0,
-    iterations: int = 2000,
+    iterations: int = 3000,
 ) -> Figure:
     """`draw` of teacher_student(...) with the policy that `optimise` finds in at most `iterations`.
 

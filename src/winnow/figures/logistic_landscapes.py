@@ -1,5 +1,7 @@
 """Where pruning moves the minimum of a logistic loss: the kept data and the loss landscape of each rule."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
@@ -61,7 +63,7 @@ def _kept(axes: Axes, x: Floats, y: Floats, subset: Subset) -> None:
     kept, w = subset.indices[shown], subset.weights[shown]
     for label, (colour, marker) in enumerate(CLASS_LOOKS):
         of_class = y[kept] == label
-        looks = {"c": colour, "marker": marker, "linewidths": 0, "alpha": 0.65}
+        looks: dict[str, Any] = {"c": colour, "marker": marker, "linewidths": 0, "alpha": 0.65}
         axes.scatter(x[kept, 0][of_class], x[kept, 1][of_class], s=9 * w[of_class], **looks)
     axes.set_xlim(-3.6, 3.6)
     axes.set_ylim(-3.6, 3.6)

@@ -193,7 +193,7 @@ class Optimum:
 
 
 def optimise(
-    task: Task, *, start: Floats | None = None, iterations: int = 2000, tolerance: float = 1e-6, memory: int = 10
+    task: Task, *, start: Floats | None = None, iterations: int = 3000, tolerance: float = 1e-6, memory: int = 10
 ) -> Optimum:
     """The policy that minimises the area under the target's loss curve, from `start` (None: constant) to a local one.
 

@@ -28,7 +28,9 @@ class Contributions(RecorderSpec):
 
     every: record after each `every`-th epoch, and after the last. target: size of the target set, which is drawn
     by `seed` from the training examples that are not kept, or from all where all are kept; never from the test set.
-    It holds fewer where fewer were dropped. freeloader: see diagnostics.contributions.summarise.
+    It holds fewer where fewer were dropped. What a rule drops is no sample of the data (of the hardest it drops the
+    easy), so compare trainings on pruned data with this in mind; only random pruning leaves an unbiased target.
+    freeloader: see diagnostics.contributions.summarise.
 
     It costs a pass over the kept examples and the target set, in evaluation mode without augmentation, at each
     recording; they are not counted as examples seen in training.
