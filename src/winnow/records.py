@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from winnow.artifacts import Artifact, Draft
+from winnow.errors import MissingEvidenceError
 from winnow.types import Row, Scores, Subset, Trajectory
 
 
@@ -52,3 +53,32 @@ def save_row(draft: Draft, row: Row) -> None:
 def load_row(artifact: Artifact) -> Row:
     values: dict[str, Any] = artifact.json("row")
     return Row(**values)
+
+
+def save_contributions(
+    draft: Draft,
+    *,
+    contributions: np.ndarray,
+    epochs: np.ndarray,
+    indices: np.ndarray,
+    target: np.ndarray,
+    summary: pd.DataFrame,
+) -> None:
+    """Contributions [E, m] float32 after `epochs` [E] of the examples `indices` [m] to `target`, and their summary."""
+    draft.put_array("contributions", contributions)
+    draft.put_array("contributions_epochs", epochs)
+    draft.put_array("contributions_indices", indices)
+    draft.put_array("contributions_target", target)
+    draft.put_table("contributions_summary", summary)
+
+
+def load_contributions(artifact: Artifact) -> tuple[np.ndarray, np.ndarray]:
+    """(epochs [E], contributions [E, m]) of a trained model.
+
+    Raises MissingEvidenceError where none were recorded.
+    """
+    if "contributions" not in artifact.parts():
+        raise MissingEvidenceError(
+            f"no contributions were recorded with the model {artifact.folder.name}; train with callbacks=contributions."
+        )
+    return artifact.array("contributions_epochs"), artifact.array("contributions")

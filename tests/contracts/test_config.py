@@ -55,6 +55,12 @@ def test_small_data_sets_bring_models_of_their_size_and_a_choice_on_the_command_
     assert app.cell_from(_compose("experiment=demo")).recipe.name == "digits"
 
 
+def test_callbacks_are_combined_by_listing_them() -> None:
+    listed = app.cell_from(_compose("callbacks=[forgetting,contributions]", "callbacks.contributions.every=5"))
+    assert [type(recorder).__name__ for recorder in listed.recorders] == ["Forgetting", "Contributions"]
+    assert app.cell_from(_compose()).recorders == app.cell_from(_compose("callbacks=none")).recorders == ()
+
+
 def test_each_yaml_says_in_its_first_line_what_it_is() -> None:
     for path in CONF.glob("*/*.yaml"):
         assert path.read_text().startswith("# "), path

@@ -1,0 +1,158 @@
+"""Records how much each kept example contributes to a held-out loss, epoch by epoch, without touching the training."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from pytorch_lightning import LightningModule, Trainer
+
+from winnow.artifacts import Draft
+from winnow.datasets.loader import InMemoryLoader
+from winnow.diagnostics.contributions import contributions, gradient_sum, summarise
+from winnow.errors import OptionError
+from winnow.models.base import Classifier
+from winnow.records import save_contributions
+from winnow.seeds import stream
+from winnow.training.callbacks.base import Recorder, RecorderSpec
+from winnow.types import Floats, Ints, Subset
+
+BATCH = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contributions(RecorderSpec):
+    """Record the contribution of every kept example to a target loss (winnow.diagnostics.contributions).
+
+    every: record after each `every`-th epoch, and after the last. target: size of the target set, which is drawn
+    by `seed` from the training examples that are not kept, or from all where all are kept; never from the test set.
+    It holds fewer where fewer were dropped. What a rule drops is no sample of the data (of the hardest it drops the
+    easy), so compare trainings on pruned data with this in mind; only random pruning leaves an unbiased target.
+    freeloader: see diagnostics.contributions.summarise.
+
+    It costs a pass over the kept examples and the target set, in evaluation mode without augmentation, at each
+    recording; they are not counted as examples seen in training.
+
+    Raises OptionError for every or target below 1, or a negative freeloader.
+    """
+
+    every: int = 1
+    target: int = 1000
+    freeloader: float = 0.01
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.every < 1 or self.target < 1:
+            raise OptionError(
+                f"every={self.every} and target={self.target} of callbacks=contributions must be at least 1."
+            )
+        if self.freeloader < 0:
+            raise OptionError(f"freeloader={self.freeloader} of callbacks=contributions must be at least 0.")
+
+    def build(self, indices: Ints, n_classes: int) -> "ContributionRecorder":
+        return ContributionRecorder(self, indices)
+
+    def target_indices(self, kept: Ints, n: int) -> Ints:
+        """The target set: sorted canonical indices, drawn uniformly from the dropped, or from all n where none is."""
+        dropped = np.setdiff1d(np.arange(n), kept)
+        pool = dropped if dropped.size else np.arange(n)
+        size = min(self.target, pool.size)
+        return np.sort(stream(self.seed, "contribution target").choice(pool, size=size, replace=False))
+
+
+class ContributionRecorder(Recorder):
+    """Passes over the target set and the kept examples between epochs, and keeps contributions as float32.
+
+    The mean, spread, quantiles, and the shares of freeloaders and harmful examples go to the logger as
+    `contributions/mean`, `/std`, `/q05` ... `/q95`, `/freeloaders` and `/harmful`.
+    """
+
+    def __init__(self, spec: Contributions, indices: Ints) -> None:
+        self.spec, self.indices = spec, indices
+        self.target_indices: Ints | None = None
+        self.epochs: list[int] = []
+        self.rows: list[np.ndarray] = []
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        epoch = trainer.current_epoch + 1
+        over = trainer.max_steps > 0 and trainer.global_step >= trainer.max_steps
+        if epoch % self.spec.every and not over:
+            return
+        training = trainer.train_dataloader
+        assert isinstance(training, InMemoryLoader)
+        assert isinstance(pl_module.model, Classifier)
+        if self.target_indices is None:
+            self.target_indices = self.spec.target_indices(self.indices, len(training.data.labels))
+        with _evaluating(pl_module.model):
+            row = self._contributions(pl_module.model, training)
+        self.epochs.append(epoch)
+        self.rows.append(row.astype(np.float32))
+        numbers = self.summary().iloc[-1].drop("epoch")
+        for logger in trainer.loggers:
+            logger.log_metrics(
+                {f"contributions/{name}": float(value) for name, value in numbers.items()}, step=trainer.global_step
+            )
+
+    def _contributions(self, model: Classifier, training: InMemoryLoader) -> Floats:
+        """⟨G, g_i⟩ of the kept examples, [m]."""
+        assert self.target_indices is not None
+        blocks = _outputs(model, training, self.target_indices)
+        target = np.sum([gradient_sum(*block) for block in blocks], axis=0) / self.target_indices.size
+        blocks = _outputs(model, training, self.indices)
+        return np.concatenate([contributions(*block, target) for block in blocks])
+
+    def contributions(self) -> np.ndarray:
+        """What was recorded, [E, m], in the order of the kept indices."""
+        return np.stack(self.rows)
+
+    def summary(self) -> pd.DataFrame:
+        """One line a recording: epoch (how many were over), mean, std, quantiles and shares."""
+        summary = summarise(self.contributions(), freeloader=self.spec.freeloader)
+        quantiles = {f"q{round(100 * q):02d}": summary.quantiles[:, i] for i, q in enumerate(summary.levels)}
+        return pd.DataFrame(
+            {
+                "epoch": self.epochs,
+                "mean": summary.mean,
+                "std": summary.std,
+                **quantiles,
+                "freeloaders": summary.freeloaders,
+                "harmful": summary.harmful,
+            }
+        )
+
+    def save(self, draft: Draft) -> None:
+        assert self.target_indices is not None
+        save_contributions(
+            draft,
+            contributions=self.contributions(),
+            epochs=np.array(self.epochs),
+            indices=self.indices,
+            target=self.target_indices,
+            summary=self.summary(),
+        )
+
+
+def _outputs(
+    model: Classifier, training: InMemoryLoader, indices: Ints
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Logits, labels and features of these examples, without augmentation, batch by batch in their order."""
+    subset = Subset(indices, np.ones(indices.size), np.zeros(indices.size, dtype=bool), len(training.data.labels))
+    loader = InMemoryLoader(training.data, batch_size=BATCH, subset=subset, channels_last=training.channels_last)
+    for batch in loader:
+        features = model.features(batch.image)
+        yield model.head(features).cpu().numpy(), batch.label.cpu().numpy(), features.cpu().numpy()
+
+
+@contextmanager
+def _evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; each part of the model goes back to the mode that it was in."""
+    modes = [(part, part.training) for part in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for part, training in modes:
+            part.training = training
