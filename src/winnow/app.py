@@ -29,7 +29,6 @@ from winnow.errors import OptionError, WinnowError
 from winnow.pipeline import CellSpec
 from winnow.training.fit import TrainerSpec
 from winnow.training.loggers import LoggerSpec
-from winnow.types import Scores
 
 log = logging.getLogger(__name__)
 CONF = str(Path(__file__).parents[2] / "conf")
@@ -140,7 +139,14 @@ def score(cfg: DictConfig) -> Path:
     """Score the data set by the metric; the path of the table."""
     cell, runtime = cell_from(cfg), runtime_from(cfg)
     dataset = pipeline.load_dataset(cell.dataset, store=runtime.store)
-    _score(cell, dataset, runtime)
+    pipeline.score_dataset(
+        dataset,
+        metric=cell.metric,
+        probe=cell.probe,
+        store=runtime.store,
+        trainer=runtime.trainer,
+        logger=runtime.logger,
+    )
     key, _ = pipeline.scores_key(dataset, cell.metric, cell.probe)
     return runtime.store.table_path("scores", key)
 
@@ -149,30 +155,12 @@ def select(cfg: DictConfig) -> Path:
     """Select the subset; the path of the table."""
     cell, runtime = cell_from(cfg), runtime_from(cfg)
     dataset = pipeline.load_dataset(cell.dataset, store=runtime.store)
-    r, alpha = pipeline.check_cell(cell, dataset)
-    scores = _score(cell, dataset, runtime) if cell.selector.reads_scores else None
-    rule: dict[str, Any] = {
-        "selector": cell.selector,
-        "scores": scores,
-        "r": r,
-        "alpha": alpha,
-        "seed": cell.selection_seed,
-    }
-    subset = pipeline.select_subset(dataset, store=runtime.store, **rule)
-    log.info("kept %d of %d examples, effective sample size %.1f", subset.m, subset.n, subset.effective_sample_size)
-    key, _ = pipeline.subset_key(dataset, **rule)
-    return runtime.store.table_path("subset", key)
-
-
-def _score(cell: CellSpec, dataset: ImageDataset, runtime: Runtime) -> Scores:
-    return pipeline.score_dataset(
-        dataset,
-        metric=cell.metric,
-        probe=cell.probe,
-        store=runtime.store,
-        trainer=runtime.trainer,
-        logger=runtime.logger,
+    pipeline.check_cell(cell, dataset)
+    subset, key = pipeline.select_for_cell(
+        cell, dataset, store=runtime.store, trainer=runtime.trainer, logger=runtime.logger
     )
+    log.info("kept %d of %d examples, effective sample size %.1f", subset.m, subset.n, subset.effective_sample_size)
+    return runtime.store.table_path("subset", key)
 
 
 def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "config") -> None:
@@ -213,8 +201,11 @@ def _known_names(error: Exception, config_name: str) -> str:
         return ""
     GlobalHydra.instance().clear()
     choices = [override for override in sys.argv[1:] if override.split("=")[0] in STAGE_GROUPS]
-    with initialize_config_dir(CONF, version_base="1.3"):
-        node = compose(config_name, overrides=choices)
+    try:
+        with initialize_config_dir(CONF, version_base="1.3"):
+            node = compose(config_name, overrides=choices)
+    except HydraException:  # the choices are lists of a sweep, or misspelt too: then nothing can be said of the names
+        return ""
     parent = misspelt.group(1).rpartition(".")[0]
     names = OmegaConf.select(node, parent) if parent else node
     if not OmegaConf.is_dict(names):

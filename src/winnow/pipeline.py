@@ -36,7 +36,7 @@ from winnow.training.callbacks.base import RecorderSpec
 from winnow.training.fit import TrainerSpec
 from winnow.training.loggers import LoggerSpec, NoLog
 from winnow.training.recipe import Recipe
-from winnow.types import Row
+from winnow.types import Row, Subset
 
 __all__ = [
     "CellSpec",
@@ -49,6 +49,7 @@ __all__ = [
     "probe_dataset",
     "score_dataset",
     "scores_key",
+    "select_for_cell",
     "select_subset",
     "subset_key",
     "train_cell",
@@ -101,13 +102,11 @@ def cell_key(cell: CellSpec, dataset: ImageDataset) -> tuple[str, dict[str, Any]
     return make_key(f"{dataset.slug}-{cell.rule}", inputs), inputs
 
 
-def check_cell(cell: CellSpec, dataset: ImageDataset) -> tuple[float, float]:
-    """(r, alpha) of the cell, once all that can be refused without training is refused."""
-    r, alpha = cell.compression.fraction(dataset.n), cell.alpha.value
-    cell.selector.check(dataset.train_labels, r=r, alpha=alpha)
+def check_cell(cell: CellSpec, dataset: ImageDataset) -> None:
+    """Raise every error that can be told before anything is trained."""
+    cell.selector.check(dataset.train_labels, r=cell.compression.fraction(dataset.n), alpha=cell.alpha.value)
     if cell.selector.reads_scores and cell.metric.needs:
         check_metric(cell.metric, cell.probe)
-    return r, alpha
 
 
 def train_cell(
@@ -137,6 +136,32 @@ def train_cell(
     return load_row(store.fetch("row", key, write=write, inputs=inputs))
 
 
+def select_for_cell(
+    cell: CellSpec,
+    dataset: ImageDataset,
+    *,
+    store: ArtifactStore,
+    trainer: TrainerSpec | None = None,
+    logger: LoggerSpec | None = None,
+) -> tuple[Subset, str]:
+    """The subset of a cell, scored first where its selector reads scores or evidence; and the key of its artifact."""
+    computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
+    scores = evidence = None
+    if cell.selector.reads_scores:
+        scores = score_dataset(dataset, metric=cell.metric, probe=cell.probe, **computing)
+    if cell.selector.needs:
+        evidence = probe_dataset(dataset, probe=cell.probe, needs=cell.selector.needs, **computing)
+    rule: dict[str, Any] = {
+        "selector": cell.selector,
+        "scores": scores,
+        "r": cell.compression.fraction(dataset.n),
+        "alpha": cell.selector.effective_alpha(cell.alpha.value),
+        "seed": cell.selection_seed,
+        "evidence": evidence,
+    }
+    return select_subset(dataset, **rule, store=store), subset_key(dataset, **rule)[0]
+
+
 def _compute(
     cell: CellSpec,
     dataset: ImageDataset,
@@ -146,16 +171,7 @@ def _compute(
     logger: LoggerSpec,
 ) -> tuple[Row, dict[str, str | None]]:
     """The row, and the keys of the artifacts that it came from."""
-    computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
-    scores = evidence = None
-    if cell.selector.reads_scores:
-        scores = score_dataset(dataset, metric=cell.metric, probe=cell.probe, **computing)
-    if cell.selector.needs:
-        evidence = probe_dataset(dataset, probe=cell.probe, needs=cell.selector.needs, **computing)
-    r = cell.compression.fraction(dataset.n)
-    alpha = cell.selector.effective_alpha(cell.alpha.value)
-    rule: dict[str, Any] = {"selector": cell.selector, "scores": scores, "r": r, "alpha": alpha, "evidence": evidence}
-    subset = select_subset(dataset, **rule, seed=cell.selection_seed, store=store)
+    subset, chosen_by = select_for_cell(cell, dataset, store=store, trainer=trainer, logger=logger)
     opened = logger.open(key, kind="cell", config=describe(cell))
     row: Row | None = None
     try:
@@ -178,8 +194,8 @@ def _compute(
             metric=cell.metric.name if cell.selector.reads_scores else None,
             selector=type(cell.selector).__name__.lower(),
             protocol=cell.selector.protocol,
-            alpha=alpha,
-            r=r,
+            alpha=cell.selector.effective_alpha(cell.alpha.value),
+            r=cell.compression.fraction(dataset.n),
             n=dataset.n,
             n_kept=subset.m,
             probe_seed=cell.probe.seed if cell.needs_probes else None,
@@ -200,8 +216,8 @@ def _compute(
     finally:
         logger.close(opened, row, failed=row is None)
     upstream = {
-        "scores": scores_key(dataset, cell.metric, cell.probe)[0] if scores is not None else None,
-        "subset": subset_key(dataset, **rule, seed=cell.selection_seed)[0],
+        "scores": scores_key(dataset, cell.metric, cell.probe)[0] if cell.selector.reads_scores else None,
+        "subset": chosen_by,
         "model": result.key,
     }
     return row, upstream

@@ -56,6 +56,16 @@ def test_one_line_exit_code_one_and_no_artifact(
     assert list(tmp_path.rglob("row.json")) == []
 
 
+def test_a_misspelt_name_in_a_sweep_is_one_line_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = run_script("run.py", "-m", *TINY, "metric=el2n,aum", "modl=resnet8", capsys=capsys)
+    assert ended.code == 1
+    assert len(ended.err.splitlines()) == 1
+    assert "modl" in ended.err
+
+
 def test_an_empty_class_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
