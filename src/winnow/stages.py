@@ -112,8 +112,7 @@ def check_metric(metric: Metric, probe: Probe) -> None:
             f"{metric.name} reads {metric.least_epochs} epochs of training, but probe.epochs={probe.epochs}; "
             "train the probes for longer or let the metric read fewer."
         )
-    if "logits" in metric.needs and not probe.evaluated:
-        raise MissingEvidenceError(f"{metric.name} reads logits; set probe.evaluate_at to at least one epoch.")
+    probe.check_evaluated(metric.name, metric.needs)
 
 
 def subset_key(

@@ -175,7 +175,10 @@ class Evidence:
 
     dataset: fingerprint. labels: [n] int64. trajectories: of the probe ensemble, arrays [K, T, n], complete
     (every example presented in every epoch). logits: epoch -> [K, n, C], evaluation mode, no augmentation;
-    epoch t means after t epochs of training, 0 is initialisation. source: keys of the artifacts it was gathered from.
+    epoch t means after t epochs of training, 0 is initialisation. features: for each of the K probes its penultimate
+    features [n, d] after the last evaluated epoch, evaluation mode, no augmentation; memory maps, never stacked, as
+    ImageNet's are 10 GB a probe. embeddings: [n, d], the one space in which selectors measure distances.
+    source: keys of the artifacts it was gathered from.
 
     Raises ShapeError where an array does not cover the n examples.
     """
@@ -184,6 +187,8 @@ class Evidence:
     labels: Ints
     trajectories: Trajectory | None = None
     logits: Mapping[int, NDArray[np.float32]] | None = None
+    features: tuple[NDArray[np.float32], ...] | None = None
+    embeddings: NDArray[np.float32] | None = None
     source: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -200,6 +205,11 @@ class Evidence:
                     f"evidence.logits[{epoch}] must be finite [K, {self.n}, C]; got shape {list(logits.shape)}. "
                     "Where logits are not finite, the probe diverged: lower recipe.lr."
                 )
+        for name in ("features", "embeddings"):
+            given = getattr(self, name)
+            for array in (given,) if isinstance(given, np.ndarray) else given or ():
+                if array.ndim != 2 or array.shape[0] != self.n:
+                    raise ShapeError(f"evidence.{name} must be [{self.n}, d]; got shape {list(array.shape)}.")
 
     @property
     def n(self) -> int:

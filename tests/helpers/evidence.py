@@ -34,7 +34,22 @@ def make_evidence(seed: int = 0, *, members: int = 3, epochs: int = 12, n: int =
         if epoch <= epochs
     }
     runs = [_trajectory(run, labels) for run in seen]
-    return Evidence(dataset="made-up", labels=labels, trajectories=Trajectory.stack(runs), logits=logits)
+    features = tuple(_features(seen[k, -1], rng) for k in range(members))
+    return Evidence(
+        dataset="made-up",
+        labels=labels,
+        trajectories=Trajectory.stack(runs),
+        logits=logits,
+        features=features,
+        embeddings=features[0],
+    )
+
+
+def _features(logits: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Penultimate features [n, 6] whose linear image the logits [n, C] could be; every third example is a twin."""
+    features = np.maximum(logits @ rng.normal(size=(logits.shape[1], 6)), 0).astype(np.float32)
+    features[2::3] = features[1::3][: len(features[2::3])]
+    return features
 
 
 def _trajectory(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Trajectory:
@@ -70,13 +85,15 @@ def only(evidence: Evidence, needs: frozenset[str]) -> Evidence:
 
 def reordered(evidence: Evidence, order: NDArray[np.int64]) -> Evidence:
     """The evidence of the same examples in another order."""
-    trajectories, logits = evidence.trajectories, evidence.logits
-    assert trajectories is not None
-    assert logits is not None
+    trajectories, logits, features, embeddings = (
+        getattr(evidence, name) for name in ("trajectories", "logits", "features", "embeddings")
+    )
     moved = {name: getattr(trajectories, name)[..., order] for name in trajectories.__dataclass_fields__}
     return replace(
         evidence,
         labels=evidence.labels[order],
         trajectories=Trajectory(**moved),
         logits={epoch: array[:, order] for epoch, array in logits.items()},
+        features=tuple(array[order] for array in features),
+        embeddings=embeddings[order],
     )

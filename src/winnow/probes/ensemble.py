@@ -13,6 +13,7 @@ from winnow.datasets.base import ImageDataset
 from winnow.datasets.loader import on_device
 from winnow.errors import DivergedError
 from winnow.keys import make_key
+from winnow.probes.features import features_of_member
 from winnow.probes.probe import Probe
 from winnow.probes.scorer import logits_of
 from winnow.records import load_trajectory
@@ -51,7 +52,10 @@ def gather(
     trainer: TrainerSpec,
     logger: LoggerSpec,
 ) -> Evidence:
-    """Evidence with exactly the fields in `needs`; members that are not on disk yet are trained first."""
+    """Evidence with exactly the fields in `needs`; members that are not on disk yet are trained first.
+
+    embeddings are the features of the first member.
+    """
     members = [
         store.fetch(
             "probe",
@@ -61,11 +65,17 @@ def gather(
         )
         for member, key in enumerate(member_keys(dataset, probe))
     ]
+
+    def passed(member: Artifact) -> np.ndarray:
+        return features_of_member(dataset, probe, member, store=store, trainer=trainer)
+
     return Evidence(
         dataset=dataset.fingerprint,
         labels=dataset.train_labels,
         trajectories=Trajectory.stack([load_trajectory(m) for m in members]) if "trajectories" in needs else None,
         logits=_stacked_logits(members, probe) if "logits" in needs else None,
+        features=tuple(passed(m) for m in members) if "features" in needs else None,
+        embeddings=passed(members[0]) if "embeddings" in needs else None,
         source=tuple(member_keys(dataset, probe)),
     )
 
@@ -106,7 +116,7 @@ def _train(
         raise DivergedError(f"{title} diverged (its training loss is not finite); lower recipe.lr.")
     draft.facts["device"] = fitted.device
     recorder.save(draft)
-    for epoch in probe.checkpoint_at:
+    for epoch in snapshots.weights:
         draft.put_tensors(f"weights_{epoch}", snapshots.weights[epoch])
     with quiet():
         lightning = trainer.trainer(logger=False)
