@@ -143,7 +143,8 @@ class Selector(Component, ABC):
     ) -> Subset:
         """The kept examples of n. scores: [n], higher = harder (not read where reads_scores is False); labels: [n].
 
-        The weights have mean one (of importance: in expectation). is_signal is True where an example was kept because of its score.
+        The weights have mean one (those of importance in expectation). is_signal is True where an example was kept
+        because of its score.
 
         Raises what `check` raises, and: MissingEvidenceError where scores are read and None; ShapeError where they are
         not finite numbers [n]; MismatchError where there are not as many as labels; BudgetError where, with balance a

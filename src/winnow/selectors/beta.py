@@ -17,8 +17,8 @@ RESOLUTION = 2.0**-24  # of float32 probabilities near one; keeps log p and log(
 
 @dataclass(frozen=True, kw_only=True)
 class Beta(Selector):
-    """Draws m examples without replacement with probability ∝ BetaPDF(p; a, b) · score, p the example's mean p_true over
-    probes and epochs; every weight is one.
+    """Draws m examples without replacement with probability ∝ BetaPDF(p; a, b) · score, p the example's mean p_true
+    over probes and epochs; every weight is one.
 
     DUAL, Cho et al. 2025 (2502.06905): b = 15 (1 − μ)(1 − π^c), a = 16 − b, with π = 1 − m/n the fraction pruned and μ
     the mean p of the 10 highest-scoring. Little pruned: the law stands over the p of the hardest; much pruned: b falls,
@@ -26,13 +26,16 @@ class Beta(Selector):
 
     c: how late the law moves; 4 is theirs for CIFAR-100, and more classes of harder data take more.
 
-    Drawn one by one, each in proportion to the weight of those left (Efraimidis & Spirakis 2006), here by the m largest of
-    log weight + Gumbel noise, which does not underflow. With balance, m, n, μ and the draw are those of each class. As
-    the signal of `calibrated`, m is the number of signal examples. alpha is ignored.
+    It is as if drawn one by one, each in proportion to the weight of those left; done by the m largest of log weight +
+    Gumbel noise (the keys of Efraimidis & Spirakis 2006 in logarithms), which does not underflow. With balance, m, n,
+    μ and the draw are those of each class. As the signal of `calibrated`, m is the number of signal examples. alpha is
+    ignored.
 
-    Deviations: where scores are negative (aum), their distance from the smallest stands for them (Pool.positive_scores);
-    p is kept 2⁻²⁴ away from 0 and 1, where the density is 0 or infinite; an example of score 0 is kept only after all
-    others are, where the paper's draw would fail. Raises OptionError for c that is not positive.
+    Deviations: where scores are negative (aum), their distance from the smallest stands for them
+    (Pool.positive_scores); p is kept 2⁻²⁴ away from 0 and 1, where the density is 0 or infinite; an example of score 0
+    is kept only after all others, where the paper's draw would fail.
+
+    Raises OptionError for c that is not positive.
     """
 
     c: float = 4.0

@@ -13,17 +13,17 @@ from winnow.types import Floats, Ints
 
 @dataclass(frozen=True, kw_only=True)
 class CCS(Selector):
-    """Drops the ⌊beta n + ½⌋ hardest examples, cuts the range of the other scores into strata of equal width, shares the
-    budget m equally among the strata, and draws uniformly without replacement within each; every weight is one.
+    """Drops the ⌊beta n + ½⌋ hardest examples, cuts the range of the other scores into strata of equal width, shares
+    the budget m equally among the strata, and draws uniformly without replacement within each; every weight is one.
 
-    Zheng et al. 2023 (2210.15809, algorithm 1). The strata are served by rising size, each the smaller of its size and an
-    equal share ⌊left / strata to come⌋ of what is left, so that what a small one cannot use goes to the larger ones;
+    Zheng et al. 2023 (2210.15809, algorithm 1). The strata are served by rising size, each the smaller of its size and
+    ⌊left / strata to come⌋, an equal share of what is left, so that what a small one cannot use goes to larger ones;
     of equal sizes the easier comes first. Empty strata get nothing. A stratum holds its lower edge, the last one both.
 
-    beta: the fraction dropped. The paper tunes it by r: nothing where most is kept, more as r falls. Where m leaves fewer than
-    that to drop, n − m are dropped, so that the budget is always kept; at r = 1 nothing is. With balance, beta and the
-    strata are those of each class. beta_by: "score" drops the highest scores; "aum" the smallest margins of the
-    probes' training, as the paper does under every metric. strata: how many; the paper's 50. alpha is ignored.
+    beta: the fraction dropped. The paper tunes it by r: nothing where most is kept, more as r falls. Where m leaves
+    fewer than that to drop, n − m are dropped, so that the budget is always kept; at r = 1 nothing is. With balance,
+    beta and the strata are those of each class. beta_by: "score" drops the highest scores; "aum" the smallest margins
+    of the probes' training, as the paper does under every metric. strata: how many; the paper's 50. alpha is ignored.
 
     Raises OptionError for beta outside [0, 1), fewer than one stratum, or an unknown beta_by.
     """

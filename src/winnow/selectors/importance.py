@@ -17,17 +17,18 @@ class Importance(Selector):
     The mean of Σ w_i ℓ_i / m over draws is the full mean (1/n) Σ ℓ_i, whatever ℓ is, because every π_i is positive. The
     weights have mean one in expectation only: normalising those of a draw would bias it.
 
-    π_i = min(1, κ q_i), κ such that Σ π_i = m, with q_i = (1 − floor) s_i^power / Σ_j s_j^power + floor / n. Examples whose π
-    reaches 1 are always kept, and the others share the rest of the budget, until none is above 1. s is the score, or,
-    where scores are negative, its distance from the smallest (Pool.positive_scores); all alike are drawn alike. With
-    power 1 and a score that is the norm of the gradient, as el2n nearly is, the variance of the gradient is the least.
+    π_i = min(1, κ q_i), κ such that Σ π_i = m, with q_i = (1 − floor) s_i^power / Σ_j s_j^power + floor / n. Examples
+    whose π reaches 1 are always kept, and the others share the rest of the budget, until none is above 1. s is the
+    score, or, where some are negative, its distance from the smallest (Pool.positive_scores); all alike are drawn
+    alike. Where the loss, or the norm of the gradient, is proportional to s, power 1 and a small floor have the least
+    variance.
 
-    The draw is systematic, in random order (Madow 1949): the π_i are laid end to end, and one is kept wherever a multiple
-    of one, plus one uniform offset, falls. So m and every π_i are met exactly.
+    The draw is systematic, in random order (Madow 1949): the π_i are laid end to end, and an example is kept where a
+    whole number plus one uniform offset falls on it. So m and every π_i are met exactly.
 
-    power: 0 is uniform; more follows the score more closely. floor: the share of q that is uniform, in (0, 1]: no weight
-    exceeds 1/floor (with balance, 1/floor times the class's r over its own). With balance the draw is within each
-    class, n_c, m_c in π, and the weight stays (m/n)/π_i. alpha is ignored: everything follows the scores.
+    power: 0 is uniform; more follows the score more closely. floor: the share of q that is uniform, in (0, 1]; no
+    weight exceeds 1/floor. With balance the draw is within each class, by n_c and m_c, and the weight is (m/n)/π_i, at
+    most (m/n)/(m_c/n_c)/floor. alpha is ignored: everything follows the scores.
 
     Raises OptionError for a negative power or a floor outside (0, 1]; BudgetError where a class keeps none, since no
     weights can stand for it.
@@ -86,13 +87,15 @@ def _capped(sizes: Floats, count: int) -> Floats:
 
 
 def _systematic(probability: Floats, count: int, draws: np.random.Generator) -> Ints:
-    """Positions [count]: each i with probability [k] π_i, which sum to count."""
-    certain = np.flatnonzero(probability == 1)
+    """Positions [count], rising: each i with probability [k] π_i, which sum to count."""
     others = np.flatnonzero(probability < 1)
     while True:
         order = draws.permutation(others)
         passed = np.floor(np.cumsum(probability[order]) + draws.random())
-        kept = order[np.diff(passed, prepend=0.0) > 0]
-        # Rounding of the sum may, about once in 10^9 draws, lose a mark; then the draw is made again.
-        if certain.size + kept.size == count:
-            return np.concatenate([certain, kept])
+        kept = probability == 1
+        kept[order] = np.diff(passed, prepend=0.0) > 0
+        positions = np.flatnonzero(kept)
+        if (
+            positions.size == count
+        ):  # rounding of the sum loses a mark once in millions of draws; then it is drawn again
+            return positions

@@ -31,7 +31,10 @@ class Pool:
         return members[np.lexsort((self.ties[members], -difficulty))]
 
     def hardest(self, members: Ints, count: int, difficulty: Floats | None = None) -> Ints:
-        """The first `count` of hardest_first as a set, in the members' order: a partition, ten times faster than a sort."""
+        """The `count` members of greatest difficulty [k] (their scores, if not given), sorted; ties by seed.
+
+        Those that hardest_first puts first, by a partition instead of a sort.
+        """
         difficulty = self.values[members] if difficulty is None else difficulty
         if count == 0:
             return members[:0]
