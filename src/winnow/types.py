@@ -221,6 +221,18 @@ class Evidence:
             raise MissingEvidenceError("this metric reads trajectories, which this evidence does not have.")
         return self.trajectories
 
+    def embedded(self) -> NDArray[np.float32]:
+        """The embeddings [n, d], or MissingEvidenceError."""
+        if self.embeddings is None:
+            raise MissingEvidenceError("this reads embeddings [n, d], which this evidence does not have.")
+        return self.embeddings
+
+    def penultimate(self) -> tuple[NDArray[np.float32], ...]:
+        """The features of the K probes, or MissingEvidenceError."""
+        if self.features is None:
+            raise MissingEvidenceError("this reads the probes' features, which this evidence does not have.")
+        return self.features
+
     def logits_at(self, epoch: int | None) -> NDArray[np.float32]:
         """Logits [K, n, C] after `epoch` epochs; None means the last evaluated epoch.
 
