@@ -42,7 +42,15 @@ def make_evidence(seed: int = 0, *, members: int = 3, epochs: int = 12, n: int =
         logits=logits,
         features=features,
         embeddings=features[0],
+        gradient_norms={epoch: 2 * _error_length(array, labels) for epoch, array in logits.items()},
+        input_gradient_norms=_error_length(seen[:, -1], labels),
     )
+
+
+def _error_length(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """‖p − y‖ [K, n] of logits [K, n, C]: gradients are long where the error is."""
+    error = np.exp(log_softmax(logits, axis=2)) - np.eye(logits.shape[2])[labels]
+    return np.linalg.norm(error, axis=2).astype(np.float32)
 
 
 def _features(logits: NDArray[np.float32], rng: np.random.Generator, wrong: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -98,4 +106,6 @@ def reordered(evidence: Evidence, order: NDArray[np.int64]) -> Evidence:
         logits={epoch: array[:, order] for epoch, array in logits.items()},
         features=tuple(array[order] for array in features),
         embeddings=embeddings[order],
+        gradient_norms={epoch: array[:, order] for epoch, array in evidence.gradient_norms.items()},
+        input_gradient_norms=evidence.input_gradient_norms[:, order],
     )
