@@ -4,10 +4,11 @@
     python scripts/bench/selection.py --geometric [--r 0.1] [--rounds 1]
 
 Every yaml of conf/selector is a rule; those that read embeddings or features run under --geometric only, on 100,000
-examples of 512 dimensions. Scores are normal, labels are of ten classes, trajectories of one epoch of one probe, so that
-their mean costs nothing. Each rule and size is a process of its own, in which the two run in turn; a first
-round is not counted. One JSON line each: medians of wall-clock and processor seconds, the ratio of the processor seconds,
-and the peak of what numpy allocated during one more call (tracemalloc; the inputs are not in it).
+examples of 512 dimensions. Scores are normal, labels are of ten classes, trajectories of one epoch of one probe, so
+that their mean costs nothing. Each rule and size is a process of its own, in which rule and argpartition run in turn; a
+first round is not counted. One JSON line each: medians of wall-clock and of processor seconds (the same where the
+machine does nothing else, and libraries have one thread: OMP_NUM_THREADS=1), the ratio of the processor seconds, and
+the peak of what numpy allocated during one more call (tracemalloc; the inputs are not in it).
 """
 
 import argparse
@@ -49,7 +50,7 @@ def evidence_of(selector: Selector, labels: np.ndarray, rng: np.random.Generator
     given: dict[str, Any] = {}
     if "trajectories" in selector.needs:
         p_true = rng.random((1, 1, labels.size), dtype=np.float32)
-        fields = dict.fromkeys(Trajectory.__dataclass_fields__, p_true)
+        fields: dict[str, Any] = dict.fromkeys(Trajectory.__dataclass_fields__, p_true)
         given["trajectories"] = Trajectory(**fields | {"correct": np.ones(p_true.shape, dtype=np.int8)})
     if is_geometric(selector):
         centres = rng.normal(size=(CLASSES, DIMENSIONS)).astype(np.float32)
