@@ -26,6 +26,7 @@ from winnow import pipeline, results
 from winnow.artifacts import ArtifactStore
 from winnow.datasets.base import DatasetSpec, ImageDataset
 from winnow.errors import OptionError, WinnowError, check_choice
+from winnow.exports.base import Export
 from winnow.pipeline import CellSpec
 from winnow.training.fit import TrainerSpec
 from winnow.training.loggers import LoggerSpec
@@ -163,14 +164,17 @@ def score(cfg: DictConfig) -> Path:
 
 
 def select(cfg: DictConfig) -> Path:
-    """Select the subset; the path of the table."""
+    """Select the subset and export it; the path of the table."""
     cell, runtime = cell_from(cfg), runtime_from(cfg)
+    export: Export = _made(cfg.export, "export")
     dataset = pipeline.load_dataset(cell.dataset, store=runtime.store)
     pipeline.check_cell(cell, dataset)
+    export.check(dataset)
     subset, key = pipeline.select_for_cell(
         cell, dataset, store=runtime.store, trainer=runtime.trainer, logger=runtime.logger
     )
     log.info("kept %d of %d examples, effective sample size %.1f", subset.m, subset.n, subset.effective_sample_size)
+    export.write(dataset, subset)
     return runtime.store.table_path("subset", key)
 
 
