@@ -67,6 +67,32 @@ def test_a_misspelt_name_in_a_sweep_is_one_line_too(
     assert "modl" in ended.err
 
 
+EXPORTS = {
+    "files of data without files": (["export=files", "export.to=kept"], "take export=table"),
+    "a folder that is not empty": (["export.to=taken"], "not an empty folder"),
+    "unknown export": (["export=zip"], "links"),
+    "a misspelt option": (["export.too=kept"], "Known in export: to."),
+}
+
+
+@pytest.mark.parametrize("case", EXPORTS)
+def test_an_export_that_cannot_be_is_told_before_anything_is_trained(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "mine").write_text("precious")
+    overrides, told = EXPORTS[case]
+    ended = run_script("select.py", *TINY, *overrides, capsys=capsys)
+    assert ended.code == 1
+    (line,) = [line for line in ended.err.splitlines() if line]
+    assert line.startswith("error: ")
+    assert told in line
+    assert finished_artifacts(tmp_path / "artifacts") == []
+    assert not (tmp_path / "kept").exists()
+    assert [path.name for path in (tmp_path / "taken").iterdir()] == ["mine"]
+
+
 def test_an_empty_class_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
