@@ -25,6 +25,7 @@ BAD = {
     "unknown option of a group": (["metric=el3n"], "aum"),
     "unknown group": (["metrik=el2n"], "metric, model"),
     "unknown value": (["metric.varient=window"], "Known in metric: epoch, variant, window."),
+    "value of another option": (["selector.protocol=exact"], "protocol belongs to selector=calibrated"),
     "seed that is no number": (["seed=abc"], "whole number"),
     "seed that is no integer": (["seed=1.5"], "whole number"),
     "rate that is not finite": (["recipe.lr=nan"], "recipe.lr=nan"),
@@ -53,6 +54,7 @@ def test_one_line_exit_code_one_and_no_artifact(
     (line,) = [line for line in ended.err.splitlines() if line]
     assert line.startswith("error: ")
     assert told in line
+    assert "To append" not in line
     assert finished_artifacts(tmp_path / "artifacts") == []
     assert list(tmp_path.rglob("row.json")) == []
 

@@ -55,7 +55,7 @@ class Links(Export):
             names = ", ".join(dataset.class_names[i] for i in empty[:10]) + (", ..." if empty.size > 10 else "")
             log.warning(
                 "nothing is kept of %d of %d classes (%s); their folders are empty, which torchvision's ImageFolder "
-                "reads with allow_empty=True. selector.balance keeps some of each class.",
+                "reads with allow_empty=True. selector.balance=exact keeps some of each.",
                 empty.size, dataset.n_classes, names,
             )  # fmt: skip
         return f"{subset.m} links in {dataset.n_classes} class folders, and {EXPORTED_WEIGHTS}"
