@@ -230,7 +230,7 @@ def _known_names(error: Exception, config_name: str) -> str:
         return ""
     there = sorted(str(name) for name in names if name != "_target_")
     field = misspelt.group(1).rpartition(".")[2]
-    owners = sorted(path.stem for path in (Path(CONF) / parent).glob("*.yaml") if field in OmegaConf.load(path))
+    owners = sorted(path.stem for path in (Path(CONF) / parent).glob("*.yaml") if field in set(OmegaConf.load(path)))
     elsewhere = f" {field} belongs to {parent}={' or '.join(owners)}." if parent and owners else ""
     return f" Known in {parent or 'the configuration'}: {', '.join(there)}.{elsewhere}"
 

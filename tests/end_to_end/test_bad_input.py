@@ -26,6 +26,7 @@ BAD = {
     "unknown group": (["metrik=el2n"], "metric, model"),
     "unknown value": (["metric.varient=window"], "Known in metric: epoch, variant, window."),
     "value of another option": (["selector.protocol=exact"], "protocol belongs to selector=calibrated"),
+    "root of no data set": (["dataset=digits", "dataset.root=here"], "cifar100 or fashion_mnist or imagefolder"),
     "seed that is no number": (["seed=abc"], "whole number"),
     "seed that is no integer": (["seed=1.5"], "whole number"),
     "rate that is not finite": (["recipe.lr=nan"], "recipe.lr=nan"),
