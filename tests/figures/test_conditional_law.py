@@ -60,7 +60,7 @@ def test_labels_stay_on_the_figure():
 def test_what_cannot_be_drawn(tmp_path):
     with pytest.raises(FitError, match="one width and one depth; sweep"):
         conditional_law(make_table(widths=(8,)))
-    with pytest.raises(FitError, match="several families of models .blobs, conv, short; digits, conv, short."):
+    with pytest.raises(FitError, match=r"several families of models \(blobs, conv, short; digits, conv, short\)"):
         conditional_law(pd.concat([make_table(), make_table(dataset="digits")], ignore_index=True))
     make_table(widths=(8,)).to_csv(tmp_path / "grid.csv", index=False)
     with pytest.raises(FitError, match="one width and one depth"):

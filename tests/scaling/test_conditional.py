@@ -54,7 +54,7 @@ def test_no_other_start_finds_a_better_fit():
     for noise in (0.1, 0.3):
         fitted = fit_conditional(**simulated(generator, noise, widths=(4, 8, 16)))
         estimator = fitted.estimator
-        others = [estimator._search(fitted.theta + generator.normal(0, 2, fitted.theta.size)) for _ in range(25)]
+        others = [estimator._search(fitted.theta + generator.normal(0, 2, fitted.theta.size)) for _ in range(12)]
         assert min(other.squares for other in others) >= estimator.estimate.squares * (1 - 1e-6)
 
 
@@ -82,9 +82,9 @@ def coverage(sets, noise, seed, **shape):
 
 
 def test_intervals_hold_the_planted_parameters():
-    hits = coverage(12, 0.1, seed=0)
+    hits = coverage(10, 0.1, seed=0)
     assert set(hits) == set(names("D", "e"))
-    assert min(hits.values()) >= 10, hits
+    assert min(hits.values()) >= 8, hits
 
 
 @pytest.mark.slow
@@ -146,8 +146,8 @@ def test_no_errors_count_as_half_an_error():
     given = simulated(np.random.default_rng(0), 0.05)
     error = np.array(given["error"])
     zero, half = error.copy(), error.copy()
-    zero[-1], half[-1] = 0.0, 0.5 / 1000
-    assert fit_conditional(**{**given, "error": zero}, n_test=999).parameters == pytest.approx(
+    zero[-1], half[-1] = 0.0, 0.5 / 100
+    assert fit_conditional(**{**given, "error": zero}, n_test=99).parameters == pytest.approx(
         fit_conditional(**{**given, "error": half}).parameters
     )
     with pytest.raises(FitError, match="give n_test"):

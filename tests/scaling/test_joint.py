@@ -12,6 +12,7 @@ from winnow.errors import FitError
 from winnow.scaling import grid
 from winnow.scaling.costs import TrainingCost
 from winnow.scaling.joint import allocations, budgets_of, family_records, fit_families
+from winnow.scaling.joint_table import print_families
 from winnow.scaling.report import report
 
 WIDTHS = (4, 8, 16)
@@ -59,8 +60,8 @@ def test_a_family_of_widths_is_fitted_jointly_and_others_are_not():
     assert fitted.n_available == 2000
     assert fitted.distinct == 3 * (2 * 4 + 1)  # trained on everything counts once
     assert fitted.ranges == {"n": (100, 2000), "width": (4, 16)}
-    for name in ("b random", "c"):
-        low, high = fitted.intervals[name]
+    (pruned,) = fit_families(grid.table(make_rows(fractions=FRACTIONS[:-1])))
+    for name, (low, high) in pruned.fit.intervals.items():
         assert low < PLANTED[name] < high
     old = grid.table(make_rows()).drop(columns=["family", "width"]).assign(family=None, width=None)
     assert fit_families(old) == []
@@ -75,9 +76,7 @@ def test_a_depth_is_a_term_of_its_own():
     (family,) = fit_families(grid.table(rows))
     assert family.fit.merged == ("width",)
     assert family.fit.ranges["depth"] == (8, 56)
-    (record,) = family_records([family])
-    assert record["law"] == "A_rule n^-b_rule + D depth^-e + E"
-    assert {each["depth"] for each in record["allocations"]} <= {8, 20, 56}
+    assert {each.depth for each in allocations(family, budgets_of(family), resamples=5)} <= {8, 20, 56}
 
 
 def test_too_few_sizes_are_refused_with_the_reason():
@@ -117,28 +116,32 @@ def test_budgets_span_the_grid_and_errors_fall_along_them():
     assert chosen[-1].width == 16
 
 
-def printed(folder, rows):
-    for number, row in enumerate(rows):
-        results.save_row(folder / str(number), row)
+def printed(records):
     console = Console(file=io.StringIO(), width=250, color_system=None)
-    report(folder, console, fit=True)
-    return json.loads((folder / results.FITS).read_text()), " ".join(console.file.getvalue().split())
+    print_families(console, records)
+    return " ".join(console.file.getvalue().split())
 
 
 def test_the_report_of_several_widths_has_the_conditional_law(tmp_path):
-    fits, text = printed(tmp_path / "widths", make_rows())
-    (record,) = fits["conditional"]
+    for number, row in enumerate(make_rows(seeds=1)):
+        results.save_row(tmp_path / str(number), row)
+    console = Console(file=io.StringIO(), width=250, color_system=None)
+    report(tmp_path, console, fit=True)
+    (record,) = json.loads((tmp_path / results.FITS).read_text())["conditional"]
     assert record["law"] == "A_rule n^-b_rule + B width^-c + E"
     assert set(record["parameters"]) == set(record["intervals"]) == set(PLANTED) - {"D", "e"}
     assert [each["budget"] for each in record["allocations"]] == sorted(e["budget"] for e in record["allocations"])
+    text = printed([record])
     assert "conditional law, test error = A_rule n^-b_rule + B width^-c + E, 95% intervals: blobs, conv, short" in text
     assert "27 configurations, off by" in text
     assert "the best for a budget in multiply-adds" in text
-    fits, text = printed(tmp_path / "one", make_rows(widths=(8,)))
-    assert fits["conditional"] == []
-    assert "conditional" not in text
-    fits, text = printed(tmp_path / "few", make_rows(widths=(4, 8), fractions=(0.1, 0.2)))
+    assert text in " ".join(console.file.getvalue().split())
+
+
+def test_what_is_missing_is_printed_with_its_reason():
+    few = fit_families(grid.table(make_rows(widths=(4, 8), fractions=(0.1, 0.2))))
+    costless = fit_families(grid.table(make_rows(multiply_adds=None)))
+    text = printed(family_records([*few, *costless]))
     assert "no conditional law of blobs, conv, short: the conditional law of 2 rules" in text
-    fits, text = printed(tmp_path / "costless", make_rows(multiply_adds=None))
-    assert fits["conditional"][0]["allocations"] == []
     assert "none: the rows do not say their multiply-adds" in text
+    assert printed(family_records(fit_families(grid.table(make_rows(widths=(8,)))))) == ""
