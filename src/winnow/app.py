@@ -25,7 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from winnow import pipeline, results
 from winnow.artifacts import ArtifactStore
 from winnow.datasets.base import DatasetSpec, ImageDataset
-from winnow.errors import OptionError, WinnowError
+from winnow.errors import OptionError, WinnowError, check_choice
 from winnow.pipeline import CellSpec
 from winnow.training.fit import TrainerSpec
 from winnow.training.loggers import LoggerSpec
@@ -53,9 +53,20 @@ def cell_from(cfg: DictConfig) -> CellSpec:
     for name in ("selection_seed", "train_seed"):
         if not _fits(cfg[name], int):
             raise OptionError(f"{name}={cfg[name]} must be a whole number (seed=... sets both seeds).")
-    parts = {group: _made(cfg[group], group) for group in STAGE_GROUPS}
+    parts = {group: _made(_with_named_signal(cfg[group]), group) for group in STAGE_GROUPS}
     recorders = tuple(_made(node, f"callbacks.{name}") for name, node in cfg.callbacks.items())
     return CellSpec(**parts, selection_seed=cfg.selection_seed, train_seed=cfg.train_seed, recorders=recorders)
+
+
+def _with_named_signal(node: DictConfig) -> DictConfig:
+    """A selector whose signal is given by the name of its yaml (selector.signal=ccs), with that yaml in its place."""
+    signal = node.get("signal")
+    if not isinstance(signal, str):
+        return node
+    group = Path(CONF) / "selector"
+    known = sorted(path.stem for path in group.glob("*.yaml") if "defaults" not in OmegaConf.load(path))
+    check_choice("selector.signal", signal, tuple(known))
+    return OmegaConf.merge(node, {"signal": OmegaConf.load(group / f"{signal}.yaml")})  # type: ignore[return-value]
 
 
 def runtime_from(cfg: DictConfig) -> Runtime:

@@ -13,7 +13,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised when the layout of artifacts changes, so that old ones are left alone and made anew."""
 
 NOT_IN_KEY = {"key": False}

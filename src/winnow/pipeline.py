@@ -107,6 +107,7 @@ def check_cell(cell: CellSpec, dataset: ImageDataset) -> None:
     cell.selector.check(dataset.train_labels, r=cell.compression.fraction(dataset.n), alpha=cell.alpha.value)
     if cell.selector.reads_scores and cell.metric.needs:
         check_metric(cell.metric, cell.probe)
+    cell.probe.check_evaluated(cell.selector.name, cell.selector.needs)
 
 
 def train_cell(
@@ -192,7 +193,7 @@ def _compute(
             model=cell.model.name,
             recipe=cell.recipe.name,
             metric=cell.metric.name if cell.selector.reads_scores else None,
-            selector=type(cell.selector).__name__.lower(),
+            selector=cell.selector.name,
             protocol=cell.selector.protocol,
             alpha=cell.selector.effective_alpha(cell.alpha.value),
             r=cell.compression.fraction(dataset.n),

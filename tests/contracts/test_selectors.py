@@ -15,6 +15,7 @@ from helpers.strategies import data_sets
 from winnow.errors import BudgetError, OptionError
 from winnow.keys import make_key
 from winnow.selectors.base import Selector
+from winnow.selectors.calibrated import Calibrated
 from winnow.types import Evidence, Scores, Subset
 
 CONFIGS = options("selector")
@@ -109,3 +110,19 @@ def test_budget_and_balance_hold_on_any_data_set(selector, data_set, r, alpha, s
         assert np.all(np.abs(counts - r * sizes) < 1 + 1e-6)
     if selector.balance == 0.5:
         assert np.all(counts >= np.ceil(0.5 * r * sizes - 1e-9))
+
+
+def test_drops_the_suspect_first(path):
+    selector = replace(instantiate(composed(path)), drop_suspect=0.1)
+    subset = select(selector, r=0.5)
+    assert subset.m == 27  # of the 54 that are left
+    assert not set(subset.indices) & set(np.flatnonzero(SCORES.values > np.sort(SCORES.values)[-6]))
+
+
+@pytest.mark.parametrize("protocol", ["exact", "approximate"])
+def test_calibrated_takes_it_for_its_signal(path, protocol):
+    wrapped = Calibrated(signal=instantiate(composed(path)), protocol=protocol)
+    subset = select(wrapped, r=0.5, alpha=0.4)
+    assert (subset.m, subset.is_signal.sum()) == (30, 12)
+    assert abs(subset.weights.mean() - 1) < 1e-9
+    assert wrapped.rule("el2n", 0.4).endswith(f"{protocol} 0.4")

@@ -29,6 +29,7 @@ BAD = {
     "seed that is no integer": (["seed=1.5"], "whole number"),
     "rate that is not finite": (["recipe.lr=nan"], "recipe.lr=nan"),
     "option that would be ignored": (["selector=calibrated", "selector.tau=0.3"], "protocol=tempered"),
+    "signal that is no selector": (["selector=calibrated", "selector.signal=cccs"], "choose one of: calibrated"),
     "sweep without -m": (["experiment=demo"], "add -m"),
     "unknown choice": (["metric.variant=windows"], "choose one of: ensemble, window"),
     "epoch that is not evaluated": (["metric.epoch=2"], "evaluated after: 1"),

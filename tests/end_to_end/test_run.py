@@ -62,6 +62,17 @@ def test_one_cell_ends_with_the_path_of_its_row(
     assert 0 < row["effective_sample_size"] < 30
 
 
+def test_a_signal_by_name_and_suspects_by_margin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rule = ["selector=calibrated", "selector.signal=threshold", "selector.drop_suspect=0.1", "selector.suspect_by=aum"]
+    ended = run_script("run.py", *TINY, *rule, "compression.r=0.5", capsys=capsys)
+    assert ended.code == 0, ended.err
+    row = json.loads(Path(ended.out.splitlines()[-1]).read_text())
+    assert (row["rule"], row["n_kept"]) == ("el2n hardest exact 0.5 drop=0.1 by aum", 54)
+
+
 def test_seed_sets_selection_and_training_and_leaves_the_probes_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -119,11 +119,11 @@ def test_kept_weights_are_of_the_same_training(dataset, store):
         assert steps == {0: 0, 1: 4, 2: 8, 3: 12}
 
 
-def test_only_asked_weights_are_kept(dataset, tmp_path):
+def test_only_asked_and_evaluated_weights_are_kept(dataset, tmp_path):
     store, probe = ArtifactStore(tmp_path), tiny_probe(members=1, checkpoint_at=(1,))
     gathered(dataset, probe, store)
     parts = store.load("probe", member_keys(dataset, probe)[0]).parts()
-    assert {part for part in parts if part.startswith(("weights", "logits"))} == {"weights_1", "logits_2"}
+    assert {part for part in parts if part.startswith(("weights", "logits"))} == {"weights_1", "weights_2", "logits_2"}
 
 
 def test_trajectories_are_of_the_members(dataset, store):
@@ -172,3 +172,33 @@ def test_planted_mislabelled_examples_are_ranked_hard(tmp_path, trained):
         scores = metric(gathered(dataset, probe, store, metric.needs)).values
         assert roc_auc_score(mislabelled, scores) > 0.9, metric.name
     assert len(trained) == 3
+
+
+def test_features_are_those_behind_the_last_evaluated_logits(dataset, tmp_path, monkeypatch):
+    store, probe, needs = ArtifactStore(tmp_path), tiny_probe(members=2), {"features", "embeddings", "logits"}
+    evidence = gathered(dataset, probe, store, needs)
+    assert [f.shape for f in evidence.features] == [(dataset.n, evidence.features[0].shape[1])] * 2
+    for member, features in enumerate(evidence.features):
+        head = store.load("probe", member_keys(dataset, probe)[member]).tensors("weights_2")
+        logits = features @ head["head.weight"].numpy().T + head["head.bias"].numpy()
+        np.testing.assert_allclose(logits, evidence.logits_at(2)[member], rtol=1e-4, atol=1e-4)
+    assert np.array_equal(evidence.embeddings, evidence.features[0])
+    monkeypatch.setattr("winnow.probes.passes.pass_into", None)  # passed once: the second time they are read
+    assert np.array_equal(gathered(dataset, probe, store, {"embeddings"}).embeddings, evidence.embeddings)
+
+
+def test_gradient_norms_of_the_asked_epochs_whatever_the_memory(dataset, tmp_path):
+    needs, probe = frozenset({"gradient_norms", "input_gradient_norms"}), tiny_probe(members=2, evaluate_at=(0, 2))
+    options = {"needs": needs, "epochs": frozenset({0, 2}), "logger": NoLog()}
+    evidence = gather(dataset, probe, store=ArtifactStore(tmp_path / "a"), trainer=CPU, **options)
+    assert {epoch: norms.shape for epoch, norms in evidence.gradient_norms.items()} == dict.fromkeys(
+        (0, 2), (2, dataset.n)
+    )
+    assert np.array_equal(
+        gathered(dataset, probe, ArtifactStore(tmp_path / "a"), needs).gradient_norms[2], evidence.gradient_norms[2]
+    )
+    tight = replace(CPU, memory_gb=0.002)
+    again = gather(dataset, probe, store=ArtifactStore(tmp_path / "b"), trainer=tight, **options)
+    for epoch in (0, 2):
+        np.testing.assert_allclose(again.gradient_norms[epoch], evidence.gradient_norms[epoch], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(again.input_gradient_norms, evidence.input_gradient_norms, rtol=1e-4, atol=1e-6)

@@ -15,8 +15,8 @@ class Probe(Component):
 
     epochs: length of a member's training and of its schedule. evaluate_at: the epochs after which all training examples
     are passed through the member in evaluation mode without augmentation (0 is initialisation; None: after the last).
-    checkpoint_at: the epochs whose weights are kept. seed: of the ensemble; it is apart from the seeds of selection and
-    training. Of `recipe`, everything but epochs and budget is used.
+    checkpoint_at: the epochs whose weights are kept besides the evaluated ones. seed: of the ensemble; it is apart from
+    the seeds of selection and training. Of `recipe`, everything but epochs and budget is used.
 
     Raises OptionError for an epoch outside [0, epochs] or less than one member.
     """
@@ -55,6 +55,12 @@ class Probe(Component):
     def cost(self, n: int) -> int:
         """Examples processed to score n: presentations in training plus examples passed in evaluation."""
         return self.members * n * (self.epochs + len(self.evaluated))
+
+    def check_evaluated(self, reader: str, needs: frozenset[str]) -> None:
+        """Raise MissingEvidenceError where `reader` needs a pass over the data and no epoch is evaluated."""
+        passes = sorted(needs - {"trajectories"})
+        if passes and not self.evaluated:
+            raise MissingEvidenceError(f"{reader} reads {passes[0]}; set probe.evaluate_at to at least one epoch.")
 
     def check_epochs(self, asked: frozenset[int]) -> None:
         """Raise MissingEvidenceError, naming the epochs there will be, when a metric asks for another one."""

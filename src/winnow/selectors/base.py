@@ -1,17 +1,18 @@
 """What every selector is: scores, labels, a fraction and a seed in; a subset out."""
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from abc import ABC
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from winnow.errors import BudgetError, MismatchError, MissingEvidenceError, OptionError, ShapeError
+from winnow.errors import BudgetError, MismatchError, MissingEvidenceError, OptionError, ShapeError, check_choice
 from winnow.keys import Component
 from winnow.rounding import round_half_up
 from winnow.seeds import stream
 from winnow.selectors.budget import kept_count, largest_remainder, least_counts
+from winnow.selectors.pool import Pool
 from winnow.types import Evidence, Floats, Ints, Scores, Subset
 
 
@@ -32,16 +33,22 @@ class Selector(Component, ABC):
     seeded keys, so that without balance, for one seed, a smaller r keeps a part of what a larger r keeps, and
     every selector with nothing to choose by score keeps what random keeps.
 
-    A subclass is one file, and one yaml of the same name in conf/selector, which the contract tests find.
-    reads_scores is False where `scores` may be None; `needs` names the Evidence fields that it reads.
+    drop_suspect: the fraction of the examples, the most likely mislabelled, that is removed before anything else, since
+    wrong labels live at the hardest end; n and n_c above then count the rest. suspect_by: "score" takes the highest
+    scores; "aum" the smallest margins of the probes' training (Pleiss et al. 2020, 2001.10528), whatever the scores.
+
+    A subclass is one file, and one yaml of the same name in conf/selector, which the contract tests find. Most give
+    `_pick` alone: the examples that the rule chooses by itself. `calibrated` takes any of them for its signal.
     """
 
-    reads_scores: ClassVar[bool] = True
-    needs: ClassVar[frozenset[str]] = frozenset()
-
     balance: float | str | None = None
+    drop_suspect: float = 0.0
+    suspect_by: str = "score"
 
     def __post_init__(self) -> None:
+        check_choice("selector.suspect_by", self.suspect_by, ("score", "aum"))
+        if not 0 <= self.drop_suspect < 1:
+            raise OptionError(f"selector.drop_suspect={self.drop_suspect} must be a fraction of the data, in [0, 1).")
         if isinstance(self.balance, int | float) and not isinstance(self.balance, bool) and 0 < self.balance <= 1:
             return
         if self.balance is not None and self.balance != "exact":
@@ -49,25 +56,54 @@ class Selector(Component, ABC):
                 f"selector.balance={self.balance} is not known; choose null, exact or a fraction in (0, 1]."
             )
 
-    @abstractmethod
+    @property
+    def name(self) -> str:
+        """The name of its file and of its yaml."""
+        return type(self).__module__.rpartition(".")[2]
+
+    @property
+    def reads_scores(self) -> bool:
+        """False where `scores` may be None."""
+        return self._rule_reads_scores or self._drops_by("score")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Names of the Evidence fields that it reads."""
+        return self._rule_needs | (frozenset({"trajectories"}) if self._drops_by("aum") else frozenset())
+
+    def _drops_by(self, what: str) -> bool:
+        return self.drop_suspect > 0 and self.suspect_by == what
+
+    @property
+    def _rule_reads_scores(self) -> bool:
+        return True
+
+    @property
+    def _rule_needs(self) -> frozenset[str]:
+        return frozenset()
+
     def effective_alpha(self, alpha: float) -> float:
-        """The fraction of the kept budget that this selector keeps by score when it is asked for alpha."""
+        """The fraction of the kept budget that this selector keeps by its rule when it is asked for alpha."""
+        return 1.0
 
     @property
     def protocol(self) -> str | None:
         """How kept examples are weighted, where there is a choice."""
         return None
 
-    @abstractmethod
-    def _rule(self, metric_name: str | None, alpha: float) -> str:
-        """The rule's name without balance."""
+    def _rule(self, metric_name: str | None, alpha: str) -> str:
+        """The rule's name without balance and drop_suspect."""
+        return f"{metric_name} {self.name}" if self._rule_reads_scores else self.name
 
-    def rule(self, metric_name: str | None, alpha: float) -> str:
+    def rule(self, metric_name: str | None, alpha: float | str) -> str:
         """The short name of what is done, for figures and grids, such as "el2n exact 0.5 balance=exact"."""
-        name = self._rule(metric_name, alpha)
-        if self.balance is None:
-            return name
-        return f"{name} balance={self.balance if isinstance(self.balance, str) else format(self.balance, 'g')}"
+        name = self._rule(metric_name, alpha if isinstance(alpha, str) else format(alpha, "g"))
+        if self.balance is not None:
+            name += f" balance={self.balance if isinstance(self.balance, str) else format(self.balance, 'g')}"
+        if self.drop_suspect:
+            by = metric_name if self.suspect_by == "score" else self.suspect_by
+            name += f" drop={self.drop_suspect:g} by {by}"
+        return name
 
     def check(self, labels: ArrayLike, *, r: float, alpha: float) -> None:
         """Raise every error that can be told before there are scores, so that no probe is trained in vain.
@@ -76,7 +112,10 @@ class Selector(Component, ABC):
         and where the floors of balance, or the weights, ask for more examples than are kept; ShapeError for labels
         that are not [n].
         """
-        labels = _label_vector(labels)
+        self._check_trusted(_label_vector(labels), r=r, alpha=alpha)
+
+    def _check_trusted(self, labels: NDArray[Any], *, r: float, alpha: float) -> None:
+        """`check` of the labels; those that drop_suspect leaves are only known once there are scores."""
         if not 0 <= alpha <= 1:
             raise OptionError(f"alpha={alpha} is not a fraction of the kept budget; choose alpha in [0, 1].")
         m = kept_count(labels.size, r)
@@ -113,36 +152,48 @@ class Selector(Component, ABC):
         labels = _label_vector(labels)
         n = labels.size
         self.check(labels, r=r, alpha=alpha)
-        values = self._score_vector(scores, n)
-        ties = stream(seed, "ties").random(n)
-        explore = stream(seed, "explore").random(n)
+        pool = Pool(
+            values=self._score_vector(scores, n),
+            ties=stream(seed, "ties").random(n),
+            explore=stream(seed, "explore").random(n),
+            seed=seed,
+            evidence=evidence,
+        )
+        trusted = np.arange(n)
+        if self.drop_suspect:
+            suspect_first = pool.hardest_first(trusted, pool.suspicion(self.suspect_by))
+            trusted = np.sort(suspect_first[round_half_up(self.drop_suspect * n) :])
+            if not trusted.size:
+                raise BudgetError(f"drop_suspect={self.drop_suspect:g} of n={n} examples leaves none; lower it.")
+            self._check_trusted(labels[trusted], r=r, alpha=alpha)
 
-        strata = [np.arange(n)] if self.balance is None else _classes(labels)
+        strata = [trusted] if self.balance is None else [trusted[c] for c in _classes(labels[trusted])]
         sizes = np.array([members.size for members in strata])
-        m = kept_count(n, r)
+        m = kept_count(trusted.size, r)
         if self.balance is None or self.balance == "exact":
             budgets = largest_remainder(r * sizes, m, sizes)
         else:
-            budgets = self._floored_budgets(strata, sizes, values, ties, explore, r=r, m=m, alpha=alpha)
+            budgets = self._floored_budgets(strata, sizes, pool, r=r, m=m, alpha=alpha)
             # Fresh keys: those above chose the budgets, and an example that they raised its class's budget with
             # would be kept more often than its classmates, which would bias the exact weights.
-            explore = stream(seed, "explore", "balanced").random(n)
+            pool = replace(pool, explore=stream(seed, "explore", "balanced").random(n))
         signals = self._signal_counts(sizes, budgets, alpha)
         w_signal, w_explored = self._weights(sizes, budgets, signals)
 
         indices, weights, is_signal = [], [], []
         for c, members in enumerate(strata):
-            signal, explored = self._choose(members, int(budgets[c]), int(signals[c]), values, ties, explore)
+            signal, explored = self._choose(members, int(budgets[c]), int(signals[c]), pool)
             indices += [signal, explored]
-            weights += [np.full(signal.size, w_signal[c]), np.full(explored.size, w_explored[c])]
+            weights += [self._signal_weights(members, signal, w_signal[c], m / trusted.size, pool)]
+            weights += [np.full(explored.size, w_explored[c])]
             is_signal += [np.ones(signal.size, dtype=bool), np.zeros(explored.size, dtype=bool)]
         kept = np.concatenate(indices)
         order = np.argsort(kept)
         return Subset(kept[order], np.concatenate(weights)[order], np.concatenate(is_signal)[order], n)
 
-    def _difficulty(self, values: Floats) -> Floats:
-        """What signal examples are highest in."""
-        return values
+    def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:
+        """The `count` of the members, [count] indices, that the rule chooses by itself; 0 < count <= members."""
+        return pool.hardest_first(members)[:count]
 
     def _signal_caps(self, sizes: Ints, budgets: Ints) -> Ints:
         """The most examples of each stratum, [C], that may be kept by score; BudgetError where nothing may be."""
@@ -165,42 +216,30 @@ class Selector(Component, ABC):
             )
         return largest_remainder(share * budgets, total, caps)
 
-    def _choose(
-        self, members: Ints, budget: int, signal: int, values: Floats, ties: Floats, explore: Floats
-    ) -> tuple[Ints, Ints]:
-        """The indices of a stratum's signal and explored examples; members are the stratum's indices.
+    def _signal_weights(self, members: Ints, signal: Ints, weight: float, r: float, pool: Pool) -> Floats:
+        """Weights of the signal examples of a stratum: all `weight`, unless a rule gives each its own. r: m/n."""
+        return np.full(signal.size, weight)
 
-        values, ties, explore: [n], scores and the seeded keys that order equal scores and the random part.
-        """
-        rest = members
-        if signal:
-            hardest_first = members[np.lexsort((ties[members], -self._difficulty(values[members])))]
-            members, rest = hardest_first[:signal], hardest_first[signal:]
-        draws = budget - signal
-        explored = rest[np.argpartition(explore[rest], draws - 1)[:draws]] if draws else rest[:0]
-        return members[:signal], explored
+    def _choose(self, members: Ints, budget: int, count: int, pool: Pool) -> tuple[Ints, Ints]:
+        """The indices of a stratum's signal and explored examples; members are the stratum's indices."""
+        if count == members.size:
+            return members, members[:0]
+        signal = self._pick(members, count, pool) if count else members[:0]
+        rest = np.setdiff1d(members, signal, assume_unique=True)
+        draws = budget - count
+        explored = rest[np.argpartition(pool.explore[rest], draws - 1)[:draws]] if draws else rest[:0]
+        return signal, explored
 
     def _floors(self, sizes: Ints, r: float) -> Ints:
         assert isinstance(self.balance, int | float)
         return least_counts(sizes, self.balance * r)
 
-    def _floored_budgets(
-        self,
-        strata: list[Ints],
-        sizes: Ints,
-        values: Floats,
-        ties: Floats,
-        explore: Floats,
-        *,
-        r: float,
-        m: int,
-        alpha: float,
-    ) -> Ints:
+    def _floored_budgets(self, strata: list[Ints], sizes: Ints, pool: Pool, *, r: float, m: int, alpha: float) -> Ints:
         """Class budgets [C] for balance a fraction: those of the unbalanced rule, raised to the floors."""
-        n = values.size
-        signals = self._signal_counts(np.array([n]), np.array([m]), alpha)
-        kept = np.zeros(n, dtype=bool)
-        for part in self._choose(np.arange(n), m, int(signals[0]), values, ties, explore):
+        everyone = np.sort(np.concatenate(strata))
+        signals = self._signal_counts(np.array([everyone.size]), np.array([m]), alpha)
+        kept = np.zeros(pool.values.size, dtype=bool)
+        for part in self._choose(everyone, m, int(signals[0]), pool):
             kept[part] = True
         floors = self._floors(sizes, r)
         raised = np.maximum([kept[members].sum() for members in strata], floors)

@@ -6,6 +6,7 @@ import numpy as np
 
 from winnow.errors import BudgetError, OptionError, check_choice
 from winnow.selectors.base import Selector
+from winnow.selectors.pool import Pool
 from winnow.types import Floats, Ints
 
 
@@ -24,10 +25,15 @@ class Calibrated(Selector):
     set, with weights one to the last bit. With balance, s_c, m_c, n_c and γ_c = (n_c − s_c)/(m_c − s_c) are those of
     each class, and a class that does not keep all its examples keeps one explored one at least.
 
-    Raises OptionError for an unknown protocol or tau outside [0, 1]; BudgetError where weights that depend on γ have
-    no explored example to carry them (alpha = 1, or its rounding, or a class of which none is kept).
+    signal: the rule that chooses the s examples, any other selector (its own weights are not used); None: the hardest.
+    Exact calibration is unbiased given whatever the signal is, because the rest stands for the rest.
+
+    Raises OptionError for an unknown protocol, tau outside [0, 1] or a signal with a balance of its own; BudgetError
+    where weights that depend on γ have no explored example to carry them (alpha = 1, or its rounding, or a class of
+    which none is kept).
     """
 
+    signal: Selector | None = None
     protocol: str = "exact"
     tau: float = 0.5
 
@@ -38,13 +44,27 @@ class Calibrated(Selector):
             raise OptionError(f"selector.tau belongs to protocol=tempered; protocol={self.protocol} does not read it.")
         if not 0 <= self.tau <= 1:
             raise OptionError(f"selector.tau={self.tau} is outside its range; choose tau in [0, 1].")
+        if self.signal is not None and (self.signal.balance is not None or self.signal.drop_suspect):
+            raise OptionError("balance and drop_suspect belong to the selector, not to its signal; set them there.")
+
+    @property
+    def _rule_reads_scores(self) -> bool:
+        return self.signal is None or self.signal.reads_scores
+
+    @property
+    def _rule_needs(self) -> frozenset[str]:
+        return frozenset() if self.signal is None else self.signal.needs
 
     def effective_alpha(self, alpha: float) -> float:
         return float(alpha)
 
-    def _rule(self, metric_name: str | None, alpha: float) -> str:
+    def _rule(self, metric_name: str | None, alpha: str) -> str:
         tau = f" tau={self.tau:g}" if self.protocol == "tempered" else ""
-        return f"{metric_name} {self.protocol} {alpha:g}{tau}"
+        signal = f"{metric_name}" if self.signal is None else self.signal._rule(metric_name, alpha)
+        return f"{signal} {self.protocol} {alpha}{tau}"
+
+    def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:
+        return super()._pick(members, count, pool) if self.signal is None else self.signal._pick(members, count, pool)
 
     @property
     def _exponent(self) -> float:

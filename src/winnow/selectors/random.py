@@ -1,9 +1,10 @@
 """Random pruning, the baseline of every figure."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from winnow.selectors.base import Selector
+from winnow.selectors.pool import Pool
+from winnow.types import Ints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,10 +14,12 @@ class Random(Selector):
     alpha is ignored: nothing follows the scores. With balance the draw is uniform within each class.
     """
 
-    reads_scores: ClassVar[bool] = False
+    @property
+    def _rule_reads_scores(self) -> bool:
+        return False
 
     def effective_alpha(self, alpha: float) -> float:
         return 0.0
 
-    def _rule(self, metric_name: str | None, alpha: float) -> str:
-        return "random"
+    def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:
+        return pool.shuffled(members)[:count]

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from winnow.errors import check_choice
 from winnow.selectors.base import Selector
-from winnow.types import Floats
+from winnow.selectors.pool import Pool
+from winnow.types import Ints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +27,9 @@ class Threshold(Selector):
         super().__post_init__()
         check_choice("selector.keep", self.keep, ("hardest", "easiest"))
 
-    def effective_alpha(self, alpha: float) -> float:
-        return 1.0
-
-    def _rule(self, metric_name: str | None, alpha: float) -> str:
+    def _rule(self, metric_name: str | None, alpha: str) -> str:
         return f"{metric_name} {self.keep}"
 
-    def _difficulty(self, values: Floats) -> Floats:
-        return values if self.keep == "hardest" else -values
+    def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:
+        values = pool.values[members]
+        return pool.hardest_first(members, values if self.keep == "hardest" else -values)[:count]
