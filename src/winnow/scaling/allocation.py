@@ -88,7 +88,7 @@ def allocate(
     many budgets; else `resamples` are drawn with `seed`.
 
     In simulations of a planted law (two rules, six sizes, four widths, noise of 5% and 15%, 100 data sets for each of
-    five budgets and noises) the 95% intervals held the true error of the choice in 95% to 99%, and the best n and width
+    six budgets and noises) the 95% intervals held the true error of the choice in 95% to 100%, and the best n and width
     in 96% to 100%. An interval of one value means that no refit would choose otherwise among the whole widths.
 
     Raises FitError where the budget affords nothing of what is searched, and OptionError for a rule not fitted.
