@@ -225,7 +225,7 @@ def _compute(
             depth=cell.model.depth,
             multiply_adds=cell.model.multiply_adds(dataset.image_shape, dataset.n_classes),
             probe_multiply_adds=(
-                cell.probe.model.multiply_adds(dataset.image_shape, dataset.n_classes) if cell.needs_probes else None
+                cell.probe.model.multiply_adds(dataset.image_shape, dataset.n_classes) if cell.needs else None
             ),
         )
     finally:
