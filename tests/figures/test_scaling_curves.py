@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -173,9 +174,15 @@ def test_the_script_draws_the_named_figure_and_leaves_nothing_else(tmp_path):
 
     done = run("figure=scaling_curves", "figure.grid=../grid.csv", "out=sub/curves.png")
     assert (done.returncode, done.stdout) == (0, "sub/curves.png\n"), done.stderr
-    assert {path.name for path in work.rglob("*")} == {"sub", "curves.png"}
+    assert {path.name for path in work.rglob("*")} == {"sub", "curves.png", "curves.csv", "curves.provenance.json"}
+    written = pd.read_csv(work / "sub" / "curves.csv")
+    means = grid.summarise(grid.read(tmp_path / "grid.csv"))["test_error_mean"]
+    np.testing.assert_allclose(written["test_error_mean"], means, rtol=1e-6)
     assert run("figure.grid=../grid.csv").stdout == "../scaling_curves.png\n"
-    for overrides, message in (((), "needs figure.grid"), (("figure.grid=none.csv",), "there is no file none.csv")):
+    for overrides, message in (
+        ((), "needs figure.grid"),
+        (("figure.grid=none.csv",), "there is no file none.csv"),
+    ):
         failed = run(*overrides)
         assert failed.returncode == 1
         assert message in failed.stderr
