@@ -13,13 +13,16 @@ from winnow.types import Row, Scores, Subset, Trajectory
 
 
 def save_scores(draft: Draft, scores: Scores, columns: Mapping[str, Any]) -> None:
-    """A table of index, score and the data set's own columns, one line an example."""
-    draft.put_table("scores", pd.DataFrame({"index": np.arange(scores.n), "score": scores.values, **columns}))
+    """A table of index, score, standard_error where there is one, and the data set's columns, one line an example."""
+    error = {} if scores.standard_error is None else {"standard_error": scores.standard_error}
+    draft.put_table("scores", pd.DataFrame({"index": np.arange(scores.n), "score": scores.values, **error, **columns}))
     draft.put_json("about", {"metric": scores.metric, "dataset": scores.dataset})
 
 
 def load_scores(artifact: Artifact) -> Scores:
-    return Scores(artifact.table("scores")["score"].to_numpy(), **artifact.json("about"))
+    table = artifact.table("scores")
+    error = table["standard_error"].to_numpy() if "standard_error" in table else None
+    return Scores(table["score"].to_numpy(), standard_error=error, **artifact.json("about"))
 
 
 def save_subset(draft: Draft, subset: Subset, columns: Mapping[str, Any]) -> None:

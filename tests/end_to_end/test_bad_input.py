@@ -30,6 +30,7 @@ BAD = {
     "rate that is not finite": (["recipe.lr=nan"], "recipe.lr=nan"),
     "option that would be ignored": (["selector=calibrated", "selector.tau=0.3"], "protocol=tempered"),
     "signal that is no selector": (["selector=calibrated", "selector.signal=cccs"], "choose one of: calibrated"),
+    "scores that have seen the test labels": (["metric=influence", "metric.targets=test"], "held_out"),
     "sweep without -m": (["experiment=demo"], "add -m"),
     "unknown choice": (["metric.variant=windows"], "choose one of: ensemble, window"),
     "epoch that is not evaluated": (["metric.epoch=2"], "evaluated after: 1"),
