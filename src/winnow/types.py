@@ -259,7 +259,9 @@ class Evidence:
     @property
     def members(self) -> int:
         """K, the number of probes behind trajectories, logits, features and gradients; 0 without any of them."""
-        for ensemble in (self.trajectories and self.trajectories.p_true, self.features, self.input_gradient_norms):
+        if self.trajectories is not None:
+            return len(self.trajectories.p_true)
+        for ensemble in (self.features, self.input_gradient_norms):
             if ensemble is not None:
                 return len(ensemble)
         by_epoch = self.logits or self.gradient_norms or {}

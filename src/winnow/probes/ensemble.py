@@ -118,7 +118,8 @@ def _train(
         name, kind="probe", config={"model": probe.model.name, "member": member, "epochs": probe.epochs}
     )
     recipe = probe.training_recipe
-    recipe.warn_of_few_steps(title, dataset.n, dataset.n)
+    if member == 0:  # the others are as short
+        recipe.warn_of_few_steps("the probes", dataset.n, dataset.n, epochs="probe.epochs")
     fitted: Fitted | None = None
     try:
         fitted = fit(
