@@ -44,6 +44,12 @@ def test_curves_are_the_joint_law_and_panels_follow_the_allocation():
     assert errors.size == 40
     widths = np.concatenate([line.get_ydata() for line in figure.axes[4].lines if line.get_linestyle() == "None"])
     assert set(widths) <= set(range(4, 17))
+    below = figure.table[figure.table["panel"] == "allocation"]
+    assert set(below["width"]) == set(widths)
+    above = figure.table[figure.table["panel"] == "error"]
+    assert len(above) == 2 * len(WIDTHS) * 5
+    first = above.iloc[0]
+    assert first["law"] == family.fit.predict(first["n_kept"], first["rule"], first["width"])
 
 
 def test_labels_stay_on_the_figure():

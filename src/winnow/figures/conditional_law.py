@@ -8,12 +8,11 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from winnow.errors import FitError
 from winnow.figures.scaling_curves import scale
-from winnow.figures.style import GREY, house_style, plain_log_ticks, rule_looks
+from winnow.figures.style import GREY, Drawing, house_style, plain_log_ticks, rule_looks
 from winnow.scaling.allocation import Allocation
 from winnow.scaling.conditional import ConditionalFit
 from winnow.scaling.grid import read, summarise
@@ -27,12 +26,12 @@ BAR = "0.75"
 CAPTION = "grey: 95% intervals\ndashed: edges of\nthe search\n\nchosen rule"
 
 
-def from_grid(grid: str | Path) -> Figure:
+def from_grid(grid: str | Path) -> Drawing:
     """`conditional_law` of the grid in a CSV file. Raises WinnowError when it cannot be read or has no rows."""
     return conditional_law(read(grid))
 
 
-def conditional_law(table: pd.DataFrame, family: FamilyFit | None = None) -> Figure:
+def conditional_law(table: pd.DataFrame, family: FamilyFit | None = None) -> Drawing:
     """Above, error against examples kept: a panel a rule, a colour a model; below, the allocation along the budget.
 
     table: a grid. family: of `joint.fit_families`, which is called without one. Markers are means over seeds, bars one
@@ -49,11 +48,41 @@ def conditional_law(table: pd.DataFrame, family: FamilyFit | None = None) -> Fig
     chosen = allocations(family, budgets)
     with house_style():
         columns = max(len(family.fit.rules), 3 if "depth" in family.fit.merged or "width" in family.fit.merged else 4)
-        figure = Figure(figsize=(3.1 * columns + 1.3, 6.6), layout="constrained")
+        figure = Drawing(_numbers(family, budgets, chosen), (3.1 * columns + 1.3, 6.6))
         above, below = figure.subfigures(2, 1, height_ratios=(1.15, 1), squeeze=False).ravel()
         _curves(above, family)
         _allocations(below, family.fit, budgets, chosen)
     return figure
+
+
+def _numbers(family: FamilyFit, budgets: np.ndarray, chosen: Sequence[Allocation]) -> pd.DataFrame:
+    """The points of the panels above ("error", with the joint law's) and below ("allocation")."""
+    assert family.fit is not None
+    means = summarise(family.rows)
+    sizes = family.rows.drop_duplicates("model").set_index("model")[["width", "depth"]].astype("float64")
+    means = means.join(sizes, on="model")
+    law = [
+        float(
+            family.fit.predict(line.n_kept, line.rule, *(None if pd.isna(x) else x for x in (line.width, line.depth)))
+        )
+        for line in means.itertuples()
+    ]
+    kept = ["rule", "width", "depth", "n_kept", "test_error_mean", "test_error_se", "seeds"]
+    points = means[kept].assign(panel="error", law=law)
+    spent = pd.DataFrame(
+        {
+            "panel": "allocation",
+            "budget": budgets,
+            "rule": [each.rule for each in chosen],
+            "width": [each.width for each in chosen],
+            "depth": [each.depth for each in chosen],
+            "n_kept": [each.n for each in chosen],
+            "law": [each.error for each in chosen],
+            "law_low": [each.error_interval[0] for each in chosen],
+            "law_high": [each.error_interval[1] for each in chosen],
+        }
+    )
+    return pd.concat([points, spent], ignore_index=True)
 
 
 def _only(families: Sequence[FamilyFit]) -> FamilyFit:
