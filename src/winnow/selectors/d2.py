@@ -70,12 +70,12 @@ class D2(Selector):
 def neighbour_graph(embeddings: NDArray[np.float32], k: int) -> csr_array:
     """Squared lengths d_ij² of the undirected k-nearest-neighbour graph, sparse and symmetric [n, n].
 
-    embeddings [n, d], n ≥ 2. An edge of length 0, between equal examples, is stored as well. Among equally near ones
-    the neighbours are those that come first.
+    embeddings [n, d], n ≥ 2. An edge of length 0, between equal examples, is stored as well. Which of equally near ones
+    are neighbours depends on the order of the rows, and so on the seed.
     """
     n = len(embeddings)
     k = min(k, n - 1)
-    points = np.ascontiguousarray(embeddings, dtype=np.float32)
+    points = np.float32(embeddings - embeddings.mean(axis=0))  # faiss expands d² and would lose it between long embeddings
     # One more than k, because each finds itself; where more than k are equal to it, it may not, and the last one goes.
     found = faiss.knn(points, points, k + 1)[1]
     itself = found == np.arange(n)[:, None]
@@ -85,7 +85,7 @@ def neighbour_graph(embeddings: NDArray[np.float32], k: int) -> csr_array:
     edges = np.unique(np.minimum(starts, ends.ravel()) * n + np.maximum(starts, ends.ravel()))
     low, high = edges // n, edges % n
     squared = np.empty(edges.size)
-    for first in range(0, edges.size, BLOCK):  # faiss's own lose small distances between long embeddings to rounding
+    for first in range(0, edges.size, BLOCK):
         part = slice(first, first + BLOCK)
         difference = points[low[part]] - points[high[part]]
         squared[part] = np.einsum("ij,ij->i", difference, difference, dtype=np.float64)

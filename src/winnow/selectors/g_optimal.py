@@ -16,7 +16,8 @@ class GOptimal(Selector):
 
     GO of Mukherjee et al. 2024 (2404.08846). Σ is the posterior covariance of a linear model on the embeddings x with
     unit noise and prior covariance I/ridge, given the examples added so far; it does not depend on their labels.
-    Reads no scores: what is kept spans the embedding, its outliers first.
+    Reads no scores: what is kept spans the embedding, its outliers first. Where several targets are the most unsure
+    and no example tells of all of them, all candidates are equal, and the order is that of the seed.
 
     ridge: of the prior, where the root mean square length of the members' embeddings is 1. targets: how many targets,
     drawn from the members by seed; None: all of them (the paper's are its test queries, which no selector may see).
