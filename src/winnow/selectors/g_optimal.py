@@ -25,7 +25,8 @@ class GOptimal(Selector):
     anew at each step by seed ("stochastic greedy", Mirzasoleiman et al. 2015, 1409.7938, whose guarantee is for
     submodular gains, which this criterion's are not).
 
-    100,000 × 512 embeddings: MEASURED.
+    100,000 × 512 embeddings, all of them targets, one thread, seconds of processor time: 16 s for 100 steps (r = 0.001;
+    every step costs the same), and with epsilon = 0.1 36 s for 1,000 (r = 0.01); both at a peak of 0.84 GB.
 
     Raises OptionError for a ridge that is not positive, targets below 1 or epsilon outside (0, 1); MissingEvidenceError
     without embeddings.
