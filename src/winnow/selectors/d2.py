@@ -32,7 +32,7 @@ class D2(Selector):
 
     Deviations: x is shifted only where a metric has negative scores (aum), because u adds scores up and needs a zero
     below which none lies; higher stays harder. A negative u_i takes nothing: it would raise its neighbours. The
-    authors' code has exp(−d), no gamma_f, and a graph of its own where distances are precomputed, directed.
+    authors' code has exp(−d) and exp(−gamma_r d), no gamma_f, and a directed graph where distances are precomputed.
 
     100,000 × 512 embeddings, r = 0.1, k = 10, one thread: 97 s of processor time, a peak of 1.1 GB. Neighbours are
     searched for exactly, so that time grows as n².
@@ -76,7 +76,7 @@ def neighbour_graph(embeddings: NDArray[np.float32], k: int) -> csr_array:
     """
     n = len(embeddings)
     k = min(k, n - 1)
-    points = np.float32(embeddings - embeddings.mean(axis=0))  # faiss expands d² and would lose it between long embeddings
+    points = np.float32(embeddings - embeddings.mean(axis=0))  # faiss expands d², which loses digits
     # One more than k, because each finds itself; where more than k are equal to it, it may not, and the last one goes.
     found = faiss.knn(points, points, k + 1)[1]
     itself = found == np.arange(n)[:, None]
