@@ -76,7 +76,7 @@ def neighbour_graph(embeddings: NDArray[np.float32], k: int) -> csr_array:
     """
     n = len(embeddings)
     k = min(k, n - 1)
-    points = np.float32(embeddings - embeddings.mean(axis=0))  # faiss expands d², which loses digits
+    points = (embeddings - embeddings.mean(axis=0)).astype(np.float32)  # faiss expands d², which loses digits
     # One more than k, because each finds itself; where more than k are equal to it, it may not, and the last one goes.
     found = faiss.knn(points, points, k + 1)[1]
     itself = found == np.arange(n)[:, None]
