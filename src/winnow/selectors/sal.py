@@ -36,7 +36,8 @@ class SAL(GOptimal):
         The uncertainty of a target is the variance of its class probabilities by the delta method, summed over them,
         s* ‖diag(q) − qqᵀ‖²_F with q = softmax(z*(y)): it depends on y, and is small where the model is sure.
         The probes have learned from every label, so that the label of a kept example moves their predictions no more.
-    Reads no scores and no labels.
+    Reads no scores and no labels. Where the probes are sure of a whole class, hardly any of it may be kept: at r = 0.1
+    of the digits it leaves one class or two out, unless selector.balance says otherwise.
 
     ridge, targets, epsilon: as in `g_optimal`; by default 256 targets and stochastic greedy, as one step costs
     candidates × targets × C.
