@@ -1,6 +1,7 @@
 """What a rule chooses from, and the orders that every rule shares."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +14,13 @@ from winnow.types import Evidence, Floats, Ints, Trajectory
 class Pool:
     """What a rule chooses from: arrays [n] over the whole training set, of which a rule reads its stratum's members.
 
-    values: scores, zeros where the selector reads none. ties, explore: seeded keys that order equal examples and the
-    random part. seed: for a rule that draws by itself (winnow.seeds.stream). evidence: the fields that it `needs`.
+    values: scores, zeros where the selector reads none. labels: classes. ties, explore: seeded keys that order equal
+    examples and the random part. seed: for a rule that draws by itself (winnow.seeds.stream). evidence: the fields
+    that it `needs`.
     """
 
     values: Floats
+    labels: NDArray[Any]
     ties: Floats
     explore: Floats
     seed: int
