@@ -16,9 +16,9 @@ from winnow.types import Ints
 
 @dataclass(frozen=True, kw_only=True)
 class FacilityLocation(Selector):
-    """Keeps greedily, by largest gain, the S that maximises F_k(S) = Σ_i max_{j in S, j in N_k(i)} s_ij. No score is read.
+    """Adds, one after another, the example that raises F_k(S) = Σ_i max_{j in S, j in N_k(i)} s_ij the most.
 
-    s_ij = max(0, cosine of x_i − x̄ and x_j − x̄), x̄ the mean embedding of those there are to choose from, and s_ii = 1.
+    s_ij = max(0, cosine of x_i − x̄ and x_j − x̄), x̄ the mean embedding of those there are to choose from; s_ii = 1.
     N_k(i) are the k = neighbours examples most similar to i, i among them, found exactly; outside, similarity counts
     as zero, so that the graph has n · k entries, never n · n. A maximum over nobody is zero.
 
@@ -28,7 +28,7 @@ class FacilityLocation(Selector):
     evaluated lazily (Minoux 1978), which picks the same. With neighbours ≥ n it is greedy on F itself.
 
     Mirzasoleiman et al. 2020 (1906.01827) and DeepCore's code maximise F of gradients, within each class
-    (balance="exact"), over the dense matrix. alpha is ignored: everything follows the rule.
+    (balance="exact"), over the dense matrix. alpha is ignored: everything follows the rule, and no score is read.
 
     Raises OptionError for neighbours under 1.
     """
@@ -47,6 +47,9 @@ class FacilityLocation(Selector):
     @property
     def _rule_needs(self) -> frozenset[str]:
         return frozenset({"embeddings"})
+
+    def _rule(self, metric_name: str | None, alpha: str) -> str:
+        return self.name if self.neighbours == 64 else f"{self.name} k={self.neighbours}"
 
     def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:
         shuffled = pool.shuffled(members)
@@ -75,7 +78,7 @@ def lazy_greedy(similarity: csc_array, count: int) -> Ints:
     """
     cover = np.zeros(similarity.shape[0])
 
-    def covered_by(j: int) -> tuple[Ints, NDArray[np.float32]]:
+    def covered_by(j: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         column = slice(similarity.indptr[j], similarity.indptr[j + 1])
         return similarity.indices[column], similarity.data[column]
 

@@ -24,7 +24,7 @@ class Herding(Selector):
     Rebuffi et al. herd within each class: balance="exact". DeepCore's code takes the argmax of ‖x − w_t‖, which keeps
     the examples that lie farthest out; that is not herding, and not offered.
 
-    One product of the k x d embeddings with a vector a step. alpha is ignored: everything follows the rule, and no
+    One product of the n x d embeddings with a vector a step. alpha is ignored: everything follows the rule, and no
     score is read. Raises OptionError for an unknown variant.
     """
 
@@ -51,7 +51,7 @@ class Herding(Selector):
         points = pool.embeddings(shuffled)
         if self.normalise:
             lengths = np.linalg.norm(points, axis=1, keepdims=True)
-            points = points / np.where(lengths > 0, lengths, 1)
+            points /= np.where(lengths > 0, lengths, 1)
         return shuffled[herd(points, count, penalty=0.5 if self.variant == "mean" else 0.0)]
 
 
@@ -62,7 +62,7 @@ def herd(points: NDArray[np.float32], count: int, *, penalty: float) -> Ints:
     target = mean.copy()
     chosen = np.empty(count, dtype=np.int64)
     for t in range(count):
-        # The target is kept in float64, so that its errors do not add up over the steps; the product needs float32 only.
+        # The target is kept in float64, so that errors do not add up over the steps; the product needs float32 only.
         chosen[t] = best = int((points @ target.astype(np.float32) + taken).argmax())
         taken[best] = -np.inf
         target += mean - points[best]
