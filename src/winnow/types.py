@@ -178,7 +178,8 @@ class Evidence:
     epoch t means after t epochs of training, 0 is initialisation. features: for each of the K probes its penultimate
     features [n, d] after the last evaluated epoch, evaluation mode, no augmentation; memory maps, never stacked, as
     ImageNet's are 10 GB a probe. embeddings: [n, d], the one space in which selectors measure distances.
-    source: keys of the artifacts it was gathered from.
+    gradient_norms: epoch -> [K, n], ‖∇_θ ℓ‖₂ over all parameters, evaluation mode. input_gradient_norms: [K, n],
+    ‖∂ℓ/∂x‖₂ after the last evaluated epoch. source: keys of the artifacts it was gathered from.
 
     Raises ShapeError where an array does not cover the n examples.
     """
@@ -189,6 +190,8 @@ class Evidence:
     logits: Mapping[int, NDArray[np.float32]] | None = None
     features: tuple[NDArray[np.float32], ...] | None = None
     embeddings: NDArray[np.float32] | None = None
+    gradient_norms: Mapping[int, NDArray[np.float32]] | None = None
+    input_gradient_norms: NDArray[np.float32] | None = None
     source: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -205,6 +208,12 @@ class Evidence:
                     f"evidence.logits[{epoch}] must be finite [K, {self.n}, C]; got shape {list(logits.shape)}. "
                     "Where logits are not finite, the probe diverged: lower recipe.lr."
                 )
+        norms = dict.fromkeys(["input_gradient_norms"], self.input_gradient_norms) | {
+            f"gradient_norms[{epoch}]": array for epoch, array in (self.gradient_norms or {}).items()
+        }
+        for name, array in norms.items():
+            if array is not None and (array.ndim != 2 or array.shape[1] != self.n or not np.all(np.isfinite(array))):
+                raise ShapeError(f"evidence.{name} must be finite [K, {self.n}]; got shape {list(array.shape)}.")
         for name in ("features", "embeddings"):
             given = getattr(self, name)
             for array in (given,) if isinstance(given, np.ndarray) else given or ():
@@ -220,6 +229,25 @@ class Evidence:
         if self.trajectories is None:
             raise MissingEvidenceError("this metric reads trajectories, which this evidence does not have.")
         return self.trajectories
+
+    def gradient_norms_at(self, epoch: int | None) -> NDArray[np.float32]:
+        """Gradient norms [K, n] after `epoch` epochs; None means the last there is. MissingEvidenceError without."""
+        there = self.gradient_norms or {}
+        if not there or (epoch is not None and epoch not in there):
+            raise MissingEvidenceError(f"this reads gradient_norms after epoch {epoch or 'the last'}; there are none.")
+        return there[max(there) if epoch is None else epoch]
+
+    def embedded(self) -> NDArray[np.float32]:
+        """The embeddings [n, d], or MissingEvidenceError."""
+        if self.embeddings is None:
+            raise MissingEvidenceError("this reads embeddings [n, d], which this evidence does not have.")
+        return self.embeddings
+
+    def penultimate(self) -> tuple[NDArray[np.float32], ...]:
+        """The features of the K probes, or MissingEvidenceError."""
+        if self.features is None:
+            raise MissingEvidenceError("this reads the probes' features, which this evidence does not have.")
+        return self.features
 
     def logits_at(self, epoch: int | None) -> NDArray[np.float32]:
         """Logits [K, n, C] after `epoch` epochs; None means the last evaluated epoch.

@@ -58,7 +58,7 @@ class Probe(Component):
 
     def check_evaluated(self, reader: str, needs: frozenset[str]) -> None:
         """Raise MissingEvidenceError where `reader` needs a pass over the data and no epoch is evaluated."""
-        passes = sorted(needs & {"logits", "features", "embeddings"})
+        passes = sorted(needs - {"trajectories"})
         if passes and not self.evaluated:
             raise MissingEvidenceError(f"{reader} reads {passes[0]}; set probe.evaluate_at to at least one epoch.")
 
