@@ -12,6 +12,11 @@ from helpers.scripts import TINY, finished_artifacts, run_script
 GEOMETRIC = ["facility_location", "herding", "k_center", "moderate"]
 
 
+def embeddings(root: Path) -> list[Path]:
+    """The embeddings that were kept below a folder."""
+    return [path for folder in finished_artifacts(root / "artifacts", "pass") for path in folder.glob("features.npy")]
+
+
 def test_one_pass_over_one_probe_serves_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -23,9 +28,8 @@ def test_one_pass_over_one_probe_serves_all(
     assert sorted(grid.rule) == GEOMETRIC
     assert set(grid.n_kept) == {24}
     assert set(grid.probe_examples) == {2 * 120 * (2 + 1)}  # the embeddings cost what the probes cost
-    artifacts = tmp_path / "artifacts"
-    assert len(finished_artifacts(artifacts, "features")) == 1
-    assert finished_artifacts(artifacts, "scores") == []
+    assert len(embeddings(tmp_path)) == 1
+    assert finished_artifacts(tmp_path / "artifacts", "scores") == []
 
 
 def test_select_keeps_what_the_rule_keeps_of_the_embeddings(
@@ -35,8 +39,8 @@ def test_select_keeps_what_the_rule_keeps_of_the_embeddings(
     ended = run_script("select.py", *TINY, "selector=k_center", "compression.r=0.1", capsys=capsys)
     assert ended.code == 0, ended.err
     kept = pd.read_parquet(ended.out.splitlines()[-1])["index"].to_numpy()
-    (folder,) = finished_artifacts(tmp_path / "artifacts", "features")
-    points = np.load(folder / "features.npy").astype(np.float64)
+    (path,) = embeddings(tmp_path)
+    points = np.load(path).astype(np.float64)
     between = np.linalg.norm(points[:, None] - points[kept], axis=2)
     # Of a greedy cover: every dropped example is nearer to a kept one than any two kept ones are to each other.
     apart = between[kept][~np.eye(len(kept), dtype=bool)].min()
