@@ -15,7 +15,7 @@ from winnow.errors import DivergedError, MismatchError, MissingEvidenceError
 from winnow.keys import make_key
 from winnow.metrics.base import Metric
 from winnow.models.base import ModelSpec
-from winnow.probes.ensemble import gather, member_keys
+from winnow.probes.ensemble import evidence_keys, gather
 from winnow.probes.probe import Probe
 from winnow.records import (
     load_scores,
@@ -79,8 +79,11 @@ def probe_dataset(
 
 def scores_key(dataset: ImageDataset, metric: Metric, probe: Probe) -> tuple[str, dict[str, Any]]:
     """The key of a metric's scores, and what it was made from."""
-    members = member_keys(dataset, probe) if metric.needs else []
-    inputs = {"dataset": dataset.fingerprint, "metric": metric, "probes": members}
+    inputs = {
+        "dataset": dataset.fingerprint,
+        "metric": metric,
+        "probes": evidence_keys(dataset, probe, metric.needs),
+    }
     return make_key(f"{dataset.slug}-{metric.name}", inputs), inputs
 
 

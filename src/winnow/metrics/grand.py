@@ -46,6 +46,10 @@ class GraNd(Metric):
     def epochs(self) -> frozenset[int]:
         return frozenset() if self.epoch is None else frozenset({self.epoch})
 
+    @property
+    def averages_members(self) -> bool:
+        return True
+
     def _values(self, evidence: Evidence) -> Floats:
         if self.parameters == "all":
             return evidence.gradient_norms_at(self.epoch).mean(axis=0, dtype=np.float64)

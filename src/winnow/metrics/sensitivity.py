@@ -27,6 +27,10 @@ class Sensitivity(Metric):
     def name(self) -> str:
         return "sensitivity"
 
+    @property
+    def averages_members(self) -> bool:
+        return True
+
     def _values(self, evidence: Evidence) -> Floats:
         if evidence.input_gradient_norms is None:
             raise MissingEvidenceError("sensitivity reads input_gradient_norms, which this evidence does not have.")

@@ -16,6 +16,7 @@ from winnow.keys import make_key
 from winnow.probes.passes import pass_of_member
 from winnow.probes.probe import Probe
 from winnow.probes.scorer import pass_into
+from winnow.probes.subset_runs import gather_subset_runs, run_keys
 from winnow.records import load_trajectory
 from winnow.training.callbacks.forgetting import Forgetting
 from winnow.training.fit import Fitted, TrainerSpec, fit, quiet
@@ -43,6 +44,12 @@ def member_keys(dataset: ImageDataset, probe: Probe) -> list[str]:
     return [make_key(prefix, member_inputs(dataset, probe, member)) for member in range(probe.members)]
 
 
+def evidence_keys(dataset: ImageDataset, probe: Probe, needs: frozenset[str]) -> list[str]:
+    """The keys of the trainings that the evidence in `needs` comes from."""
+    whole = member_keys(dataset, probe) if needs - {"subset_runs"} else []
+    return whole + (run_keys(dataset, probe) if "subset_runs" in needs else [])
+
+
 def gather(
     dataset: ImageDataset,
     probe: Probe,
@@ -58,6 +65,9 @@ def gather(
     epochs: those whose gradient norms are needed; none means the last evaluated. embeddings are the features of the
     first member.
     """
+    parts = None
+    if "subset_runs" in needs:
+        parts = gather_subset_runs(dataset, probe, store=store, trainer=trainer, logger=logger)
     members = [
         store.fetch(
             "probe",
@@ -65,7 +75,7 @@ def gather(
             write=lambda draft, k=member: _train(draft, dataset, probe, k, trainer, logger),  # type: ignore[misc]
             inputs=member_inputs(dataset, probe, member),
         )
-        for member, key in enumerate(member_keys(dataset, probe))
+        for member, key in enumerate(member_keys(dataset, probe) if needs - {"subset_runs"} else ())
     ]
 
     def passed(name: str, epoch: int | None = None) -> list[np.ndarray]:
@@ -87,7 +97,8 @@ def gather(
             else None
         ),
         input_gradient_norms=np.stack(passed("input_gradient_norms")) if "input_gradient_norms" in needs else None,
-        source=tuple(member_keys(dataset, probe)),
+        subset_runs=parts,
+        source=tuple(evidence_keys(dataset, probe, needs)),
     )
 
 
@@ -107,7 +118,8 @@ def _train(
         name, kind="probe", config={"model": probe.model.name, "member": member, "epochs": probe.epochs}
     )
     recipe = probe.training_recipe
-    recipe.warn_of_few_steps(title, dataset.n, dataset.n)
+    if member == 0:  # the others are as short
+        recipe.warn_of_few_steps("the probes", dataset.n, dataset.n, epochs="probe.epochs")
     fitted: Fitted | None = None
     try:
         fitted = fit(
