@@ -27,7 +27,7 @@ def test_one_pass_over_one_probe_serves_all(
     grid = pd.read_csv("grid/grid.csv")
     assert sorted(grid.rule) == GEOMETRIC
     assert set(grid.n_kept) == {24}
-    assert set(grid.probe_examples) == {2 * 120 * (2 + 1)}  # the embeddings cost what the probes cost
+    assert set(grid.probe_examples) == {2 * 120 * (2 + 1) + 120}  # the probes, and one pass over the data
     assert len(embeddings(tmp_path)) == 1
     assert finished_artifacts(tmp_path / "artifacts", "scores") == []
 
