@@ -135,3 +135,11 @@ def reordered(evidence: Evidence, order: NDArray[np.int64]) -> Evidence:
             correct=evidence.subset_runs.correct[:, order],
         ),
     )
+
+
+def embedded(points: NDArray[np.generic], labels: NDArray[np.generic] | None = None) -> Evidence:
+    """Evidence with these embeddings, [n, d], or [n] on a line; of one class, if no labels are given."""
+    embeddings = points.astype(np.float32).reshape(len(points), -1)
+    return Evidence(
+        dataset="made-up", labels=np.zeros(len(points), dtype=int) if labels is None else labels, embeddings=embeddings
+    )

@@ -155,6 +155,7 @@ class Selector(Component, ABC):
         self.check(labels, r=r, alpha=alpha)
         pool = Pool(
             values=self._score_vector(scores, n),
+            labels=labels,
             ties=stream(seed, "ties").random(n),
             explore=stream(seed, "explore").random(n),
             seed=seed,

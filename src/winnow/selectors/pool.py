@@ -1,6 +1,7 @@
 """What a rule chooses from, and the orders that every rule shares."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,13 @@ from winnow.types import Evidence, Floats, Ints, Trajectory
 class Pool:
     """What a rule chooses from: arrays [n] over the whole training set, of which a rule reads its stratum's members.
 
-    values: scores, zeros where the selector reads none. ties, explore: seeded keys that order equal examples and the
-    random part. seed: of `stream`, for a rule that draws by itself. evidence: the fields that it `needs`. Members
-    are the sorted indices of a stratum.
+    values: scores, zeros where the selector reads none. labels: classes. ties, explore: seeded keys that order equal
+    examples and the random part. seed: of `stream`, for a rule that draws by itself. evidence: the fields that it
+    `needs`. Members are the sorted indices of a stratum.
     """
 
     values: Floats
+    labels: NDArray[Any]
     ties: Floats
     explore: Floats
     seed: int
