@@ -32,7 +32,7 @@ def task(cfg: DictConfig) -> None:
         raise OptionError(f"the figure {name} needs {', '.join(missing)}; give {missing[0]}=... .")
     draw = get_method(cfg.figure._target_)
     options = {str(key): value for key, value in cfg.figure.items() if key != "_target_"}
-    folder = Path(options["grid"]).parent if "grid" in options else Path("outputs/figures")
+    folder = Path(options["grid"]).parent if "grid" in options else Path(options.get("folder", "outputs/figures"))
     out = Path(cfg.out) if cfg.out else folder / f"{name}.png"
     numbers = out.with_suffix(".csv")
     if numbers.resolve() == Path(options.get("grid", "")).resolve():

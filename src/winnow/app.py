@@ -25,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from winnow import pipeline, results
 from winnow.artifacts import ArtifactStore
+from winnow.comparison import tables
 from winnow.datasets.base import DatasetSpec, ImageDataset
 from winnow.errors import OptionError, WinnowError, check_choice
 from winnow.exports.base import Export
@@ -148,20 +149,35 @@ def is_finished(cfg: DictConfig) -> bool:
     return store.exists("row", key)
 
 
+def is_scored(cfg: DictConfig) -> bool:
+    """Whether the scores that a configuration describes are there already."""
+    cell, store = cell_from(cfg), store_from(cfg)
+    key, _ = pipeline.scores_key(_shared_dataset(cell.dataset, store), cell.metric, cell.probe)
+    return store.exists("scores", key)
+
+
 def score(cfg: DictConfig) -> Path:
-    """Score the data set by the metric; the path of the table."""
+    """Score the data set by the metric; the path of the table. In a sweep, also what the comparison reads."""
     cell, runtime = cell_from(cfg), runtime_from(cfg)
-    dataset = pipeline.load_dataset(cell.dataset, store=runtime.store)
-    scores = pipeline.score_dataset(
-        dataset,
-        metric=cell.metric,
-        probe=cell.probe,
-        store=runtime.store,
-        trainer=runtime.trainer,
-        logger=runtime.logger,
-    )
+    dataset = _shared_dataset(cell.dataset, runtime.store)
+    asked: dict[str, Any] = {
+        "metric": cell.metric,
+        "probe": cell.probe,
+        "store": runtime.store,
+        "trainer": runtime.trainer,
+        "logger": runtime.logger,
+    }
+    scores = pipeline.score_dataset(dataset, **asked)
     low, middle, high = np.quantile(scores.values, (0, 0.5, 1))
     log.info("scored %d examples by %s: %.4g to %.4g, median %.4g", scores.n, scores.metric, low, high, middle)
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        tables.save_scored(
+            Path(HydraConfig.get().runtime.output_dir),
+            scores=scores,
+            agreement=pipeline.agreement_of(dataset, **asked),
+            dataset=dataset.name,
+            columns=dataset.columns,
+        )
     key, _ = pipeline.scores_key(dataset, cell.metric, cell.probe)
     return runtime.store.table_path("scores", key)
 

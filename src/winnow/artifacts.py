@@ -35,7 +35,7 @@ from winnow.keys import SCHEMA, describe
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Stage = Literal["images", "probe", "pass", "subset_run", "scores", "subset", "model", "row"]
+Stage = Literal["images", "probe", "pass", "subset_run", "scores", "agreement", "subset", "model", "row"]
 
 PROVENANCE = "provenance.json"
 
@@ -152,7 +152,7 @@ class ArtifactStore:
             facts = (
                 provenance() | draft.facts | {"stage": stage, "key": key, "schema": SCHEMA, "inputs": describe(inputs)}
             )
-            facts |= {"seconds": round(time.perf_counter() - started, 3), "sha256": {p.name: _sha256(p) for p in parts}}
+            facts |= {"seconds": round(time.perf_counter() - started, 3), "sha256": {p.name: file_hash(p) for p in parts}}
             (temporary / PROVENANCE).write_text(json.dumps(facts, indent=1))
             for path in [*parts, temporary / PROVENANCE, temporary]:
                 _flush(path)
@@ -177,8 +177,9 @@ class ArtifactStore:
             lock.release()
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+def file_hash(path: str | Path) -> str:
+    """The SHA-256 of a file's content."""
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -187,7 +188,7 @@ def _verify(folder: Path) -> str | None:
     try:
         expected = json.loads((folder / PROVENANCE).read_text())["sha256"]
         for name, digest in expected.items():
-            if _sha256(folder / name) != digest:
+            if file_hash(folder / name) != digest:
                 return f"{name} does not match its checksum"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"{type(error).__name__}: {error}"

@@ -23,10 +23,12 @@ from winnow.selectors.base import Selector
 from winnow.selectors.compression import Count, Fraction
 from winnow.stages import (
     TrainingResult,
+    agreement_of,
     check_metric,
     load_dataset,
     load_recorded,
     probe_dataset,
+    read_given,
     score_dataset,
     scores_key,
     select_subset,
@@ -42,6 +44,7 @@ from winnow.types import Row, Subset
 __all__ = [
     "CellSpec",
     "TrainingResult",
+    "agreement_of",
     "cell_key",
     "check_cell",
     "check_metric",
@@ -107,6 +110,8 @@ def cell_key(cell: CellSpec, dataset: ImageDataset) -> tuple[str, dict[str, Any]
 def check_cell(cell: CellSpec, dataset: ImageDataset) -> None:
     """Raise every error that can be told before anything is trained."""
     cell.selector.check(dataset.train_labels, r=cell.compression.fraction(dataset.n), alpha=cell.alpha.value)
+    if cell.selector.reads_scores:
+        read_given(dataset, cell.metric)
     if cell.selector.reads_scores and cell.metric.needs:
         check_metric(cell.metric, cell.probe)
         if cell.metric.reads_test_set:

@@ -1,6 +1,6 @@
 """How each type is laid out in an artifact: one pair of functions a type, and nothing is lost on the way."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from winnow.artifacts import Artifact, Draft
+from winnow.artifacts import Artifact, Draft, file_hash
 from winnow.errors import DatasetError, MissingEvidenceError
-from winnow.types import Row, Scores, Subset, Trajectory
+from winnow.types import Floats, Row, Scores, Subset, Trajectory
 
 
 def save_scores(draft: Draft, scores: Scores, columns: Mapping[str, Any]) -> None:
@@ -25,6 +25,49 @@ def load_scores(artifact: Artifact) -> Scores:
     table = artifact.table("scores")
     error = table["standard_error"].to_numpy() if "standard_error" in table else None
     return Scores(table["score"].to_numpy(), standard_error=error, **artifact.json("about"))
+
+
+def hash_score_file(path: str | Path) -> str:
+    """What a file of scores holds, for keys. Raises DatasetError where it cannot be read."""
+    try:
+        return file_hash(path)
+    except OSError as error:
+        raise DatasetError(f"metric.path={path} cannot be read ({error.strerror}); give a CSV or Parquet file.") from error
+
+
+def read_score_file(path: str | Path, column: str, *, n: int, files: Sequence[str] | None) -> Floats:
+    """[n]: the column of a CSV or Parquet file, in the order of the n training examples.
+
+    Lines are matched by the column `index`, in [0, n), or where there is none by the column `file`, which must hold the
+    paths in `files` and may hold more.
+
+    Raises DatasetError, with the count, where the file cannot be read, has no such column, names an example twice or not
+    at all, or holds a score that is not a finite number.
+    """
+    hash_score_file(path)
+    try:
+        table = pd.read_parquet(path) if str(path).endswith(".parquet") else pd.read_csv(path)
+    except (pa.ArrowInvalid, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DatasetError(f"metric.path={path} is not a table; give a CSV or Parquet file.") from error
+    by = "index" if "index" in table else "file"
+    if by not in table or column not in table or (by == "file" and files is None):
+        raise DatasetError(
+            f"{path} has the columns {', '.join(map(str, table.columns))}; it needs {column} (metric.column) and index"
+            + (" or file." if files is not None else ", as this data set has no files.")
+        )
+    wanted = pd.RangeIndex(n) if by == "index" else pd.Index(files)
+    scores = pd.to_numeric(table[column], errors="coerce").set_axis(table[by])
+    problems = {
+        f"names {int(scores.index.duplicated().sum())} examples twice": scores.index.has_duplicates,
+        f"lacks {len(wanted.difference(scores.index))} of {n} examples": not wanted.isin(scores.index).all(),
+        f"names {len(scores.index.difference(wanted))} examples outside 0..{n - 1}": (
+            by == "index" and not scores.index.isin(wanted).all()
+        ),
+        f"has {int((~np.isfinite(scores)).sum())} scores that are not finite numbers": not np.isfinite(scores).all(),
+    }
+    if found := [problem for problem, there in problems.items() if there]:
+        raise DatasetError(f"{path} {' and '.join(found)}; give one score for each training example, by {by}.")
+    return scores.reindex(wanted).to_numpy(dtype=np.float64)
 
 
 def subset_table(subset: Subset, columns: Mapping[str, Any]) -> pd.DataFrame:

@@ -5,7 +5,8 @@ and `sweep.json`, which lists the cells of the latest sweep: only those count, n
 A folder without `sweep.json` counts for all that lies below it, so a single run, a running sweep and a folder of
 several sweeps are all read alike. The report adds `grid.csv`,
 `scaling_curves.png`, `summary.json` and `provenance.json`, and with fits `fits.json` and `scaling_fits.png`.
-The folder of an exported subset holds what its export says, under the EXPORTED names.
+A sweep of score.py holds SCORES, AGREEMENT and SHEET in each cell's folder, and of all metrics together SCORES,
+AGREEMENT, PROPERTIES, COMPARISON and PROBES. The folder of an exported subset holds what its export says, under the EXPORTED names.
 """
 
 import json
@@ -22,6 +23,8 @@ ROW, GRID, CURVES, SUMMARY, SWEEP, FAILURE, PROVENANCE = (
     "row.json", "grid.csv", "scaling_curves.png", "summary.json", "sweep.json", "error.txt", "provenance.json"
 )  # fmt: skip
 FITS, FITS_FIGURE = "fits.json", "scaling_fits.png"
+SCORES, AGREEMENT, SHEET = "scores.parquet", "agreement.csv", "image_sheet.png"
+PROPERTIES, COMPARISON, PROBES = "metric_properties.csv", "metric_comparison.png", "probe_agreement.png"
 EXPORTED_TABLE, EXPORTED_FILES, EXPORTED_WEIGHTS = "subset.parquet", "files.txt", "weights.csv"
 
 
@@ -86,8 +89,23 @@ def save_failure(folder: str | Path, text: str) -> Path:
 
 def clear_result(folder: str | Path) -> None:
     """Remove the result of an earlier run of a cell, before it runs again."""
-    for name in (ROW, FAILURE):
+    for name in (ROW, FAILURE, SCORES):
         (Path(folder) / name).unlink(missing_ok=True)
+
+
+def sweep_cells(folder: str | Path) -> list[SweepCell]:
+    """The cells of the latest sweep into a folder. Raises WinnowError where none was begun."""
+    return _cells(Path(folder) / SWEEP)
+
+
+def failures(folder: str | Path) -> list[FailedCell]:
+    """The cells of the latest sweep into a folder that stopped with an error."""
+    failed = []
+    for cell in sweep_cells(folder):
+        path = Path(folder) / cell.folder / FAILURE
+        if path.exists():
+            failed.append(FailedCell(cell.folder, list(cell.overrides), path.read_text().strip().splitlines()[-1]))
+    return failed
 
 
 def collect(folder: str | Path) -> Collected:

@@ -3,24 +3,29 @@
 They take typed keyword arguments, know nothing of Hydra, and can be called one by one from plain Python.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from pytorch_lightning.loggers import Logger
 
 from winnow.artifacts import ArtifactStore, Draft
 from winnow.datasets.base import DatasetSpec, ImageDataset
+from winnow.diagnostics.metric_properties import mean_correlation
 from winnow.errors import DivergedError, MismatchError, MissingEvidenceError
 from winnow.keys import make_key
 from winnow.metrics.base import Metric
+from winnow.metrics.groups import by_groups
 from winnow.models.base import ModelSpec
 from winnow.probes.ensemble import evidence_keys, gather
 from winnow.probes.probe import Probe
 from winnow.records import (
+    hash_score_file,
     load_scores,
     load_subset,
     load_trajectory,
+    read_score_file,
     save_scores,
     save_subset,
 )
@@ -29,7 +34,7 @@ from winnow.training.callbacks.base import RecorderSpec
 from winnow.training.fit import TrainerSpec, fit, measure
 from winnow.training.loggers import LoggerSpec, NoLog
 from winnow.training.recipe import Recipe
-from winnow.types import Evidence, Scores, Subset, Trajectory
+from winnow.types import Evidence, Floats, Scores, Subset, Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +89,8 @@ def scores_key(dataset: ImageDataset, metric: Metric, probe: Probe) -> tuple[str
         "metric": metric,
         "probes": evidence_keys(dataset, probe, metric.needs),
     }
+    if metric.reads_file is not None:
+        inputs["file"] = hash_score_file(metric.reads_file[0])
     return make_key(f"{dataset.slug}-{metric.name}", inputs), inputs
 
 
@@ -98,17 +105,52 @@ def score_dataset(
 ) -> Scores:
     """A score for each training example, higher = harder.
 
-    Raises MissingEvidenceError, before anything is trained, when the probes lack an epoch that the metric reads.
+    Raises MissingEvidenceError, before anything is trained, when the probes lack an epoch that the metric reads, and
+    DatasetError when its file cannot be read or does not fit the data set.
     """
     check_metric(metric, probe)
+    given = read_given(dataset, metric)
 
     def write(draft: Draft) -> None:
         computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
         evidence = probe_dataset(dataset, probe=probe, needs=metric.needs, epochs=metric.epochs, **computing)
-        save_scores(draft, metric(evidence), dataset.columns)
+        save_scores(draft, metric(replace(evidence, given=given)), dataset.columns)
 
     key, inputs = scores_key(dataset, metric, probe)
     return load_scores(store.fetch("scores", key, write=write, inputs=inputs))
+
+
+def read_given(dataset: ImageDataset, metric: Metric) -> Floats | None:
+    """[n]: the numbers in the file that the metric reads, None where it reads none. Raises DatasetError."""
+    if metric.reads_file is None:
+        return None
+    path, column = metric.reads_file
+    return read_score_file(path, column, n=dataset.n, files=dataset.train_files)
+
+
+def agreement_of(
+    dataset: ImageDataset,
+    *,
+    metric: Metric,
+    probe: Probe,
+    store: ArtifactStore,
+    trainer: TrainerSpec | None = None,
+    logger: LoggerSpec | None = None,
+) -> pd.DataFrame:
+    """How far scores depend on which probes gave them: probes (k of the K members), members (K), correlation.
+
+    A line for each k from 1 to K/2, as `by_groups` deals them: the mean Spearman correlation of the scores that disjoint
+    groups of k probes give. No line where the metric reads no probes, or there is only one.
+    """
+
+    def write(draft: Draft) -> None:
+        computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
+        evidence = probe_dataset(dataset, probe=probe, needs=metric.needs, epochs=metric.epochs, **computing)
+        found = [(k, evidence.members, mean_correlation(groups)) for k, groups in by_groups(metric, evidence)]
+        draft.put_table("agreement", pd.DataFrame(found, columns=["probes", "members", "correlation"]))
+
+    key, inputs = scores_key(dataset, metric, probe)
+    return store.fetch("agreement", key, write=write, inputs=inputs).table("agreement")
 
 
 def check_metric(metric: Metric, probe: Probe) -> None:

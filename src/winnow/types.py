@@ -209,7 +209,8 @@ class Evidence:
     features [n, d] after the last evaluated epoch, evaluation mode, no augmentation; memory maps, never stacked, as
     ImageNet's are 10 GB a probe. embeddings: [n, d], the one space in which selectors measure distances.
     gradient_norms: epoch -> [K, n], ‖∇_θ ℓ‖₂ over all parameters, evaluation mode. input_gradient_norms: [K, n],
-    ‖∂ℓ/∂x‖₂ after the last evaluated epoch. subset_runs: models trained on random parts of the data.
+    ‖∂ℓ/∂x‖₂ after the last evaluated epoch. subset_runs: models trained on random parts of the data. given: [n] scores
+    of others, read from a file, as they stand there.
     source: keys of the artifacts it was gathered from.
 
     Raises ShapeError where an array does not cover the n examples.
@@ -224,6 +225,7 @@ class Evidence:
     gradient_norms: Mapping[int, NDArray[np.float32]] | None = None
     input_gradient_norms: NDArray[np.float32] | None = None
     subset_runs: SubsetRuns | None = None
+    given: Floats | None = None
     source: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -240,6 +242,8 @@ class Evidence:
                     f"evidence.logits[{epoch}] must be finite [K, {self.n}, C]; got shape {list(logits.shape)}. "
                     "Where logits are not finite, the probe diverged: lower recipe.lr."
                 )
+        if self.given is not None and (len(self.given) != self.n or not np.all(np.isfinite(self.given))):
+            raise ShapeError(f"evidence.given must be {self.n} finite numbers, one for each example.")
         norms = dict.fromkeys(["input_gradient_norms"], self.input_gradient_norms) | {
             f"gradient_norms[{epoch}]": array for epoch, array in (self.gradient_norms or {}).items()
         }
@@ -258,27 +262,40 @@ class Evidence:
 
     @property
     def members(self) -> int:
-        """K, the number of probes behind trajectories, logits, features and gradients; 0 without any of them."""
+        """K, the number of models behind trajectories, logits, features, gradients or subset_runs; 0 without these."""
         if self.trajectories is not None:
             return len(self.trajectories.p_true)
         for ensemble in (self.features, self.input_gradient_norms):
             if ensemble is not None:
                 return len(ensemble)
         by_epoch = self.logits or self.gradient_norms or {}
-        return len(next(iter(by_epoch.values()))) if by_epoch else 0
+        if by_epoch:
+            return len(next(iter(by_epoch.values())))
+        return 0 if self.subset_runs is None else len(self.subset_runs.membership)
 
     def of_member(self, k: int) -> "Evidence":
         """The evidence of the k-th probe alone, as views: what an ensemble of one would have given."""
-        one, trajectories = slice(k, k + 1), self.trajectories
+        return self.of_members(slice(k, k + 1))
+
+    def of_members(self, chosen: slice) -> "Evidence":
+        """The evidence of some of the probes, as views: what an ensemble of those alone would have given.
+
+        embeddings, which are those of one probe, stay as they are.
+        """
+        trajectories, runs = self.trajectories, self.subset_runs
         if trajectories is not None:
-            trajectories = Trajectory(**{f.name: getattr(trajectories, f.name)[one] for f in fields(Trajectory)})
+            trajectories = Trajectory(**{f.name: getattr(trajectories, f.name)[chosen] for f in fields(Trajectory)})
+        if runs is not None:
+            runs = SubsetRuns(**{f.name: getattr(runs, f.name)[chosen] for f in fields(SubsetRuns)})
+        norms = self.gradient_norms
         return replace(
             self,
             trajectories=trajectories,
-            logits=self.logits and {epoch: array[one] for epoch, array in self.logits.items()},
-            features=self.features and self.features[one],
-            gradient_norms=self.gradient_norms and {epoch: array[one] for epoch, array in self.gradient_norms.items()},
-            input_gradient_norms=None if self.input_gradient_norms is None else self.input_gradient_norms[one],
+            logits=self.logits and {epoch: array[chosen] for epoch, array in self.logits.items()},
+            features=self.features and self.features[chosen],
+            gradient_norms=norms and {epoch: array[chosen] for epoch, array in norms.items()},
+            input_gradient_norms=None if self.input_gradient_norms is None else self.input_gradient_norms[chosen],
+            subset_runs=runs,
         )
 
     def ensemble(self) -> Trajectory:

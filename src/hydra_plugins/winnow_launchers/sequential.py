@@ -1,4 +1,4 @@
-"""hydra/launcher=sequential: the cells of a sweep one after another in this process, with progress and a final grid.
+"""hydra/launcher=sequential: the cells of a sweep one after another in this process, with progress and a final report.
 
 A failing cell does not stop the others: its traceback lands in its folder, the final report names it, and the exit code
 is 1. Hydra's own basic launcher says nothing of time left, and its sweeps leave no grid when a job failed.
@@ -22,18 +22,20 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 @dataclass
 class SequentialConf:
     _target_: str = "hydra_plugins.winnow_launchers.sequential.SequentialLauncher"
+    of: str = "cells"  # or scores: what each run of the sweep makes, and so what it ends with
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="sequential", node=SequentialConf, provider="winnow")
 
 
 class SequentialLauncher(Launcher):
-    """Runs the cells of a sweep in order and leaves sweep.json, grid.csv, scaling_curves.png and summary.json.
+    """Runs the cells of a sweep in order, leaves sweep.json and the report: a grid of rows, or a comparison of scores.
 
     Hydra imports every plugin at the start of every app, so what is heavy is imported only where a sweep begins.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, of: str = "cells") -> None:
+        self.of = of
         self.cells: list[tuple[str, list[str]]] = []
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -80,7 +82,7 @@ class SequentialLauncher(Launcher):
                     config.hydra.job_logging.handlers.console.level = "WARNING"
                 if config.trainer.progress is None:
                     config.trainer.progress = False  # one bar at a time: the one over cells
-            cached = app.is_finished(config)
+            cached = app.is_finished(config) if self.of == "cells" else app.is_scored(config)
             done = run_job(
                 hydra_context=self.hydra_context,
                 task_function=self.task_function,
@@ -101,10 +103,14 @@ class SequentialLauncher(Launcher):
     def _report(self, folder: Path, any_failed: bool) -> None:
         from winnow import app
         from winnow.errors import WinnowError
-        from winnow.scaling.report import report
+        from winnow.comparison.report import report as report_scores
+        from winnow.scaling.report import report as report_cells
 
         try:
-            report(folder)
+            if self.of == "cells":
+                report_cells(folder)
+            else:
+                report_scores(folder)
         except WinnowError as error:
             print(f"error: {app.one_line(error)}", file=sys.stderr)
             sys.exit(1)

@@ -1,12 +1,13 @@
 """Active: how much the probes disagree about an example."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from scipy.special import entr, softmax
 
 from winnow.errors import check_choice
-from winnow.metrics.base import Metric, mean_over_members, over_mean_prediction
+from winnow.metrics.base import Metric, jackknife, mean_over_members, over_mean_prediction
 from winnow.types import Evidence, Floats, Ints
 
 
@@ -18,12 +19,15 @@ class Active(Metric):
       kind="variation_ratio":    1 − (votes for the most voted class) / K, in [0, 1 − 1/K]; each probe votes its argmax.
       kind="mutual_information": H(mean_k p_k) − mean_k H(p_k), in nats, ≥ 0 (BALD, Houlsby et al. 2011, 1112.5745).
     With one probe there is nothing to disagree about, and all scores are 0. An example that all probes get wrong in the
-    same way is easy here.
+    same way is easy here. mutual_information has the jackknife over the probes as its standard error; of votes, which
+    jump, there is none.
 
     Logits [K, n, C] after `epoch` epochs, evaluation mode, no augmentation; epoch=None reads the last evaluated epoch.
 
     Raises OptionError for an unknown kind; MissingEvidenceError where the epoch was not evaluated.
     """
+
+    version: ClassVar[int] = 2
 
     kind: str = "variation_ratio"
     epoch: int | None = None
@@ -50,6 +54,13 @@ class Active(Metric):
         of_mean = over_mean_prediction(logits, lambda p: entr(p).sum(axis=1))
         information = of_mean - mean_over_members(logits, evidence.labels, _entropy)
         return np.maximum(information, 0.0)  # rounding, where the members agree
+
+    def _standard_error(self, evidence: Evidence) -> Floats | None:
+        return jackknife(evidence.logits_at(self.epoch), _information) if self.kind == "mutual_information" else None
+
+
+def _information(p: Floats) -> Floats:
+    return entr(p.mean(axis=0)).sum(axis=1) - entr(p).sum(axis=2).mean(axis=0)
 
 
 def _variation_ratio(logits: np.ndarray) -> Floats:

@@ -62,6 +62,11 @@ class Metric(Component, ABC):
         return False
 
     @property
+    def reads_file(self) -> tuple[str, str] | None:
+        """The path, and the column in it, of scores that it reads as evidence.given; None where it computes its own."""
+        return None
+
+    @property
     def least_epochs(self) -> int:
         """The shortest probe training, in epochs, whose trajectories it can read."""
         return 1
@@ -109,6 +114,24 @@ def over_mean_prediction(logits: NDArray[np.float32], of_block: Callable[[Floats
         rows = slice(start, start + ROWS_IN_BLOCK)
         values[rows] = of_block(softmax(logits[:, rows].astype(np.float64), axis=2).mean(axis=0))
     return values
+
+
+def jackknife(logits: NDArray[np.float32], of_ensemble: Callable[[Floats], Floats]) -> Floats | None:
+    """[n]: the jackknife standard error over the K members of `of_ensemble(p [K, b, C]) -> [b]`; None where K < 2.
+
+    √((K − 1)/K Σ_k (θ_−k − mean)²), θ_−k without member k (Efron & Stein 1981). For smooth functions of the mean only:
+    of counts and maxima it is wrong however large K is. p: softmax in float64.
+    """
+    members, n, _ = logits.shape
+    if members < 2:
+        return None
+    error = np.empty(n)
+    for start in range(0, n, ROWS_IN_BLOCK // members):
+        rows = slice(start, start + ROWS_IN_BLOCK // members)
+        p = softmax(logits[:, rows].astype(np.float64), axis=2)
+        without = np.stack([of_ensemble(np.delete(p, k, axis=0)) for k in range(members)])
+        error[rows] = without.std(axis=0) * np.sqrt(members - 1)
+    return error
 
 
 def last_layer_blocks(evidence: Evidence, member: int) -> Iterator[tuple[slice, Floats, Floats]]:

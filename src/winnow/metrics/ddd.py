@@ -1,6 +1,9 @@
 """DDD: how many probes get the example wrong."""
 
 from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
 
 from winnow.metrics.base import Metric, mean_over_members
 from winnow.types import Evidence, Floats, Ints
@@ -16,8 +19,12 @@ class DDD(Metric):
 
     Logits [K, n, C] after `epoch` epochs, evaluation mode, no augmentation; epoch=None reads the last evaluated epoch.
 
+    The standard error of the count is √(K · K p (1 − p)/(K − 1)), p the share of the probes that are wrong.
+
     Raises MissingEvidenceError where the epoch was not evaluated.
     """
+
+    version: ClassVar[int] = 2
 
     epoch: int | None = None
 
@@ -36,6 +43,10 @@ class DDD(Metric):
     def _values(self, evidence: Evidence) -> Floats:
         logits = evidence.logits_at(self.epoch)
         return (mean_over_members(logits, evidence.labels, _wrong) * len(logits)).round()
+
+    def _standard_error(self, evidence: Evidence) -> Floats | None:
+        members, count = evidence.members, self._values(evidence)
+        return np.sqrt(count * (1 - count / members) * members / (members - 1)) if members > 1 else None
 
 
 def _wrong(logits: Floats, labels: Ints) -> Floats:

@@ -1,12 +1,14 @@
 """Uncertainty: how undecided the mean prediction of the probes is."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from scipy.special import entr
 
 from winnow.errors import check_choice
-from winnow.metrics.base import Metric, over_mean_prediction
+from winnow.metrics.base import Metric, jackknife, over_mean_prediction
 from winnow.types import Evidence, Floats
 
 
@@ -21,10 +23,12 @@ class Uncertainty(Metric):
     A confident mistake is easy here: the hard end holds the undecided.
 
     Logits [K, n, C] after `epoch` epochs, evaluation mode, no augmentation; epoch=None reads the last evaluated epoch.
-    Softmax in float64.
+    Softmax in float64. The standard error is the jackknife over the probes.
 
     Raises OptionError for an unknown kind; MissingEvidenceError where the epoch was not evaluated.
     """
+
+    version: ClassVar[int] = 2
 
     kind: str = "entropy"
     epoch: int | None = None
@@ -44,9 +48,15 @@ class Uncertainty(Metric):
     def epochs(self) -> frozenset[int]:
         return frozenset() if self.epoch is None else frozenset({self.epoch})
 
+    @property
+    def _of_mean(self) -> Callable[[Floats], Floats]:
+        return {"entropy": _entropy, "margin": _margin, "least_confidence": _least_confidence}[self.kind]
+
     def _values(self, evidence: Evidence) -> Floats:
-        of_block = {"entropy": _entropy, "margin": _margin, "least_confidence": _least_confidence}[self.kind]
-        return over_mean_prediction(evidence.logits_at(self.epoch), of_block)
+        return over_mean_prediction(evidence.logits_at(self.epoch), self._of_mean)
+
+    def _standard_error(self, evidence: Evidence) -> Floats | None:
+        return jackknife(evidence.logits_at(self.epoch), lambda p: self._of_mean(p.mean(axis=0)))
 
 
 def _entropy(p: Floats) -> Floats:

@@ -1,0 +1,1 @@
+"""Metrics side by side: the tables that a sweep of score.py leaves, and its report."""
