@@ -29,6 +29,8 @@ from winnow.comparison import tables
 from winnow.datasets.base import DatasetSpec, ImageDataset
 from winnow.errors import OptionError, WinnowError, check_choice
 from winnow.exports.base import Export
+from winnow.figures.image_sheet import image_sheet
+from winnow.figures.style import save
 from winnow.pipeline import CellSpec
 from winnow.training.fit import TrainerSpec
 from winnow.training.loggers import LoggerSpec
@@ -36,6 +38,7 @@ from winnow.training.loggers import LoggerSpec
 log = logging.getLogger(__name__)
 CONF = str(Path(__file__).parents[2] / "conf")
 STAGE_GROUPS = ("dataset", "model", "recipe", "probe", "metric", "selector", "alpha", "compression")
+CLASSES_SHOWN = 20  # on a sheet of images
 MISTAKES = (WinnowError, HydraException, OmegaConfBaseException)
 
 
@@ -157,7 +160,11 @@ def is_scored(cfg: DictConfig) -> bool:
 
 
 def score(cfg: DictConfig) -> Path:
-    """Score the data set by the metric; the path of the table. In a sweep, also what the comparison reads."""
+    """Score the data set by the metric; the path of the table.
+
+    In a sweep it also leaves, in the folder of the run, what the comparison reads and a sheet of the hardest and
+    easiest images.
+    """
     cell, runtime = cell_from(cfg), runtime_from(cfg)
     dataset = _shared_dataset(cell.dataset, runtime.store)
     asked: dict[str, Any] = {
@@ -171,8 +178,11 @@ def score(cfg: DictConfig) -> Path:
     low, middle, high = np.quantile(scores.values, (0, 0.5, 1))
     log.info("scored %d examples by %s: %.4g to %.4g, median %.4g", scores.n, scores.metric, low, high, middle)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        names = dataset.class_names[:CLASSES_SHOWN]
+        save(image_sheet(dataset.train_images, dataset.train_labels, names, scores.values), folder / results.SHEET)
         tables.save_scored(
-            Path(HydraConfig.get().runtime.output_dir),
+            folder,
             scores=scores,
             agreement=pipeline.agreement_of(dataset, **asked),
             dataset=dataset.name,

@@ -152,7 +152,10 @@ class ArtifactStore:
             facts = (
                 provenance() | draft.facts | {"stage": stage, "key": key, "schema": SCHEMA, "inputs": describe(inputs)}
             )
-            facts |= {"seconds": round(time.perf_counter() - started, 3), "sha256": {p.name: file_hash(p) for p in parts}}
+            facts |= {
+                "seconds": round(time.perf_counter() - started, 3),
+                "sha256": {p.name: file_hash(p) for p in parts},
+            }
             (temporary / PROVENANCE).write_text(json.dumps(facts, indent=1))
             for path in [*parts, temporary / PROVENANCE, temporary]:
                 _flush(path)

@@ -32,7 +32,9 @@ def hash_score_file(path: str | Path) -> str:
     try:
         return file_hash(path)
     except OSError as error:
-        raise DatasetError(f"metric.path={path} cannot be read ({error.strerror}); give a CSV or Parquet file.") from error
+        raise DatasetError(
+            f"metric.path={path} cannot be read ({error.strerror}); give a CSV or Parquet file."
+        ) from error
 
 
 def read_score_file(path: str | Path, column: str, *, n: int, files: Sequence[str] | None) -> Floats:
@@ -41,8 +43,8 @@ def read_score_file(path: str | Path, column: str, *, n: int, files: Sequence[st
     Lines are matched by the column `index`, in [0, n), or where there is none by the column `file`, which must hold the
     paths in `files` and may hold more.
 
-    Raises DatasetError, with the count, where the file cannot be read, has no such column, names an example twice or not
-    at all, or holds a score that is not a finite number.
+    Raises DatasetError, with the count, where the file cannot be read, has no such column, names an example twice or
+    not at all, or holds a score that is not a finite number.
     """
     hash_score_file(path)
     try:
@@ -50,24 +52,27 @@ def read_score_file(path: str | Path, column: str, *, n: int, files: Sequence[st
     except (pa.ArrowInvalid, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise DatasetError(f"metric.path={path} is not a table; give a CSV or Parquet file.") from error
     by = "index" if "index" in table else "file"
-    if by not in table or column not in table or (by == "file" and files is None):
+    wanted = range(n) if by == "index" else files
+    if by not in table or column not in table or wanted is None:
         raise DatasetError(
             f"{path} has the columns {', '.join(map(str, table.columns))}; it needs {column} (metric.column) and index"
             + (" or file." if files is not None else ", as this data set has no files.")
         )
-    wanted = pd.RangeIndex(n) if by == "index" else pd.Index(files)
-    scores = pd.to_numeric(table[column], errors="coerce").set_axis(table[by])
+    scores = pd.to_numeric(table[column], errors="coerce").astype(float).set_axis(table[by].to_list())
+    twice = int(scores.index.duplicated().sum())
+    lacking = len(set(wanted) - set(scores.index))
+    foreign = len(set(scores.index) - set(wanted)) if by == "index" else 0
+    broken = int((~np.isfinite(scores)).sum())
     problems = {
-        f"names {int(scores.index.duplicated().sum())} examples twice": scores.index.has_duplicates,
-        f"lacks {len(wanted.difference(scores.index))} of {n} examples": not wanted.isin(scores.index).all(),
-        f"names {len(scores.index.difference(wanted))} examples outside 0..{n - 1}": (
-            by == "index" and not scores.index.isin(wanted).all()
-        ),
-        f"has {int((~np.isfinite(scores)).sum())} scores that are not finite numbers": not np.isfinite(scores).all(),
+        f"names {twice} examples twice": twice,
+        f"lacks {lacking} of {n} examples": lacking,
+        f"names {foreign} examples outside 0..{n - 1}": foreign,
+        f"has {broken} scores that are not finite numbers": broken,
     }
-    if found := [problem for problem, there in problems.items() if there]:
-        raise DatasetError(f"{path} {' and '.join(found)}; give one score for each training example, by {by}.")
-    return scores.reindex(wanted).to_numpy(dtype=np.float64)
+    if any(problems.values()):
+        found = " and ".join(problem for problem, count in problems.items() if count)
+        raise DatasetError(f"{path} {found}; give one score for each training example, by {by}.")
+    return np.asarray(scores.reindex(list(wanted)), dtype=np.float64)
 
 
 def subset_table(subset: Subset, columns: Mapping[str, Any]) -> pd.DataFrame:

@@ -6,7 +6,8 @@ A folder without `sweep.json` counts for all that lies below it, so a single run
 several sweeps are all read alike. The report adds `grid.csv`,
 `scaling_curves.png`, `summary.json` and `provenance.json`, and with fits `fits.json` and `scaling_fits.png`.
 A sweep of score.py holds SCORES, AGREEMENT and SHEET in each cell's folder, and of all metrics together SCORES,
-AGREEMENT, PROPERTIES, COMPARISON and PROBES. The folder of an exported subset holds what its export says, under the EXPORTED names.
+AGREEMENT, PROPERTIES, COMPARISON and PROBES.
+The folder of an exported subset holds what its export says, under the EXPORTED names.
 """
 
 import json

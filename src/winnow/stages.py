@@ -139,8 +139,8 @@ def agreement_of(
 ) -> pd.DataFrame:
     """How far scores depend on which probes gave them: probes (k of the K members), members (K), correlation.
 
-    A line for each k from 1 to K/2, as `by_groups` deals them: the mean Spearman correlation of the scores that disjoint
-    groups of k probes give. No line where the metric reads no probes, or there is only one.
+    A line for each k from 1 to K/2, as `by_groups` deals them: the mean Spearman correlation of the scores that
+    disjoint groups of k probes give. No line where the metric reads no probes, or there is only one.
     """
 
     def write(draft: Draft) -> None:

@@ -45,6 +45,7 @@ def make_evidence(seed: int = 0, *, members: int = 3, epochs: int = 12, n: int =
         gradient_norms={epoch: 2 * _error_length(array, labels) for epoch, array in logits.items()},
         input_gradient_norms=_error_length(seen[:, -1], labels),
         subset_runs=_subset_runs(rng, planted_difficulty(n)),
+        given=planted_difficulty(n) + 0.1,
     )
 
 
@@ -108,10 +109,9 @@ def recorded(values: NDArray[np.floating], labels: NDArray[np.int64]) -> Evidenc
 
 
 def only(evidence: Evidence, needs: frozenset[str]) -> Evidence:
-    """The same evidence with only the labels and the named fields."""
-    return Evidence(
-        dataset=evidence.dataset, labels=evidence.labels, **{name: getattr(evidence, name) for name in needs}
-    )
+    """The same evidence with only the labels, what a file gave, and the named fields."""
+    fields = {name: getattr(evidence, name) for name in needs}
+    return Evidence(dataset=evidence.dataset, labels=evidence.labels, given=evidence.given, **fields)
 
 
 def reordered(evidence: Evidence, order: NDArray[np.int64]) -> Evidence:
@@ -129,6 +129,7 @@ def reordered(evidence: Evidence, order: NDArray[np.int64]) -> Evidence:
         embeddings=embeddings[order],
         gradient_norms={epoch: array[:, order] for epoch, array in evidence.gradient_norms.items()},
         input_gradient_norms=evidence.input_gradient_norms[:, order],
+        given=evidence.given[order],
         subset_runs=replace(
             evidence.subset_runs,
             membership=evidence.subset_runs.membership[:, order],

@@ -102,8 +102,8 @@ class SequentialLauncher(Launcher):
 
     def _report(self, folder: Path, any_failed: bool) -> None:
         from winnow import app
-        from winnow.errors import WinnowError
         from winnow.comparison.report import report as report_scores
+        from winnow.errors import WinnowError
         from winnow.scaling.report import report as report_cells
 
         try:

@@ -1,6 +1,7 @@
 """The report of a sweep of scores: the tables, two figures and a table to read."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
@@ -29,7 +30,7 @@ UNBROKEN = 10_000  # columns of a console without a terminal
 
 
 def report(folder: str | Path, console: Console | None = None) -> pd.DataFrame:
-    """Write the comparison of a sweep of scores into its folder and print the properties of its metrics, which it gives.
+    """Write the comparison of a sweep of scores into its folder; print and give the properties of its metrics.
 
     Raises WinnowError where nothing was scored, MismatchError where the runs are of several data sets.
     """
@@ -37,8 +38,11 @@ def report(folder: str | Path, console: Console | None = None) -> pd.DataFrame:
     console = console or Console()
     if not console.is_terminal:
         console = Console(width=UNBROKEN)
+    cells = results.sweep_cells(folder)
+    everywhere = set.intersection(*(set(cell.overrides) for cell in cells)) if len(cells) > 1 else set()
     for failed in results.failures(folder):
-        console.print(f"failed: {' '.join(failed.overrides)}: {failed.message}", markup=False, soft_wrap=True)
+        varied = " ".join(override for override in failed.overrides if override not in everywhere)
+        console.print(f"failed: {varied}: {failed.message}", markup=False, soft_wrap=True)
     table, agreement = gather(folder)
     found = properties(table, agreement)
     write_atomically(folder / results.PROPERTIES, found.to_csv(index=False, float_format="%.7g"))
@@ -50,7 +54,7 @@ def report(folder: str | Path, console: Console | None = None) -> pd.DataFrame:
         save(probe_agreement(agreement), folder / results.PROBES)
         written.append(results.PROBES)
     _print(console, found)
-    for name in written:
+    for name in (*written, f"*/{results.SHEET}"):
         console.print(str(folder / name), markup=False, soft_wrap=True)
     return found
 
@@ -64,7 +68,7 @@ def _print(console: Console, found: pd.DataFrame) -> None:
     console.print(shown)
 
 
-def _text(name: str, value: object) -> str:
+def _text(name: str, value: Any) -> str:
     if isinstance(value, str):
         return value
     if pd.isna(value):

@@ -68,8 +68,8 @@ def gather(folder: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
             wide = table
         elif wide.attrs != table.attrs:
             raise MismatchError(
-                f"{folder} holds scores of {wide.attrs['dataset']} and {table.attrs['dataset']}, which have no examples "
-                "in common; sweep the metrics of one data set at a time, or give each its hydra.sweep.dir."
+                f"{folder} holds scores of {wide.attrs['dataset']} and {table.attrs['dataset']}, which have no "
+                "examples in common; sweep the metrics of one data set at a time, or give each its hydra.sweep.dir."
             )
         wide[name] = table[metric]
         agreements.append(agreement.assign(metric=name))

@@ -1,9 +1,12 @@
-"""How scores relate to each other, to the label, to label noise, and to the probes that gave them. Arrays in, numbers out.
+"""How scores relate to each other, to the label, to label noise and to the probes: arrays in, numbers out.
 
 Only the order of scores chooses examples, so everything here reads their ranks, ties at their mean rank.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import kendalltau, rankdata
 from sklearn.metrics import roc_auc_score
 
@@ -81,16 +84,20 @@ def mean_correlation(groups: Floats) -> float:
     return float(spearman(groups)[np.triu_indices(len(groups), 1)].mean())
 
 
-def spearman_brown(correlation: float, times: float) -> float:
+def spearman_brown(correlation: float, times: ArrayLike) -> Any:
     """The correlation to expect between means of `times` as many probes: t ρ / (1 + (t − 1) ρ) (Spearman, Brown 1910).
 
-    For the correlation of means of independent probes; for ranks it is an approximation.
+    For the correlation of means of independent probes; for ranks it is an approximation. NaN where it is not positive:
+    then the probes share nothing.
     """
-    return times * correlation / (1 + (times - 1) * correlation)
+    if not correlation > 0:
+        return np.full(np.shape(times), np.nan)[()]
+    t = np.asarray(times, dtype=np.float64)
+    return t * correlation / (1 + (t - 1) * correlation)
 
 
 def probes_for(correlation: float, probes: int, target: float = 0.95) -> float:
     """How many probes give `target`, by Spearman and Brown, where `probes` give `correlation`; NaN where none would."""
-    if not 0 < correlation:
+    if not correlation > 0:
         return np.nan
     return max(probes * target * (1 - correlation) / ((1 - target) * correlation), 1.0)

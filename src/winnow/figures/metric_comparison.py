@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.cluster.hierarchy import dendrogram, linkage, optimal_leaf_ordering
+from scipy.cluster.hierarchy import dendrogram, leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
 from winnow.comparison.tables import metrics_of, read, scores_of
@@ -25,11 +25,11 @@ def from_folder(folder: str | Path) -> Drawing:
 
 
 def metric_comparison(table: pd.DataFrame) -> Drawing:
-    """Left: Spearman's correlation of every two metrics, next to the tree by which they are ordered. Right: how much of the
-    hardest tenth they share, in the same order.
+    """Left: Spearman's correlation of every two metrics, beside the tree that orders them; right: their hardest.
 
-    table: an example a line, a column a metric. The tree joins by average linkage of 1 − ρ. On the diagonal at the right
-    is what two random tie-breaks of one metric share. The figure's table has these numbers and Kendall's tau-b.
+    table: an example a line, a column a metric. The tree joins by average linkage of 1 − ρ. Right: how much of the
+    hardest tenth two metrics have in common; on its diagonal, what two random tie-breaks of one metric have. The
+    figure's table has these numbers and Kendall's tau-b.
 
     Raises WinnowError for fewer than two metrics.
     """
@@ -38,7 +38,7 @@ def metric_comparison(table: pd.DataFrame) -> Drawing:
         raise WinnowError(f"the comparison needs two metrics; the table holds {', '.join(metrics) or 'none'}.")
     rho, overlap = spearman(scores), hardest_overlap(scores, HARDEST)
     tree = _tree(rho)
-    order = dendrogram(tree, no_plot=True)["leaves"]
+    order = leaves_list(tree)
     size = 0.36 * len(metrics) + 0.6
     with house_style():
         figure = Drawing(_numbers(metrics, rho, kendall(scores), overlap), (2 * size + 3.4, size + 1.5))
@@ -92,7 +92,7 @@ def _heat(
     axes.set_xticks(range(len(values)), columns or names or [], rotation=90)
     for (i, j), value in np.ndenumerate(values):
         if np.isfinite(value):
-            red, green, blue, _ = image.cmap(image.norm(value))
+            red, green, blue, _ = image.to_rgba(np.array(value))
             dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
             text = f"{value:.2f}".replace("0.", ".").replace("1.00", "1").replace("-", "−")
             axes.text(j, i, text, ha="center", va="center", fontsize=6.5, color="white" if dark else "0.15")

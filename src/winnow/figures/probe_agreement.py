@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from winnow.comparison.tables import read
 from winnow.diagnostics.metric_properties import probes_for, spearman_brown
 from winnow.errors import WinnowError
-from winnow.figures.style import GREY, Drawing, house_style, plain_log_ticks
+from winnow.figures.style import GREY, Drawing, house_style
 
 PANELS_ABREAST = 6
 BLUE, VERMILION = "#0072B2", "#D55E00"
@@ -54,7 +55,11 @@ def probe_agreement(agreement: pd.DataFrame) -> Drawing:
         for axes in panels[len(curves) :]:
             axes.set_axis_off()
         panels[0].set_xscale("log")
-        plain_log_ticks(panels[0].xaxis, 1, most)
+        panels[0].xaxis.set_major_locator(
+            FixedLocator([1, *(k for k in (2, 5, 15, 50, 150, 500) if k < 0.8 * most), most])
+        )
+        panels[0].xaxis.set_major_formatter(FuncFormatter(lambda k, _: f"{k:.0f}"))
+        panels[0].xaxis.set_minor_locator(NullLocator())
         low = min(0.0, float(known["correlation"].min()) - 0.05)
         panels[0].set_ylim(low, 1.03)
         for i, axes in enumerate(panels[: len(curves)]):

@@ -13,8 +13,9 @@ class File(Metric):
     """The column `column` of the CSV or Parquet file `path`, [n], as it stands there: evidence.given.
 
     The file has a line for every training example, named by a column `index` (in the canonical training set) or `file`
-    (its path below the data folder). higher_is="harder" takes the numbers as they are, "easier" turns their sign, so that
-    higher = harder here too. title: what rules and figures call it. A key holds what is in the file, not where it lies.
+    (its path below the data folder). higher_is="harder" takes the numbers as they are, "easier" turns their sign, so
+    that higher = harder here too. title: what rules and figures call it. A key holds what is in the file, not where
+    it lies.
 
     Raises OptionError for an unknown higher_is; MissingEvidenceError where nothing was given. The file itself is read,
     and refused, by `records.read_score_file`.

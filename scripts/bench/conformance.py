@@ -1,0 +1,96 @@
+"""What would their code have said? Scores by our definition of a metric against those by the definition of others.
+
+    OMP_NUM_THREADS=1 python scripts/bench/conformance.py
+
+All are of the same probes on the digits, and all examples are scored. What another set of probes changes, by our own
+definition, stands beside each, because a difference that is smaller does not matter. Writes conformance.csv and
+provenance.json into `--out`.
+"""
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from winnow import pipeline
+from winnow.artifacts import ArtifactStore, device_name, provenance, write_atomically
+from winnow.datasets.augmentation import Augmentation
+from winnow.datasets.digits import Digits
+from winnow.diagnostics.metric_properties import hardest_overlap, kendall
+from winnow.metrics.active import Active
+from winnow.metrics.aum import AUM
+from winnow.metrics.base import Metric
+from winnow.metrics.el2n import EL2N
+from winnow.metrics.forgetting import Forgetting
+from winnow.metrics.grand import GraNd
+from winnow.metrics.ssp import SSP
+from winnow.metrics.tdds import TDDS
+from winnow.metrics.uncertainty import Uncertainty
+from winnow.models.smallconv import SmallConv
+from winnow.probes.probe import Probe
+from winnow.training.recipe import Recipe
+
+PAIRS: list[tuple[Metric, Metric, str]] = [
+    (EL2N(), EL2N(variant="window"), "CCS"),
+    (Forgetting(), Forgetting(never_learned="inf"), "data_diet"),
+    (Forgetting(), Forgetting(never_learned="zero"), "DeepCore, CCS, DUAL"),
+    (AUM(), AUM(margin="probability"), "CCS, D2"),
+    (TDDS(), TDDS(variant="official"), "TDDS, its code"),
+    (GraNd(), GraNd(parameters="last_layer"), "last-layer stand-ins"),
+    (SSP(), SSP(supervised=True), "Sorscher et al., with labels"),
+    (Uncertainty(), Uncertainty(kind="margin"), "DeepCore, margin"),
+    (Uncertainty(), Uncertainty(kind="least_confidence"), "DeepCore, least confidence"),
+    (Active(), Active(kind="mutual_information"), "BALD"),
+]
+PROBES = {"members": 5, "epochs": 12, "evaluate_at": (3,)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Compare our definitions of metrics with those of others.")
+    parser.add_argument("--out", type=Path, default=Path("outputs/conformance"))
+    parser.add_argument("--artifacts", type=Path, default=Path("artifacts"))
+    arguments = parser.parse_args()
+    store = ArtifactStore(arguments.artifacts)
+    dataset = pipeline.load_dataset(Digits(), store=store)
+    recipe = Recipe(epochs=9, batch_size=64, lr=0.2, augmentation=Augmentation(flip=False))
+
+    def scores(metric: Metric, seed: int) -> np.ndarray:
+        probe = Probe(model=SmallConv(), recipe=recipe, seed=seed, **PROBES)
+        return pipeline.score_dataset(dataset, metric=metric, probe=probe, store=store).values
+
+    lines = []
+    for ours, theirs, who in PAIRS:
+        three = np.stack([scores(ours, 0), scores(theirs, 0), scores(ours, 1)])
+        tau, overlap = kendall(three), hardest_overlap(three)
+        lines.append(
+            {
+                "ours": ours.name,
+                "theirs": theirs.name,
+                "who": who,
+                "kendall_tau_b": tau[0, 1],
+                "hardest_overlap": overlap[0, 1],
+                "kendall_tau_b_other_probes": tau[0, 2],
+                "hardest_overlap_other_probes": overlap[0, 2],
+            }
+        )
+    table = pd.DataFrame(lines)
+    print(table.round(2).to_string(index=False))
+    write_atomically(arguments.out / "conformance.csv", table.to_csv(index=False, float_format="%.7g"))
+    command = shlex.join(["python", "scripts/bench/conformance.py", *sys.argv[1:]])
+    about = {
+        "device": device_name("cpu"),
+        "command": command,
+        "dataset": dataset.name,
+        "n": dataset.n,
+        "probes": PROBES,
+    }
+    write_atomically(arguments.out / "provenance.json", json.dumps(provenance() | about, indent=1) + "\n")
+    print(arguments.out / "conformance.csv")
+
+
+if __name__ == "__main__":
+    main()
