@@ -94,7 +94,7 @@ def _heat(
         if np.isfinite(value):
             red, green, blue, _ = image.to_rgba(np.array(value))
             dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-            text = f"{value:.2f}".replace("0.", ".").replace("1.00", "1").replace("-", "−")
+            text = f"{value:.2f}".replace("-0.00", "0.00").replace("0.", ".").replace("1.00", "1").replace("-", "−")
             axes.text(j, i, text, ha="center", va="center", fontsize=6.5, color="white" if dark else "0.15")
     bar = figure.colorbar(image, ax=axes, location="top", shrink=0.7, aspect=40, pad=0.01)
     bar.set_label(label)

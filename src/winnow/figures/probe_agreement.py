@@ -34,8 +34,8 @@ def probe_agreement(agreement: pd.DataFrame) -> Drawing:
     if known.empty:
         raise WinnowError("no metric of this sweep was scored with two or more probes; raise probe.members.")
     curves = {str(name): rows for name, rows in known.groupby("metric")}
-    columns = min(PANELS_ABREAST, len(curves))
-    lines = -(-len(curves) // columns)
+    lines = -(-len(curves) // PANELS_ABREAST)
+    columns = -(-len(curves) // lines)
     numbers = []
     with house_style():
         figure = Drawing(pd.DataFrame(), (1.75 * columns + 0.6, 1.7 * lines + 0.5))

@@ -27,9 +27,10 @@ def by_groups(metric: Metric, evidence: Evidence) -> Iterator[tuple[int, Floats]
     data leave examples that no model, or every one, was trained on. Nothing, where the metric reads no models.
     """
     for size in group_sizes(evidence.members):
-        starts = range(0, evidence.members - size + 1, size)[:MOST_GROUPS]
+        possible = evidence.members // size
+        chosen = np.linspace(0, possible - 1, min(possible, MOST_GROUPS)).round().astype(int)
         try:
-            groups = [metric(evidence.of_members(slice(start, start + size))).values for start in starts]
+            groups = [metric(evidence.of_members(slice(g * size, (g + 1) * size))).values for g in chosen]
         except MissingEvidenceError:
             continue
         yield size, np.stack(groups)
