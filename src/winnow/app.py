@@ -22,7 +22,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from winnow import pipeline, results
+from winnow import diagnosis, pipeline, results
 from winnow.artifacts import ArtifactStore
 from winnow.datasets.base import DatasetSpec, ImageDataset
 from winnow.errors import OptionError, WinnowError, check_choice
@@ -172,6 +172,23 @@ def select(cfg: DictConfig) -> Path:
     )
     log.info("kept %d of %d examples, effective sample size %.1f", subset.m, subset.n, subset.effective_sample_size)
     return runtime.store.table_path("subset", key)
+
+
+def diagnose(cfg: DictConfig) -> Path:
+    """Report what the subset does to the distribution; the path of the table, to which a sweep adds line by line."""
+    cell, runtime, shift = cell_from(cfg), runtime_from(cfg), _made(cfg.diagnose, "diagnose")
+    hydra_config = HydraConfig.get()
+    swept = hydra_config.mode == RunMode.MULTIRUN
+    folder = hydra_config.sweep.dir if swept else hydra_config.runtime.output_dir
+    lines = diagnosis.shift_of_cell(
+        cell,
+        _shared_dataset(cell.dataset, runtime.store),
+        shift=shift,
+        store=runtime.store,
+        trainer=runtime.trainer,
+        logger=runtime.logger,
+    )
+    return results.add_shifts(folder, lines)
 
 
 def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "config") -> None:

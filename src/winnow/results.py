@@ -3,15 +3,17 @@
 A sweep folder holds one folder for each cell, with `row.json` once the cell is finished or `error.txt` if it failed,
 and `sweep.json`, which lists the cells of the latest sweep: only those count, not what an earlier sweep left behind.
 A folder without `sweep.json` counts for all that lies below it, so a single run, a running sweep and a folder of
-several sweeps are all read alike. The report adds `grid.csv`,
+several sweeps are all read alike. The shift reports of selections are the lines of one `shift.csv`. The report adds `grid.csv`,
 `scaling_curves.png`, `summary.json` and `provenance.json`, and with fits `fits.json` and `scaling_fits.png`.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import pandas as pd
 
 from winnow.artifacts import write_atomically
 from winnow.errors import ShapeError, WinnowError
@@ -21,6 +23,7 @@ ROW, GRID, CURVES, SUMMARY, SWEEP, FAILURE, PROVENANCE = (
     "row.json", "grid.csv", "scaling_curves.png", "summary.json", "sweep.json", "error.txt", "provenance.json"
 )  # fmt: skip
 FITS, FITS_FIGURE = "fits.json", "scaling_fits.png"
+SHIFTS = "shift.csv"
 
 
 class SweepCell(NamedTuple):
@@ -85,6 +88,33 @@ def clear_result(folder: str | Path) -> None:
     """Remove the result of an earlier run of a cell, before it runs again."""
     for name in (ROW, FAILURE):
         (Path(folder) / name).unlink(missing_ok=True)
+
+
+def add_shifts(folder: str | Path, lines: Sequence[Mapping[str, Any]]) -> Path:
+    """Put the lines of one shift report into the table of its run or sweep, in place of earlier ones of the same key."""
+    path = Path(folder) / SHIFTS
+    table = pd.DataFrame(lines)
+    if path.exists():
+        table = pd.concat([read_shifts(path), table]).drop_duplicates(["key", "weighted"], keep="last")
+    write_atomically(path, table.to_csv(index=False))
+    return path
+
+
+def read_shifts(path: str | Path) -> pd.DataFrame:
+    """The table of shift reports, one line a subset and weighting.
+
+    Raises WinnowError, naming the file, where it does not exist or is no such table.
+    """
+    make = "write one with scripts/select.py -m diagnose=shift"
+    if not Path(path).is_file():
+        raise WinnowError(f"there is no file {path}; {make}.")
+    try:
+        table = pd.read_csv(path)
+    except ValueError as error:
+        raise WinnowError(f"{path} is not a table of shift reports ({error}); {make}.") from error
+    if missing := {"key", "rule", "r", "n", "of", "weighted", "energy"} - set(table):
+        raise WinnowError(f"{path} is not a table of shift reports: it has no column {min(missing)}; {make}.")
+    return table
 
 
 def collect(folder: str | Path) -> Collected:

@@ -1,6 +1,7 @@
 """Penultimate features of the probes, passed once and kept: what embeddings and last-layer gradients are made of."""
 
 import logging
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,12 @@ from winnow.training.fit import TrainerSpec, quiet
 log = logging.getLogger(__name__)
 
 
+def features_key(dataset: ImageDataset, probe: Probe, member: str) -> tuple[str, dict[str, Any]]:
+    """The key of a member's features, and what it was made from. member: the key of its training."""
+    inputs = {"member": member, "epoch": probe.evaluated[-1]}
+    return make_key(f"{dataset.slug}-{probe.model.name}-features", inputs), inputs
+
+
 def features_of_member(
     dataset: ImageDataset, probe: Probe, member: Artifact, *, store: ArtifactStore, trainer: TrainerSpec
 ) -> np.ndarray:
@@ -24,11 +31,8 @@ def features_of_member(
 
     member: the artifact of its training, whose folder's name is its key.
     """
-    epoch = probe.evaluated[-1]
-    inputs = {"member": member.folder.name, "epoch": epoch}
-
     def write(draft: Draft) -> None:
-        model = load_member(dataset, probe, member, epoch)
+        model = load_member(dataset, probe, member, probe.evaluated[-1])
         out = draft.new_array("features", (dataset.n, model.head.in_features), np.float32)
         with quiet():
             lightning = trainer.trainer(logger=False)
@@ -36,7 +40,7 @@ def features_of_member(
             features_into(out, model, train, lightning, channels_last=probe.recipe.channels_last)
         out.flush()
 
-    key = make_key(f"{dataset.slug}-{probe.model.name}-features", inputs)
+    key, inputs = features_key(dataset, probe, member.folder.name)
     return store.fetch("features", key, write=write, inputs=inputs).array("features")
 
 
