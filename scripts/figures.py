@@ -29,7 +29,8 @@ def task(cfg: DictConfig) -> None:
         raise OptionError(f"the figure {name} needs {', '.join(missing)}; give {missing[0]}=... .")
     draw = get_method(cfg.figure._target_)
     options = {str(key): value for key, value in cfg.figure.items() if key != "_target_"}
-    folder = Path(options["grid"]).parent if "grid" in options else Path("outputs/figures")
+    read = options.get("grid") or options.get("table")
+    folder = Path(read).parent if read else Path("outputs/figures")
     out = Path(cfg.out) if cfg.out else folder / f"{name}.png"
     print(save(draw(**options), out))
 

@@ -3,8 +3,9 @@
 A sweep folder holds one folder for each cell, with `row.json` once the cell is finished or `error.txt` if it failed,
 and `sweep.json`, which lists the cells of the latest sweep: only those count, not what an earlier sweep left behind.
 A folder without `sweep.json` counts for all that lies below it, so a single run, a running sweep and a folder of
-several sweeps are all read alike. The shift reports of selections are the lines of one `shift.csv`. The report adds `grid.csv`,
-`scaling_curves.png`, `summary.json` and `provenance.json`, and with fits `fits.json` and `scaling_fits.png`.
+several sweeps are all read alike. The report adds `grid.csv`,
+`scaling_curves.png`, `summary.json` and `provenance.json`, and with fits `fits.json` and `scaling_fits.png`. The shift
+reports of selections are the lines of one `shift.csv`.
 """
 
 import json
@@ -91,7 +92,7 @@ def clear_result(folder: str | Path) -> None:
 
 
 def add_shifts(folder: str | Path, lines: Sequence[Mapping[str, Any]]) -> Path:
-    """Put the lines of one shift report into the table of its run or sweep, in place of earlier ones of the same key."""
+    """Put the lines of one shift report into the table of its run or sweep, over earlier ones of the same key."""
     path = Path(folder) / SHIFTS
     table = pd.DataFrame(lines)
     if path.exists():

@@ -41,8 +41,8 @@ def energy_distance(points: Points, differences: Floats) -> Floats:
             np.sqrt(np.maximum(between, 0, out=between), out=between)
             if first == second:
                 np.fill_diagonal(between, 0)
-            once = np.einsum("bj,bj->b", masses[:, rows] @ between, masses[:, columns])
-            total += once if first == second else 2 * once.astype(np.float64)
+            once = np.sum((masses[:, rows] @ between) * masses[:, columns], axis=1, dtype=np.float64)
+            total += once if first == second else 2 * once
     return scale * np.sqrt(np.maximum(-total, 0))
 
 
@@ -76,7 +76,7 @@ def coverage(points: Points, kept: Bools, share: float = 0.95) -> float:
     The quantile over dropped points of the Euclidean distance to the nearest kept one (exact search). points [n, d];
     kept [n].
     """
-    if kept.all():
+    if np.all(kept):
         return 0.0
     near, far = np.ascontiguousarray(points[kept], np.float32), np.ascontiguousarray(points[~kept], np.float32)
     index = faiss.IndexFlatL2(points.shape[1])

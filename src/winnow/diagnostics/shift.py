@@ -33,11 +33,11 @@ class ShiftReport:
     """One subset against the full set, with its weights or, where weighted is False, with all of them one.
 
     effective_sample_size: (Σw)² / Σw². class_tv: total variation distance of the class shares, in [0, 1].
-    energy, sliced_wasserstein: distances in the embedding, in units of its spread (the root mean square distance of the
-    full set to its mean). coverage: the radius, in the same unit, around the kept examples within which 95% of the
-    dropped ones lie; weights have no part in it. deciles: Σw of each tenth of the scores over the examples in it, the
-    easiest tenth first: without weights the share kept, and r everywhere if the scores had no part in the choice;
-    empty without scores.
+    energy, sliced_wasserstein: distances in the embedding, whose unit is its spread, the root mean square distance of
+    the full set to its mean (the energy distance goes with the square root of the unit). coverage: the radius, in the
+    same unit, around the kept examples within which 95% of the dropped ones lie; weights have no part in it. deciles:
+    Σw of each tenth of the scores over the examples in it, the easiest tenth first: without weights the share kept,
+    and r everywhere if the scores had no part in the choice; empty without scores.
     """
 
     weighted: bool
@@ -70,8 +70,6 @@ class Shift(Component):
 
     The null is the same for the weighted distances: a random subset is the rival of a weighted one as well, and weights
     that are unequal cost effective sample size. So a weighted subset without any bias reads as above chance.
-
-    Cost for 50,000 examples of 64 dimensions, one core of an x86_64 CPU: see README.
 
     Raises OptionError for a count below one.
     """

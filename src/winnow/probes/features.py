@@ -31,6 +31,7 @@ def features_of_member(
 
     member: the artifact of its training, whose folder's name is its key.
     """
+
     def write(draft: Draft) -> None:
         model = load_member(dataset, probe, member, probe.evaluated[-1])
         out = draft.new_array("features", (dataset.n, model.head.in_features), np.float32)
