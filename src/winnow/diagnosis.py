@@ -10,7 +10,7 @@ from winnow.diagnostics.shift import Shift
 from winnow.errors import OptionError
 from winnow.keys import make_key
 from winnow.pipeline import CellSpec, check_cell, probe_dataset, score_dataset, select_for_cell
-from winnow.probes.features import features_key
+from winnow.probes.passes import pass_key
 from winnow.seeds import stream
 from winnow.training.fit import TrainerSpec
 from winnow.training.loggers import LoggerSpec
@@ -50,7 +50,7 @@ def shift_of_cell(
     scores = score_dataset(dataset, metric=cell.metric, probe=cell.probe, **computing)
     evidence = probe_dataset(dataset, probe=cell.probe, needs=frozenset({"embeddings"}), **computing)
     assert evidence.embeddings is not None
-    features, _ = features_key(dataset, cell.probe, evidence.source[0])
+    features, _ = pass_key("features", dataset, cell.probe, evidence.source[0], cell.probe.evaluated[-1])
     if shift.n is None:
         part: Ints = np.arange(dataset.n)
         subset, subset_key = select_for_cell(cell, dataset, **computing)

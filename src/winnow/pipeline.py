@@ -8,10 +8,11 @@ from typing import Any
 
 from winnow.artifacts import ArtifactStore, Draft
 from winnow.datasets.base import DatasetSpec, ImageDataset
+from winnow.errors import OptionError
 from winnow.keys import describe, make_key
 from winnow.metrics.base import Metric
 from winnow.models.base import ModelSpec
-from winnow.probes.ensemble import member_keys
+from winnow.probes.ensemble import evidence_keys
 from winnow.probes.probe import Probe
 from winnow.records import (
     load_row,
@@ -74,8 +75,9 @@ class CellSpec:
     recorders: tuple[RecorderSpec, ...] = ()
 
     @property
-    def needs_probes(self) -> bool:
-        return bool(self.selector.needs) or (self.selector.reads_scores and bool(self.metric.needs))
+    def needs(self) -> frozenset[str]:
+        """The evidence that the rule reads."""
+        return self.selector.needs | (self.metric.needs if self.selector.reads_scores else frozenset())
 
     @property
     def rule(self) -> str:
@@ -97,7 +99,7 @@ def cell_key(cell: CellSpec, dataset: ImageDataset) -> tuple[str, dict[str, Any]
         "train_seed": cell.train_seed,
         "recorders": cell.recorders,
         "names": [dataset.name, cell.recipe.name],  # a row says them, though a model does not depend on them
-        "evidence": member_keys(dataset, cell.probe) if cell.selector.needs else [],
+        "evidence": evidence_keys(dataset, cell.probe, cell.selector.needs),
     }
     return make_key(f"{dataset.slug}-{cell.rule}", inputs), inputs
 
@@ -107,6 +109,11 @@ def check_cell(cell: CellSpec, dataset: ImageDataset) -> None:
     cell.selector.check(dataset.train_labels, r=cell.compression.fraction(dataset.n), alpha=cell.alpha.value)
     if cell.selector.reads_scores and cell.metric.needs:
         check_metric(cell.metric, cell.probe)
+        if cell.metric.reads_test_set:
+            raise OptionError(
+                f"{cell.metric.name} reads the test labels, so no subset may be chosen by it; look at it with "
+                "scripts/score.py, or choose metric.targets=held_out."
+            )
     cell.probe.check_evaluated(cell.selector.name, cell.selector.needs)
 
 
@@ -199,12 +206,12 @@ def _compute(
             r=cell.compression.fraction(dataset.n),
             n=dataset.n,
             n_kept=subset.m,
-            probe_seed=cell.probe.seed if cell.needs_probes else None,
+            probe_seed=cell.probe.seed if cell.needs else None,
             selection_seed=cell.selection_seed,
             train_seed=cell.train_seed,
             steps=result.steps,
             examples_seen=result.examples_seen,
-            probe_examples=cell.probe.cost(dataset.n) if cell.needs_probes else 0,
+            probe_examples=cell.probe.cost(dataset.n, cell.needs),
             n_test=result.n_test,
             test_error=result.test_error,
             test_loss=result.test_loss,
@@ -213,6 +220,13 @@ def _compute(
             device=result.device,
             key=key,
             git=result.git,
+            family=cell.model.family,
+            width=cell.model.width,
+            depth=cell.model.depth,
+            multiply_adds=cell.model.multiply_adds(dataset.image_shape, dataset.n_classes),
+            probe_multiply_adds=(
+                cell.probe.model.multiply_adds(dataset.image_shape, dataset.n_classes) if cell.needs else None
+            ),
         )
     finally:
         logger.close(opened, row, failed=row is None)

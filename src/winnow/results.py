@@ -1,16 +1,17 @@
-"""The results of runs and sweeps: the file that knows the names of result files in run and sweep folders.
+"""The results of runs and sweeps: the file that knows the names of result files in run, sweep and export folders.
 
 A sweep folder holds one folder for each cell, with `row.json` once the cell is finished or `error.txt` if it failed,
 and `sweep.json`, which lists the cells of the latest sweep: only those count, not what an earlier sweep left behind.
 A folder without `sweep.json` counts for all that lies below it, so a single run, a running sweep and a folder of
 several sweeps are all read alike. The report adds `grid.csv`,
-`scaling_curves.png`, `summary.json` and `provenance.json`, and with fits `fits.json` and `scaling_fits.png`. The shift
-reports of selections are the lines of one `shift.csv`.
+`scaling_curves.png`, `summary.json` and `provenance.json`, and with fits `fits.json` and `scaling_fits.png`.
+The folder of an exported subset holds what its export says, under the EXPORTED names. The shift reports of selections
+are the lines of one `shifts.csv`.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,8 @@ ROW, GRID, CURVES, SUMMARY, SWEEP, FAILURE, PROVENANCE = (
     "row.json", "grid.csv", "scaling_curves.png", "summary.json", "sweep.json", "error.txt", "provenance.json"
 )  # fmt: skip
 FITS, FITS_FIGURE = "fits.json", "scaling_fits.png"
-SHIFTS = "shift.csv"
+SHIFTS = "shifts.csv"
+EXPORTED_TABLE, EXPORTED_FILES, EXPORTED_WEIGHTS = "subset.parquet", "files.txt", "weights.csv"
 
 
 class SweepCell(NamedTuple):
@@ -65,7 +67,8 @@ def load_row(folder: str | Path) -> Row:
     path = Path(folder) / ROW
     record = _load_json(path)
     try:
-        return Row(**{field.name: _value(record[field.name], field.name, field.type) for field in fields(Row)})
+        known = [field for field in fields(Row) if field.default is MISSING or field.name in record]
+        return Row(**{field.name: _value(record[field.name], field.name, field.type) for field in known})
     except (KeyError, TypeError, ShapeError) as error:
         raise WinnowError(
             f"{path} is not a row of this version ({type(error).__name__}: {error}); remove it and run the cell again."

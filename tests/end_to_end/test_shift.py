@@ -17,10 +17,10 @@ def test_a_sweep_of_reports_leaves_one_table_and_its_figures(
     rules = ["selector=random,calibrated", "compression.r=0.2"]
     ended = run_script("select.py", "-m", *small, *rules, capsys=capsys)
     assert ended.code == 0, ended.err
-    assert ended.out.splitlines()[-1] == "out/shift.csv"
+    assert ended.out.splitlines()[-1] == "out/shifts.csv"
     parts = run_script("select.py", "-m", *small, *rules, "diagnose.n=50", capsys=capsys)
     assert parts.code == 0, parts.err
-    table = pd.read_csv("out/shift.csv")
+    table = pd.read_csv("out/shifts.csv")
     assert set(zip(table["rule"], table["n"], table["of"], table["n_kept"], table["weighted"], strict=True)) == {
         (rule, n, 120, n // 5, weighted)
         for n in (120, 50)
@@ -34,11 +34,11 @@ def test_a_sweep_of_reports_leaves_one_table_and_its_figures(
 
     again = run_script("select.py", "-m", *small, *rules, capsys=capsys)
     assert again.code == 0
-    assert len(pd.read_csv("out/shift.csv")) == len(table)
+    assert len(pd.read_csv("out/shifts.csv")) == len(table)
     assert len(finished_artifacts(tmp_path / "artifacts", "shift")) == 4
     for figure in ("shift", "shift_against_n", "shift_map"):
         drawn = run_script(
-            "figures.py", f"figure={figure}", "figure.table=out/shift.csv", "figure.r=0.2", capsys=capsys
+            "figures.py", f"figure={figure}", "figure.table=out/shifts.csv", "figure.r=0.2", capsys=capsys
         )
         assert (drawn.code, drawn.out) == (0, f"out/{figure}.png\n"), drawn.err
 

@@ -103,7 +103,7 @@ def test_the_plane_is_that_of_most_variance(monkeypatch):
 
 def test_tables_that_cannot_be_drawn_are_refused(tmp_path):
     with pytest.raises(WinnowError, match="there is no file"):
-        from_table(tmp_path / "shift.csv")
+        from_table(tmp_path / "shifts.csv")
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(WinnowError, match="no column energy"):
         from_table(tmp_path / "other.csv")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from winnow.types import Evidence, Trajectory
+from winnow.types import Evidence, SubsetRuns, Trajectory
 
 EVALUATED = (4, 12)
 
@@ -42,7 +42,29 @@ def make_evidence(seed: int = 0, *, members: int = 3, epochs: int = 12, n: int =
         logits=logits,
         features=features,
         embeddings=features[0],
+        gradient_norms={epoch: 2 * _error_length(array, labels) for epoch, array in logits.items()},
+        input_gradient_norms=_error_length(seen[:, -1], labels),
+        subset_runs=_subset_runs(rng, planted_difficulty(n)),
     )
+
+
+def _subset_runs(rng: np.random.Generator, difficulty: NDArray[np.int64], models: int = 40) -> SubsetRuns:
+    """Models that know what they were trained on; of the rest they get the easy right and never the wrong."""
+    membership = rng.random((models, difficulty.size)) < 0.7
+    membership[0], membership[1] = True, False
+    right = np.select([difficulty == 1, difficulty == -1], [0.0, 1.0], 0.7)
+    correct = membership | (rng.random(membership.shape) < right)
+    wrong, others = np.flatnonzero(difficulty == 1), np.flatnonzero(difficulty == 0)
+    for spoiler, spoilt in zip(wrong, others, strict=False):  # right where the wrong example was left out
+        correct[:, spoilt] = membership[:, spoilt] | ~membership[:, spoiler]
+    test_correct = ~membership[:, wrong] | (rng.random((models, 1)) < 0.1)
+    return SubsetRuns(membership=membership, correct=correct, test_correct=test_correct)
+
+
+def _error_length(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """‖p − y‖ [K, n] of logits [K, n, C]: gradients are long where the error is."""
+    error = np.exp(log_softmax(logits, axis=2)) - np.eye(logits.shape[2])[labels]
+    return np.linalg.norm(error, axis=2).astype(np.float32)
 
 
 def _features(logits: NDArray[np.float32], rng: np.random.Generator, wrong: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -78,6 +100,13 @@ def _trajectory(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Traje
     )
 
 
+def recorded(values: NDArray[np.floating], labels: NDArray[np.int64]) -> Evidence:
+    """Evidence of trajectories whose every number is `values`, [K, T, n]; all are correct."""
+    fields = dict.fromkeys(Trajectory.__dataclass_fields__, values.astype(np.float32))
+    correct = np.ones(values.shape, dtype=np.int8)
+    return Evidence(dataset="made-up", labels=labels, trajectories=Trajectory(**fields | {"correct": correct}))
+
+
 def only(evidence: Evidence, needs: frozenset[str]) -> Evidence:
     """The same evidence with only the labels and the named fields."""
     return Evidence(
@@ -98,4 +127,19 @@ def reordered(evidence: Evidence, order: NDArray[np.int64]) -> Evidence:
         logits={epoch: array[:, order] for epoch, array in logits.items()},
         features=tuple(array[order] for array in features),
         embeddings=embeddings[order],
+        gradient_norms={epoch: array[:, order] for epoch, array in evidence.gradient_norms.items()},
+        input_gradient_norms=evidence.input_gradient_norms[:, order],
+        subset_runs=replace(
+            evidence.subset_runs,
+            membership=evidence.subset_runs.membership[:, order],
+            correct=evidence.subset_runs.correct[:, order],
+        ),
+    )
+
+
+def embedded(points: NDArray[np.generic], labels: NDArray[np.generic] | None = None) -> Evidence:
+    """Evidence with these embeddings, [n, d], or [n] on a line; of one class, if no labels are given."""
+    embeddings = points.astype(np.float32).reshape(len(points), -1)
+    return Evidence(
+        dataset="made-up", labels=np.zeros(len(points), dtype=int) if labels is None else labels, embeddings=embeddings
     )

@@ -53,14 +53,9 @@ def test_tdds_by_hand():
 
 def test_every_run_counts_once():
     evidence = make_evidence(members=3)
-    runs = [replace(evidence, trajectories=_run(evidence, member)) for member in range(3)]
+    runs = [evidence.of_member(k) for k in range(3)]
     for metric in (DynUnc(), DUAL(), TDDS()):
         assert metric(evidence).values == pytest.approx(np.mean([metric(run).values for run in runs], axis=0))
-
-
-def _run(evidence, member):
-    ensemble = evidence.ensemble()
-    return type(ensemble)(**{name: getattr(ensemble, name)[[member]] for name in ensemble.__dataclass_fields__})
 
 
 @pytest.mark.parametrize(("metric", "least"), [(DynUnc(), 10), (DUAL(), 10), (TDDS(), 11), (DUAL(first_epochs=30), 30)])

@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from winnow.errors import OptionError
-from winnow.figures.style import house_style, plain_log_ticks, selector_looks
+from winnow.figures.style import Drawing, house_style, plain_log_ticks, selector_looks
 from winnow.results import read_shifts
 from winnow.scaling.grid import rule_order
 
@@ -23,17 +22,17 @@ DISTANCES = {
 NULL: dict[str, Any] = {"color": "0.85", "linewidth": 0, "zorder": 0.5}
 
 
-def from_table(table: str | Path, r: float = 0.1, n: int | None = None) -> Figure:
+def from_table(table: str | Path, r: float = 0.1, n: int | None = None) -> Drawing:
     """`shift` of the table in a CSV file. Raises WinnowError where it cannot be read."""
     return shift(read_shifts(table), r=r, n=n)
 
 
-def shift(table: pd.DataFrame, *, r: float = 0.1, n: int | None = None) -> Figure:
+def shift(table: pd.DataFrame, *, r: float = 0.1, n: int | None = None) -> Drawing:
     """Three distances to the full set with their null, coverage and effective sample size against the examples kept.
 
-    table: lines of shift reports on one data set and metric; only those of parts of n examples are drawn, or, where n
-    is None, of all, and seeds are averaged. A rule with weights has a second, thin line without them. Grey: up to the 95% quantile of random
-    subsets of the same size. The last panel shows the deciles of the scores at fraction r.
+    table: lines of shift reports on one data set and metric; only those on parts of n examples are drawn, or, where n
+    is None, on all, and seeds are averaged. A rule with weights has a second, thin line without them. Grey: up to the
+    95% quantile of random subsets of the same size. The last panel shows the deciles of the scores at fraction r.
 
     Raises OptionError for several data sets or metrics, or where no subset keeps r.
     """
@@ -42,13 +41,13 @@ def shift(table: pd.DataFrame, *, r: float = 0.1, n: int | None = None) -> Figur
     if not np.isclose(whole["r"], r).any():
         there = ", ".join(f"{each:g}" for each in sorted(set(whole["r"])))
         raise OptionError(f"figure.r={r} is not in the table, which has r = {there or 'nothing'} for figure.n={n}.")
+    by_seed = whole.groupby(["rule", "weighted", "n_kept"])
     rules = rule_order(whole["rule"])
     looks = selector_looks(rules)
     with house_style():
-        figure = Figure(figsize=(9.6, 5.4), layout="constrained")
+        figure = Drawing(by_seed.mean(numeric_only=True).reset_index(), (9.6, 5.4))
         panels = figure.subplots(2, 3).ravel()
-        part = whole[whole["n_kept"] < whole["n"]]
-        curves = part.groupby(["rule", "weighted", "n_kept"], as_index=False).mean(numeric_only=True)
+        curves = figure.table[figure.table["n_kept"] < figure.table["n"]]
         for axes, (name, label) in zip(panels, DISTANCES.items(), strict=False):
             draw_null(axes, curves, "n_kept", name)
             draw_lines(axes, curves, "n_kept", name, looks)

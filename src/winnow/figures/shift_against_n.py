@@ -4,20 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from winnow.errors import OptionError
 from winnow.figures.shift import DISTANCES, draw_lines, draw_null, legend_handles, log_axes, one_of_each
-from winnow.figures.style import house_style, selector_looks
+from winnow.figures.style import Drawing, house_style, selector_looks
 from winnow.results import read_shifts
 
 
-def from_table(table: str | Path, r: float = 0.1) -> Figure:
+def from_table(table: str | Path, r: float = 0.1) -> Drawing:
     """`shift_against_n` of the table in a CSV file. Raises WinnowError where it cannot be read."""
     return shift_against_n(read_shifts(table), r=r)
 
 
-def shift_against_n(table: pd.DataFrame, *, r: float = 0.1) -> Figure:
+def shift_against_n(table: pd.DataFrame, *, r: float = 0.1) -> Drawing:
     """The distances in the embedding at fraction kept r against the examples n selected from, both axes logarithmic.
 
     Only rules with at least two sizes are drawn: means over seeds, with one standard error either way where there are
@@ -37,7 +36,7 @@ def shift_against_n(table: pd.DataFrame, *, r: float = 0.1) -> Figure:
     curves = curves.join(spread.add_suffix("_se")).reset_index()
     looks = selector_looks(part["rule"])
     with house_style():
-        figure = Figure(figsize=(8.6, 3.4), layout="constrained")
+        figure = Drawing(curves, (8.6, 3.4))
         for axes, name in zip(figure.subplots(1, len(names)), names, strict=True):
             draw_null(axes, curves, "n", name)
             draw_lines(axes, curves, "n", name, looks)

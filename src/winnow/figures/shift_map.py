@@ -3,19 +3,19 @@
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
+import pandas as pd
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from winnow.artifacts import Artifact, ArtifactStore, Stage
 from winnow.errors import MissingEvidenceError, OptionError, check_choice
-from winnow.figures.style import house_style
+from winnow.figures.style import Drawing, house_style
 from winnow.records import load_subset
 from winnow.results import read_shifts
 from winnow.scaling.grid import rule_order
 from winnow.seeds import stream
-from winnow.types import Floats, Subset
+from winnow.types import Floats, Ints, Subset
 
 PANELS_ABREAST = 3
 KEPT, DROPPED = "#D55E00", "0.75"
@@ -28,7 +28,7 @@ def from_table(
     projection: str = "pca",
     points: int = 5000,
     seed: int = 0,
-) -> Figure:
+) -> Drawing:
     """`shift_map` of the subsets at fraction r that a table names (the first selection seed), from their artifacts.
 
     Raises OptionError where the table has none at r, or of several embeddings; MissingEvidenceError where the artifacts
@@ -49,7 +49,7 @@ def from_table(
 
     keys = found.drop_duplicates("rule").set_index("rule")["subset"]
     subsets = {rule: load_subset(artifact("subset", keys[rule])) for rule in rule_order(keys.index)}
-    plane, axes = projected(artifact("features", found["features"].iloc[0]).array("features"), projection, seed)
+    plane, axes = projected(artifact("pass", found["features"].iloc[0]).array("features"), projection, seed)
     return shift_map(plane, subsets, names=axes, r=r, points=points, seed=seed)
 
 
@@ -73,17 +73,18 @@ def projected(embeddings: NDArray, method: str = "pca", seed: int = 0) -> tuple[
 
 def shift_map(
     plane: Floats, subsets: dict[str, Subset], *, names: tuple[str, str], r: float, points: int = 5000, seed: int = 0
-) -> Figure:
+) -> Drawing:
     """Kept examples over dropped ones, the area of a kept one in proportion to its weight; a panel a rule.
 
     plane [n, 2]; names of its two axes. Of more than `points` examples a random part is drawn, the same in every panel.
+    The table has the index, place and weights, 0 where dropped, of the examples drawn.
     """
     n = len(plane)
     shown = np.sort(stream(seed, "map").permutation(n)[:points])
     columns = min(PANELS_ABREAST, len(subsets))
     lines = -(-len(subsets) // columns)
     with house_style():
-        figure = Figure(figsize=(3.1 * columns, 2.9 * lines + 0.3), layout="constrained")
+        figure = Drawing(_numbers(plane, subsets, shown), (3.1 * columns, 2.9 * lines + 0.3))
         panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
         for axes, (rule, subset) in zip(panels, subsets.items(), strict=False):
             weight = np.zeros(n)
@@ -105,3 +106,12 @@ def shift_map(
         figure.suptitle(f"r = {r:g}, {what}", fontsize=9, x=0.01, ha="left")
         figure.legend(handles=handles, loc="outside upper right", ncols=2)
     return figure
+
+
+def _numbers(plane: Floats, subsets: dict[str, Subset], shown: Ints) -> pd.DataFrame:
+    weights = {}
+    for rule, subset in subsets.items():
+        weight = np.zeros(len(plane))
+        weight[subset.indices] = subset.weights
+        weights[rule] = weight[shown]
+    return pd.DataFrame({"index": shown, "x": plane[shown, 0], "y": plane[shown, 1], **weights})

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
@@ -57,6 +58,17 @@ _SELECTOR_LOOKS = {
     "approximate": (_ORANGE, "s"),
 }
 _FILLINGS: list[Any] = ["none", "left", "bottom", "right", "top", "full"]
+
+
+class Drawing(Figure):
+    """A figure that knows its numbers: `table`, one line for each point or cell drawn, for a reader without the code.
+
+    size: inches. scripts/figures.py writes the table beside the figure.
+    """
+
+    def __init__(self, table: pd.DataFrame, size: tuple[float, float]) -> None:
+        super().__init__(figsize=size, layout="constrained")
+        self.table = table
 
 
 def house_style() -> AbstractContextManager[None]:

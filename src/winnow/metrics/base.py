@@ -52,6 +52,16 @@ class Metric(Component, ABC):
         return frozenset()
 
     @property
+    def averages_members(self) -> bool:
+        """Whether a score is the mean of what each probe alone would give, so that their spread is its error."""
+        return False
+
+    @property
+    def reads_test_set(self) -> bool:
+        """True where the test labels enter: such scores are to look at, and no subset may be chosen by them."""
+        return False
+
+    @property
     def least_epochs(self) -> int:
         """The shortest probe training, in epochs, whose trajectories it can read."""
         return 1
@@ -60,13 +70,22 @@ class Metric(Component, ABC):
     def _values(self, evidence: Evidence) -> Floats:
         """Scores [n] float64, in the order of the evidence."""
 
+    def _standard_error(self, evidence: Evidence) -> Floats | None:
+        """[n]: the standard error of each score over the models behind it; None where there is none."""
+        members = evidence.members
+        if not self.averages_members or members < 2:
+            return None
+        each = np.stack([self._values(evidence.of_member(k)) for k in range(members)])
+        return each.std(axis=0, ddof=1) / np.sqrt(members)
+
     def __call__(self, evidence: Evidence) -> Scores:
         """Scores [n] float64 of the evidence's data set.
 
         Raises MissingEvidenceError where a field or epoch that it reads was not recorded, and ShapeError where a
         score is not finite.
         """
-        return Scores(self._values(evidence), metric=self.name, dataset=evidence.dataset)
+        error = self._standard_error(evidence)
+        return Scores(self._values(evidence), metric=self.name, dataset=evidence.dataset, standard_error=error)
 
 
 def mean_over_members(logits: NDArray[np.float32], labels: Ints, of_member: Callable[[Floats, Ints], Floats]) -> Floats:

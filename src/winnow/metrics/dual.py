@@ -42,6 +42,10 @@ class DUAL(Metric):
     def least_epochs(self) -> int:
         return self.first_epochs or self.window
 
+    @property
+    def averages_members(self) -> bool:
+        return True
+
     def _values(self, evidence: Evidence) -> Floats:
         trajectories = evidence.ensemble()
         check_recorded(self.name, trajectories.epochs, self.window, self.first_epochs)

@@ -39,6 +39,10 @@ class Fisher(Metric):
     def name(self) -> str:
         return self._named("fisher")
 
+    @property
+    def averages_members(self) -> bool:
+        return True
+
     def _values(self, evidence: Evidence) -> Floats:
         total, members = np.zeros(evidence.n), len(evidence.penultimate())
         for member in range(members):

@@ -21,10 +21,11 @@ class SSP(Metric):
 
     Sorscher et al. 2022 (2206.14486), section 6: k-means of self-supervised embeddings (theirs are SwAV's on ImageNet
     with k = 1,000; results hardly depend on k). Embeddings [n, d] are normalised to length one and clustered by
-    spherical k-means (faiss), on a seeded sample of 256 examples a centroid where there are more; the score of every
-    example is then computed by blocks from the memory map, so that 1.3 M × 2,048 fits in 4 GB.
+    spherical k-means (faiss), the best of `restarts` runs of `iterations`, on a seeded sample of 256 examples a
+    centroid where there are more; the score of every example is then computed by blocks from the memory map, so that
+    1.3 M × 2,048 fits in 4 GB.
 
-    The best of `restarts` runs of `iterations` is taken. k=None: one centroid a class. supervised=True: the centroids are the class means of the embeddings, and an example
+    k=None: one centroid a class. supervised=True: the centroids are the class means of the embeddings, and an example
     is compared with its own class's (the paper's supervised prototypes), so that wrong labels are hard.
 
     Raises OptionError for k below 1 or above n; MissingEvidenceError without embeddings.

@@ -52,6 +52,10 @@ class TDDS(Metric):
     def least_epochs(self) -> int:
         return self.first_epochs or self.window + 1
 
+    @property
+    def averages_members(self) -> bool:
+        return True
+
     def _values(self, evidence: Evidence) -> Floats:
         trajectories = evidence.ensemble()
         check_recorded(self.name, trajectories.epochs, self.window + 1, self.first_epochs)
