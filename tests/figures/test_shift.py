@@ -38,14 +38,14 @@ def test_curves_are_means_over_seeds_of_the_whole_data():
     figure = shift(table(), r=0.3)
     FigureCanvasAgg(figure).draw()
     part = table().query("n == of and n_kept < n")
-    means = part.groupby(["rule", "weighted", "n_kept"])[["energy", "coverage"]].mean()
+    means = part.groupby(["rule", "weighted", "r"])[["energy", "coverage"]].mean()
     exact_bare, exact, random = drawn(figure.axes[0])
     for line, key in (
         (exact_bare, ("el2n exact 0.5", False)),
         (exact, ("el2n exact 0.5", True)),
         (random, ("random", True)),
     ):
-        np.testing.assert_array_equal(line[:, 0], [100, 300])
+        np.testing.assert_array_equal(line[:, 0], [0.1, 0.3])
         np.testing.assert_allclose(line[:, 1], means.loc[key]["energy"])
     assert len(drawn(figure.axes[3])) == 2  # coverage knows no weights
     for line in figure.axes[5].lines:

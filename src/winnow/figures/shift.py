@@ -1,4 +1,4 @@
-"""What subsets do to the distribution of the data, against how much is kept: one line a rule."""
+"""What subsets do to the distribution of the data, against the fraction kept: one line a rule."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def from_table(table: str | Path, r: float = 0.1, n: int | None = None) -> Drawi
 
 
 def shift(table: pd.DataFrame, *, r: float = 0.1, n: int | None = None) -> Drawing:
-    """Three distances to the full set with their null, coverage and effective sample size against the examples kept.
+    """Three distances to the full set with their null, coverage and effective sample size against r.
 
     table: lines of shift reports on one data set and metric; only those on parts of n examples are drawn, or, where n
     is None, on all, and seeds are averaged. A rule with weights has a second, thin line without them. Grey: up to the
@@ -41,7 +41,7 @@ def shift(table: pd.DataFrame, *, r: float = 0.1, n: int | None = None) -> Drawi
     if not np.isclose(whole["r"], r).any():
         there = ", ".join(f"{each:g}" for each in sorted(set(whole["r"])))
         raise OptionError(f"figure.r={r} is not in the table, which has r = {there or 'nothing'} for figure.n={n}.")
-    by_seed = whole.groupby(["rule", "weighted", "n_kept"])
+    by_seed = whole.groupby(["rule", "weighted", "r"])
     rules = rule_order(whole["rule"])
     looks = selector_looks(rules)
     with house_style():
@@ -49,16 +49,16 @@ def shift(table: pd.DataFrame, *, r: float = 0.1, n: int | None = None) -> Drawi
         panels = figure.subplots(2, 3).ravel()
         curves = figure.table[figure.table["n_kept"] < figure.table["n"]]
         for axes, (name, label) in zip(panels, DISTANCES.items(), strict=False):
-            draw_null(axes, curves, "n_kept", name)
-            draw_lines(axes, curves, "n_kept", name, looks)
+            draw_null(axes, curves, "r", name)
+            draw_lines(axes, curves, "r", name, looks)
             axes.set_ylabel(label)
-        draw_lines(panels[3], curves[curves["weighted"]], "n_kept", "coverage", looks)
+        draw_lines(panels[3], curves[curves["weighted"]], "r", "coverage", looks)
         panels[3].set_ylabel("radius that covers 95%\nof the dropped / spread")
-        draw_lines(panels[4], curves[curves["weighted"]], "n_kept", "effective_sample_size", looks)
+        draw_lines(panels[4], curves[curves["weighted"]], "r", "effective_sample_size", looks)
         panels[4].set_ylabel("effective sample size")
         for axes in panels[:5]:
-            log_axes(axes, curves["n_kept"])
-            axes.set_xlabel("examples kept")
+            log_axes(axes, curves["r"])
+            axes.set_xlabel("fraction kept r")
         _deciles(panels[5], whole[np.isclose(whole["r"], r)], looks)
         panels[5].set_title(f"r = {r:g}", loc="left")
         figure.legend(handles=legend_handles(whole, looks), loc="outside lower center", ncols=4, handlelength=3.2)
