@@ -73,16 +73,16 @@ def _order(rule: str) -> tuple[int, str]:
 
 
 def _map(axes: Axes, part: pd.DataFrame, norm: TwoSlopeNorm) -> None:
-    shares = part.pivot_table(index="hard", columns="mislabelled", values=["difference", "p_holm"], dropna=False)
-    points = 100 * shares["difference"].to_numpy()
+    shares = part.pivot_table(index="hard", columns="mislabelled", values="difference", dropna=False)
+    points = 100 * shares.to_numpy()
     axes.imshow(points, norm=norm, cmap=COLOURS, origin="lower", aspect="auto")
-    p = shares["p_holm"].to_numpy() if "p_holm" in shares else np.full(points.shape, np.nan)
+    p = part.pivot(index="hard", columns="mislabelled", values="p_holm").to_numpy()
     rows, columns = points.shape
     for i, j in np.ndindex(rows, columns):
         value = points[i, j]
         dark = abs(value) > 0.6 * norm.vmax if norm.vmax else False
         sure = "•" if p[i, j] < SURE else ""
         axes.text(j, i, f"{value:+.1f}{sure}", ha="center", va="center", fontsize=7, color="white" if dark else "black")
-    axes.set_xticks(range(columns), [f"{share:g}" for share in shares["difference"].columns])
+    axes.set_xticks(range(columns), [f"{share:g}" for share in shares.columns])
     axes.set_yticks(range(rows), [f"{share:g}" for share in shares.index])
     axes.grid(False)
