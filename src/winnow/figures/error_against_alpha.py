@@ -117,7 +117,7 @@ def _chosen(axes: Axes, rows: pd.DataFrame) -> None:
 
 def _percent(errors: pd.Series) -> tuple[float, float]:
     """Mean and standard error over seeds, in percent."""
-    return 100 * float(errors.mean()), 100 * float(errors.sem())
+    return 100 * float(errors.to_numpy().mean()), 100 * float(str(errors.sem()))
 
 
 def _kind(rule: str) -> str:
