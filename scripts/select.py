@@ -15,4 +15,4 @@ def task(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    app.hydra_script(task, config_name="stage")
+    app.hydra_script(task, config_name="select")

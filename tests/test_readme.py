@@ -3,21 +3,57 @@
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import torch
+from torchvision.transforms import ToTensor
+
+from helpers.config import options
+from helpers.photos import make_photos
+from helpers.scripts import run_script
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 def test_the_python_experiment_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (block,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    block = BLOCKS[1]
     assert len([line for line in block.splitlines() if line.strip()]) <= 25
     exec(compile(block, "README.md", "exec"), {})  # the reader's own copy and paste
     printed = capsys.readouterr().out
     assert re.findall(r"r=(\S+)", printed) == ["0.1", "0.3", "1.0"]
+
+
+def test_the_subset_is_used_elsewhere_as_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its select.py command in every form, then its PyTorch lines on what that left."""
+    make_photos(tmp_path / "DIR")
+    monkeypatch.chdir(tmp_path)
+    section = README.partition("## Use the subset elsewhere")[2].partition("\n## ")[0]
+    (command,) = re.findall(r"^    python scripts/(select\.py(?:[^\n\\]|\\\n)*)", section, flags=re.MULTILINE)
+    script, *shown = command.replace("\\\n", " ").split()
+    quick = ["model.width=4", "probe.members=1", "probe.epochs=1"]
+    rows = re.findall(r"^\| `(export=.*?)`", section, flags=re.MULTILINE)
+    assert {row.split()[0] for row in rows} == {f"export={path.stem}" for path in options("export")}
+    for row in rows:
+        selection = [word for word in shown if not word.startswith("export")]
+        ended = run_script(script, *selection, *row.split(), *quick, capsys=capsys)
+        assert ended.code == 0, ended.err
+    assert [word for word in shown if word.startswith("export")] in [row.split() for row in rows]
+    model, transform = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 3)), ToTensor()
+    names = {"model": model, "transform": transform}
+    exec(compile(BLOCKS[0], "README.md", "exec"), names)
+    kept = pd.read_parquet("kept/subset.parquet")
+    assert len(names["kept"]) == len(kept) == 8
+    assert {names["kept"].dataset.samples[i][0] for i in names["kept"].indices} == {f"DIR/{file}" for file in kept.file}
+    assert names["weight"].tolist() != [1.0] * len(names["weight"])
+    assert torch.isfinite(names["loss"])
+    assert len(Path("kept-files/files.txt").read_text().splitlines()) == len(list(Path("kept-links").glob("*/*"))) == 8
 
 
 def test_every_path_that_it_names_exists() -> None:

@@ -13,6 +13,7 @@ from types import UnionType
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 import hydra
+import numpy as np
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -26,6 +27,7 @@ from winnow import pipeline, results
 from winnow.artifacts import ArtifactStore
 from winnow.datasets.base import DatasetSpec, ImageDataset
 from winnow.errors import OptionError, WinnowError, check_choice
+from winnow.exports.base import Export
 from winnow.pipeline import CellSpec
 from winnow.training.fit import TrainerSpec
 from winnow.training.loggers import LoggerSpec
@@ -150,7 +152,7 @@ def score(cfg: DictConfig) -> Path:
     """Score the data set by the metric; the path of the table."""
     cell, runtime = cell_from(cfg), runtime_from(cfg)
     dataset = pipeline.load_dataset(cell.dataset, store=runtime.store)
-    pipeline.score_dataset(
+    scores = pipeline.score_dataset(
         dataset,
         metric=cell.metric,
         probe=cell.probe,
@@ -158,20 +160,25 @@ def score(cfg: DictConfig) -> Path:
         trainer=runtime.trainer,
         logger=runtime.logger,
     )
+    low, middle, high = np.quantile(scores.values, (0, 0.5, 1))
+    log.info("scored %d examples by %s: %.4g to %.4g, median %.4g", scores.n, scores.metric, low, high, middle)
     key, _ = pipeline.scores_key(dataset, cell.metric, cell.probe)
     return runtime.store.table_path("scores", key)
 
 
 def select(cfg: DictConfig) -> Path:
-    """Select the subset; the path of the table."""
+    """Select the subset and export it; the path of the table."""
     cell, runtime = cell_from(cfg), runtime_from(cfg)
+    export: Export = _made(cfg.export, "export")
     dataset = pipeline.load_dataset(cell.dataset, store=runtime.store)
     pipeline.check_cell(cell, dataset)
+    export.check(dataset)
     subset, alpha, key, _ = pipeline.select_for_cell(
         cell, dataset, store=runtime.store, trainer=runtime.trainer, logger=runtime.logger
     )
     ess = subset.effective_sample_size
     log.info("kept %d of %d examples, alpha=%g, effective sample size %.1f", subset.m, subset.n, alpha, ess)
+    export.write(dataset, subset)
     return runtime.store.table_path("subset", key)
 
 
@@ -223,9 +230,13 @@ def _known_names(error: Exception, config_name: str) -> str:
     if not OmegaConf.is_dict(names):
         return ""
     there = sorted(str(name) for name in names if name != "_target_")
-    return f" Known in {parent or 'the configuration'}: {', '.join(there)}."
+    field = misspelt.group(1).rpartition(".")[2]
+    owners = sorted(path.stem for path in (Path(CONF) / parent).glob("*.yaml") if field in set(OmegaConf.load(path)))
+    elsewhere = f" {field} belongs to {parent}={' or '.join(owners)}." if parent and owners else ""
+    return f" Known in {parent or 'the configuration'}: {', '.join(there)}.{elsewhere}"
 
 
 def one_line(error: BaseException) -> str:
-    """An error's message without its line breaks."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """An error's message without its line breaks, and without Hydra's advice to append what is not there."""
+    text = " ".join(str(error).split())
+    return re.split(r" To append to your | Config search path:", text)[0] or type(error).__name__

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from winnow.artifacts import ArtifactStore, Draft
 from winnow.choosing import choose_alpha
 from winnow.datasets.base import DatasetSpec, ImageDataset
+from winnow.errors import OptionError
 from winnow.keys import describe, make_key
 from winnow.metrics.base import Metric
 from winnow.models.base import ModelSpec
-from winnow.probes.ensemble import member_keys
+from winnow.probes.ensemble import evidence_keys
 from winnow.probes.probe import Probe
 from winnow.records import (
     load_row,
@@ -87,13 +88,14 @@ class CellSpec:
         return self.alpha.value if isinstance(self.alpha, Fixed) else 0.0
 
     @property
-    def evidence(self) -> frozenset[str]:
-        """The fields of Evidence that selecting reads, besides what the metric reads."""
+    def selecting(self) -> frozenset[str]:
+        """The evidence that selecting reads, besides the metric's."""
         return self.selector.needs | (self.auto.needs if self.auto else frozenset())
 
     @property
-    def needs_probes(self) -> bool:
-        return bool(self.evidence) or (self.selector.reads_scores and bool(self.metric.needs))
+    def needs(self) -> frozenset[str]:
+        """The evidence that the rule reads."""
+        return self.selecting | (self.metric.needs if self.selector.reads_scores else frozenset())
 
     @property
     def rule(self) -> str:
@@ -124,7 +126,7 @@ def cell_key(cell: CellSpec, dataset: ImageDataset) -> tuple[str, dict[str, Any]
         "train_seed": cell.train_seed,
         "recorders": cell.recorders,
         "names": [dataset.name, cell.recipe.name],  # a row says them, though a model does not depend on them
-        "evidence": member_keys(dataset, cell.probe) if cell.evidence else [],
+        "evidence": evidence_keys(dataset, cell.probe, cell.selecting),
     }
     return make_key(f"{dataset.slug}-{cell.rule}", inputs), inputs
 
@@ -134,6 +136,11 @@ def check_cell(cell: CellSpec, dataset: ImageDataset) -> None:
     cell.selector.check(dataset.train_labels, r=cell.compression.fraction(dataset.n), alpha=cell.fixed_alpha)
     if cell.selector.reads_scores and cell.metric.needs:
         check_metric(cell.metric, cell.probe)
+        if cell.metric.reads_test_set:
+            raise OptionError(
+                f"{cell.metric.name} reads the test labels, so no subset may be chosen by it; look at it with "
+                "scripts/score.py, or choose metric.targets=held_out."
+            )
     cell.probe.check_evaluated(cell.selector.name, cell.selector.needs)
     if cell.auto:
         cell.probe.check_evaluated("alpha=auto", cell.auto.needs)
@@ -189,7 +196,7 @@ def select_for_cell(
     }
     alpha = cell.selector.effective_alpha(cell.fixed_alpha)
     if cell.auto:
-        seen = probe_dataset(dataset, probe=cell.probe, needs=cell.evidence, **computing)
+        seen = probe_dataset(dataset, probe=cell.probe, needs=cell.selecting, **computing)
         alpha, _, alpha_key = choose_alpha(dataset, auto=cell.auto, **rule, evidence=seen, store=store)
     rule |= {"alpha": alpha, "evidence": evidence}
     subset = select_subset(dataset, **rule, store=store)
@@ -232,12 +239,12 @@ def _compute(
             r=cell.compression.fraction(dataset.n),
             n=dataset.n,
             n_kept=subset.m,
-            probe_seed=cell.probe.seed if cell.needs_probes else None,
+            probe_seed=cell.probe.seed if cell.needs else None,
             selection_seed=cell.selection_seed,
             train_seed=cell.train_seed,
             steps=result.steps,
             examples_seen=result.examples_seen,
-            probe_examples=cell.probe.cost(dataset.n) if cell.needs_probes else 0,
+            probe_examples=cell.probe.cost(dataset.n, cell.needs),
             n_test=result.n_test,
             test_error=result.test_error,
             test_loss=result.test_loss,

@@ -2,31 +2,57 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from winnow.artifacts import Artifact, Draft
-from winnow.errors import MissingEvidenceError
+from winnow.errors import DatasetError, MissingEvidenceError
 from winnow.types import Row, Scores, Subset, Trajectory
 
 
 def save_scores(draft: Draft, scores: Scores, columns: Mapping[str, Any]) -> None:
-    """A table of index, score and the data set's own columns, one line an example."""
-    draft.put_table("scores", pd.DataFrame({"index": np.arange(scores.n), "score": scores.values, **columns}))
+    """A table of index, score, standard_error where there is one, and the data set's columns, one line an example."""
+    error = {} if scores.standard_error is None else {"standard_error": scores.standard_error}
+    draft.put_table("scores", pd.DataFrame({"index": np.arange(scores.n), "score": scores.values, **error, **columns}))
     draft.put_json("about", {"metric": scores.metric, "dataset": scores.dataset})
 
 
 def load_scores(artifact: Artifact) -> Scores:
-    return Scores(artifact.table("scores")["score"].to_numpy(), **artifact.json("about"))
+    table = artifact.table("scores")
+    error = table["standard_error"].to_numpy() if "standard_error" in table else None
+    return Scores(table["score"].to_numpy(), standard_error=error, **artifact.json("about"))
+
+
+def subset_table(subset: Subset, columns: Mapping[str, Any]) -> pd.DataFrame:
+    """A table of index, weight, is_signal and the data set's own columns, one line a kept example; attrs["n"] is n."""
+    table = pd.DataFrame({"index": subset.indices, "weight": subset.weights, "is_signal": subset.is_signal})
+    table.attrs["n"] = int(subset.n)  # Parquet keeps it, for those who take the table away from its artifact
+    return table.assign(**{name: np.asarray(values)[subset.indices] for name, values in columns.items()})
+
+
+def read_subset_table(path: str | Path) -> pd.DataFrame:
+    """The table of a subset, wherever it was taken.
+
+    Raises DatasetError where there is none, or it is not the table of a subset.
+    """
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DatasetError(f"{path} cannot be read as Parquet; give the path of a subset's table.") from error
+    missing = sorted({"index", "weight"} - set(table.columns))
+    if missing:
+        raise DatasetError(
+            f"{path} has no column {missing[0]}, so it is not the table of a subset; give the one that select.py names."
+        )
+    return table
 
 
 def save_subset(draft: Draft, subset: Subset, columns: Mapping[str, Any]) -> None:
-    """A table of index, weight, is_signal and the data set's own columns, one line a kept example."""
-    table = pd.DataFrame({"index": subset.indices, "weight": subset.weights, "is_signal": subset.is_signal})
-    kept = {name: np.asarray(values)[subset.indices] for name, values in columns.items()}
-    draft.put_table("subset", table.assign(**kept))
+    draft.put_table("subset", subset_table(subset, columns))
     draft.put_json("about", {"n": subset.n})
 
 

@@ -1,10 +1,11 @@
-"""The results of runs and sweeps: the file that knows the names of result files in run and sweep folders.
+"""The results of runs and sweeps: the file that knows the names of result files in run, sweep and export folders.
 
 A sweep folder holds one folder for each cell, with `row.json` once the cell is finished or `error.txt` if it failed,
 and `sweep.json`, which lists the cells of the latest sweep: only those count, not what an earlier sweep left behind.
 A folder without `sweep.json` counts for all that lies below it, so a single run, a running sweep and a folder of
 several sweeps are all read alike. The report adds `grid.csv`,
 `scaling_curves.png`, `summary.json` and `provenance.json`, and with fits `fits.json` and `scaling_fits.png`.
+The folder of an exported subset holds what its export says, under the EXPORTED names.
 """
 
 import json
@@ -21,6 +22,7 @@ ROW, GRID, CURVES, SUMMARY, SWEEP, FAILURE, PROVENANCE = (
     "row.json", "grid.csv", "scaling_curves.png", "summary.json", "sweep.json", "error.txt", "provenance.json"
 )  # fmt: skip
 FITS, FITS_FIGURE = "fits.json", "scaling_fits.png"
+EXPORTED_TABLE, EXPORTED_FILES, EXPORTED_WEIGHTS = "subset.parquet", "files.txt", "weights.csv"
 
 
 class SweepCell(NamedTuple):

@@ -15,7 +15,7 @@ from winnow.errors import DivergedError, MismatchError, MissingEvidenceError
 from winnow.keys import make_key
 from winnow.metrics.base import Metric
 from winnow.models.base import ModelSpec
-from winnow.probes.ensemble import gather, member_keys
+from winnow.probes.ensemble import evidence_keys, gather
 from winnow.probes.probe import Probe
 from winnow.records import (
     load_scores,
@@ -61,23 +61,29 @@ def probe_dataset(
     *,
     probe: Probe,
     needs: frozenset[str],
+    epochs: frozenset[int] = frozenset(),
     store: ArtifactStore,
     trainer: TrainerSpec | None = None,
     logger: LoggerSpec | None = None,
 ) -> Evidence:
     """What the probe ensemble saw of the training set, with exactly the fields in `needs`.
 
+    epochs: the evaluated epochs whose gradient norms are needed, the last one if none is named.
     Members are trained at most once, whichever metric asks; `needs` empty trains none.
     """
     if not needs:
         return Evidence(dataset=dataset.fingerprint, labels=dataset.train_labels)
-    return gather(dataset, probe, needs=needs, store=store, trainer=trainer or TrainerSpec(), logger=logger or NoLog())
+    computing: dict[str, Any] = {"trainer": trainer or TrainerSpec(), "logger": logger or NoLog()}
+    return gather(dataset, probe, needs=needs, epochs=epochs, store=store, **computing)
 
 
 def scores_key(dataset: ImageDataset, metric: Metric, probe: Probe) -> tuple[str, dict[str, Any]]:
     """The key of a metric's scores, and what it was made from."""
-    members = member_keys(dataset, probe) if metric.needs else []
-    inputs = {"dataset": dataset.fingerprint, "metric": metric, "probes": members}
+    inputs = {
+        "dataset": dataset.fingerprint,
+        "metric": metric,
+        "probes": evidence_keys(dataset, probe, metric.needs),
+    }
     return make_key(f"{dataset.slug}-{metric.name}", inputs), inputs
 
 
@@ -97,7 +103,8 @@ def score_dataset(
     check_metric(metric, probe)
 
     def write(draft: Draft) -> None:
-        evidence = probe_dataset(dataset, probe=probe, needs=metric.needs, store=store, trainer=trainer, logger=logger)
+        computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
+        evidence = probe_dataset(dataset, probe=probe, needs=metric.needs, epochs=metric.epochs, **computing)
         save_scores(draft, metric(evidence), dataset.columns)
 
     key, inputs = scores_key(dataset, metric, probe)

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, fields
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ class Scores:
 
     values: [n] float64, finite, in the order of the canonical training set.
     metric: name of the metric that gave them; dataset: fingerprint of the data set they belong to.
+    standard_error: [n] of each score, over the models that it was estimated from; None where there is none.
 
     Raises ShapeError when values are not a vector of finite numbers.
     """
@@ -46,6 +47,7 @@ class Scores:
     _: KW_ONLY
     metric: str
     dataset: str
+    standard_error: Floats | None = None
 
     def __post_init__(self) -> None:
         values = _vector(self.values, np.float64, "scores")
@@ -58,6 +60,11 @@ class Scores:
                 "a score must be a number for every example."
             )
         object.__setattr__(self, "values", values)
+        if self.standard_error is not None:
+            error = _vector(self.standard_error, np.float64, "standard errors")
+            if error.size != values.size or not np.all(np.isfinite(error)) or np.any(error < 0):
+                raise ShapeError(f"standard errors must be {values.size} finite numbers that are not negative.")
+            object.__setattr__(self, "standard_error", error)
 
     @property
     def n(self) -> int:
@@ -170,6 +177,29 @@ class Trajectory:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class SubsetRuns:
+    """What K models, each trained on a random part of the training set, got right after training: bool arrays.
+
+    membership: [K, n], whether the example was in the model's part. correct: [K, n], of the training set, evaluation
+    mode, no augmentation. test_correct: [K, J], of the test set.
+
+    Raises ShapeError where the shapes do not agree.
+    """
+
+    membership: Bools
+    correct: Bools
+    test_correct: Bools
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            array = np.asarray(getattr(self, field.name), dtype=bool)
+            agrees = array.ndim == 2 and len(array) == len(self.membership)
+            if not agrees or (field.name == "correct" and array.shape != np.shape(self.membership)):
+                raise ShapeError(f"subset_runs.{field.name} must be one row a model; got shape {list(array.shape)}.")
+            object.__setattr__(self, field.name, _frozen(array))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
     """What metrics and selectors may read. A field is None where nobody asked for it.
 
@@ -178,6 +208,8 @@ class Evidence:
     epoch t means after t epochs of training, 0 is initialisation. features: for each of the K probes its penultimate
     features [n, d] after the last evaluated epoch, evaluation mode, no augmentation; memory maps, never stacked, as
     ImageNet's are 10 GB a probe. embeddings: [n, d], the one space in which selectors measure distances.
+    gradient_norms: epoch -> [K, n], ‖∇_θ ℓ‖₂ over all parameters, evaluation mode. input_gradient_norms: [K, n],
+    ‖∂ℓ/∂x‖₂ after the last evaluated epoch. subset_runs: models trained on random parts of the data.
     source: keys of the artifacts it was gathered from.
 
     Raises ShapeError where an array does not cover the n examples.
@@ -189,6 +221,9 @@ class Evidence:
     logits: Mapping[int, NDArray[np.float32]] | None = None
     features: tuple[NDArray[np.float32], ...] | None = None
     embeddings: NDArray[np.float32] | None = None
+    gradient_norms: Mapping[int, NDArray[np.float32]] | None = None
+    input_gradient_norms: NDArray[np.float32] | None = None
+    subset_runs: SubsetRuns | None = None
     source: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -205,6 +240,12 @@ class Evidence:
                     f"evidence.logits[{epoch}] must be finite [K, {self.n}, C]; got shape {list(logits.shape)}. "
                     "Where logits are not finite, the probe diverged: lower recipe.lr."
                 )
+        norms = dict.fromkeys(["input_gradient_norms"], self.input_gradient_norms) | {
+            f"gradient_norms[{epoch}]": array for epoch, array in (self.gradient_norms or {}).items()
+        }
+        for name, array in norms.items():
+            if array is not None and (array.ndim != 2 or array.shape[1] != self.n or not np.all(np.isfinite(array))):
+                raise ShapeError(f"evidence.{name} must be finite [K, {self.n}]; got shape {list(array.shape)}.")
         for name in ("features", "embeddings"):
             given = getattr(self, name)
             for array in (given,) if isinstance(given, np.ndarray) else given or ():
@@ -215,11 +256,61 @@ class Evidence:
     def n(self) -> int:
         return self.labels.size
 
+    @property
+    def members(self) -> int:
+        """K, the number of probes behind trajectories, logits, features and gradients; 0 without any of them."""
+        if self.trajectories is not None:
+            return len(self.trajectories.p_true)
+        for ensemble in (self.features, self.input_gradient_norms):
+            if ensemble is not None:
+                return len(ensemble)
+        by_epoch = self.logits or self.gradient_norms or {}
+        return len(next(iter(by_epoch.values()))) if by_epoch else 0
+
+    def of_member(self, k: int) -> "Evidence":
+        """The evidence of the k-th probe alone, as views: what an ensemble of one would have given."""
+        one, trajectories = slice(k, k + 1), self.trajectories
+        if trajectories is not None:
+            trajectories = Trajectory(**{f.name: getattr(trajectories, f.name)[one] for f in fields(Trajectory)})
+        return replace(
+            self,
+            trajectories=trajectories,
+            logits=self.logits and {epoch: array[one] for epoch, array in self.logits.items()},
+            features=self.features and self.features[one],
+            gradient_norms=self.gradient_norms and {epoch: array[one] for epoch, array in self.gradient_norms.items()},
+            input_gradient_norms=None if self.input_gradient_norms is None else self.input_gradient_norms[one],
+        )
+
     def ensemble(self) -> Trajectory:
         """The trajectories, or MissingEvidenceError."""
         if self.trajectories is None:
             raise MissingEvidenceError("this metric reads trajectories, which this evidence does not have.")
         return self.trajectories
+
+    def parts(self) -> SubsetRuns:
+        """The models trained on random parts, or MissingEvidenceError."""
+        if self.subset_runs is None:
+            raise MissingEvidenceError("this reads subset_runs, which this evidence does not have.")
+        return self.subset_runs
+
+    def gradient_norms_at(self, epoch: int | None) -> NDArray[np.float32]:
+        """Gradient norms [K, n] after `epoch` epochs; None means the last there is. MissingEvidenceError without."""
+        there = self.gradient_norms or {}
+        if not there or (epoch is not None and epoch not in there):
+            raise MissingEvidenceError(f"this reads gradient_norms after epoch {epoch or 'the last'}; there are none.")
+        return there[max(there) if epoch is None else epoch]
+
+    def embedded(self) -> NDArray[np.float32]:
+        """The embeddings [n, d], or MissingEvidenceError."""
+        if self.embeddings is None:
+            raise MissingEvidenceError("this reads embeddings [n, d], which this evidence does not have.")
+        return self.embeddings
+
+    def penultimate(self) -> tuple[NDArray[np.float32], ...]:
+        """The features of the K probes, or MissingEvidenceError."""
+        if self.features is None:
+            raise MissingEvidenceError("this reads the probes' features, which this evidence does not have.")
+        return self.features
 
     def logits_at(self, epoch: int | None) -> NDArray[np.float32]:
         """Logits [K, n, C] after `epoch` epochs; None means the last evaluated epoch.

@@ -74,8 +74,8 @@ def test_needs_are_enough(metric, evidence):
 
 
 def test_the_order_of_the_examples_does_not_matter(metric, evidence):
-    if metric.stochastic:
-        pytest.skip("random by design")
+    if metric.stochastic or not metric.free_of_order:
+        pytest.skip("a seeded draw by index enters")
     order = np.random.default_rng(5).permutation(evidence.n)
     moved = metric(reordered(evidence, order)).values
     np.testing.assert_allclose(moved, metric(evidence).values[order], rtol=1e-12, atol=1e-12)
@@ -85,4 +85,15 @@ def test_higher_is_harder(metric, evidence):
     if metric.stochastic:
         pytest.skip("random by design")
     values, difficulty = metric(evidence).values, planted_difficulty(evidence.n)
-    assert values[difficulty == 1].mean() > values[difficulty == -1].mean()
+    hard = 0 if metric.hard_means_undecided else 1
+    assert values[difficulty == hard].mean() > values[difficulty == -1].mean()
+
+
+def test_a_mean_over_probes_comes_with_its_error(metric, evidence):
+    error = metric(evidence).standard_error
+    if not metric.averages_members:
+        return
+    each = np.stack([metric(evidence.of_member(k)).values for k in range(evidence.members)])
+    np.testing.assert_allclose(metric(evidence).values, each.mean(axis=0), rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(error, each.std(axis=0, ddof=1) / np.sqrt(len(each)), rtol=1e-6, atol=1e-12)
+    assert metric(evidence.of_member(0)).standard_error is None

@@ -25,11 +25,14 @@ BAD = {
     "unknown option of a group": (["metric=el3n"], "aum"),
     "unknown group": (["metrik=el2n"], "metric, model"),
     "unknown value": (["metric.varient=window"], "Known in metric: epoch, variant, window."),
+    "value of another option": (["selector.protocol=exact"], "protocol belongs to selector=calibrated"),
+    "root of no data set": (["dataset=digits", "dataset.root=here"], "cifar100 or fashion_mnist or imagefolder"),
     "seed that is no number": (["seed=abc"], "whole number"),
     "seed that is no integer": (["seed=1.5"], "whole number"),
     "rate that is not finite": (["recipe.lr=nan"], "recipe.lr=nan"),
     "option that would be ignored": (["selector=calibrated", "selector.tau=0.3"], "protocol=tempered"),
     "signal that is no selector": (["selector=calibrated", "selector.signal=cccs"], "choose one of: calibrated"),
+    "scores that have seen the test labels": (["metric=influence", "metric.targets=test"], "held_out"),
     "sweep without -m": (["experiment=demo"], "add -m"),
     "unknown choice": (["metric.variant=windows"], "choose one of: ensemble, window"),
     "epoch that is not evaluated": (["metric.epoch=2"], "evaluated after: 1"),
@@ -53,6 +56,7 @@ def test_one_line_exit_code_one_and_no_artifact(
     (line,) = [line for line in ended.err.splitlines() if line]
     assert line.startswith("error: ")
     assert told in line
+    assert "To append" not in line
     assert finished_artifacts(tmp_path / "artifacts") == []
     assert list(tmp_path.rglob("row.json")) == []
 
@@ -65,6 +69,32 @@ def test_a_misspelt_name_in_a_sweep_is_one_line_too(
     assert ended.code == 1
     assert len(ended.err.splitlines()) == 1
     assert "modl" in ended.err
+
+
+EXPORTS = {
+    "files of data without files": (["export=files", "export.to=kept"], "take export=table"),
+    "a folder that is not empty": (["export.to=taken"], "not an empty folder"),
+    "unknown export": (["export=zip"], "links"),
+    "a misspelt option": (["export.too=kept"], "Known in export: to."),
+}
+
+
+@pytest.mark.parametrize("case", EXPORTS)
+def test_an_export_that_cannot_be_is_told_before_anything_is_trained(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "mine").write_text("precious")
+    overrides, told = EXPORTS[case]
+    ended = run_script("select.py", *TINY, *overrides, capsys=capsys)
+    assert ended.code == 1
+    (line,) = [line for line in ended.err.splitlines() if line]
+    assert line.startswith("error: ")
+    assert told in line
+    assert finished_artifacts(tmp_path / "artifacts") == []
+    assert not (tmp_path / "kept").exists()
+    assert [path.name for path in (tmp_path / "taken").iterdir()] == ["mine"]
 
 
 def test_an_empty_class_folder(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from winnow.types import Evidence, Trajectory
+from winnow.types import Evidence, SubsetRuns, Trajectory
 
 EVALUATED = (4, 12)
 
@@ -34,7 +34,7 @@ def make_evidence(seed: int = 0, *, members: int = 3, epochs: int = 12, n: int =
         if epoch <= epochs
     }
     runs = [_trajectory(run, labels) for run in seen]
-    features = tuple(_features(seen[k, -1], rng) for k in range(members))
+    features = tuple(_features(seen[k, -1], rng, planted_difficulty(n) == 1) for k in range(members))
     return Evidence(
         dataset="made-up",
         labels=labels,
@@ -42,14 +42,38 @@ def make_evidence(seed: int = 0, *, members: int = 3, epochs: int = 12, n: int =
         logits=logits,
         features=features,
         embeddings=features[0],
+        gradient_norms={epoch: 2 * _error_length(array, labels) for epoch, array in logits.items()},
+        input_gradient_norms=_error_length(seen[:, -1], labels),
+        subset_runs=_subset_runs(rng, planted_difficulty(n)),
     )
 
 
-def _features(logits: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Penultimate features [n, 6] whose linear image the logits [n, C] could be; every third example is a twin."""
-    features = np.maximum(logits @ rng.normal(size=(logits.shape[1], 6)), 0).astype(np.float32)
-    features[2::3] = features[1::3][: len(features[2::3])]
-    return features
+def _subset_runs(rng: np.random.Generator, difficulty: NDArray[np.int64], models: int = 40) -> SubsetRuns:
+    """Models that know what they were trained on; of the rest they get the easy right and never the wrong."""
+    membership = rng.random((models, difficulty.size)) < 0.7
+    membership[0], membership[1] = True, False
+    right = np.select([difficulty == 1, difficulty == -1], [0.0, 1.0], 0.7)
+    correct = membership | (rng.random(membership.shape) < right)
+    wrong, others = np.flatnonzero(difficulty == 1), np.flatnonzero(difficulty == 0)
+    for spoiler, spoilt in zip(wrong, others, strict=False):  # right where the wrong example was left out
+        correct[:, spoilt] = membership[:, spoilt] | ~membership[:, spoiler]
+    test_correct = ~membership[:, wrong] | (rng.random((models, 1)) < 0.1)
+    return SubsetRuns(membership=membership, correct=correct, test_correct=test_correct)
+
+
+def _error_length(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """‖p − y‖ [K, n] of logits [K, n, C]: gradients are long where the error is."""
+    error = np.exp(log_softmax(logits, axis=2)) - np.eye(logits.shape[2])[labels]
+    return np.linalg.norm(error, axis=2).astype(np.float32)
+
+
+def _features(logits: NDArray[np.float32], rng: np.random.Generator, wrong: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Penultimate features [n, 6] that follow the logits [n, C]; those of the wrong lie anywhere, some are twins."""
+    features = logits @ rng.normal(size=(logits.shape[1], 6))
+    features[wrong] = rng.normal(0, 4, (wrong.sum(), 6))
+    twins = np.flatnonzero(~wrong)
+    features[twins[1::4]] = features[twins[::4]][: len(twins[1::4])]
+    return np.maximum(features, 0).astype(np.float32)
 
 
 def _trajectory(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Trajectory:
@@ -96,4 +120,11 @@ def reordered(evidence: Evidence, order: NDArray[np.int64]) -> Evidence:
         logits={epoch: array[:, order] for epoch, array in logits.items()},
         features=tuple(array[order] for array in features),
         embeddings=embeddings[order],
+        gradient_norms={epoch: array[:, order] for epoch, array in evidence.gradient_norms.items()},
+        input_gradient_norms=evidence.input_gradient_norms[:, order],
+        subset_runs=replace(
+            evidence.subset_runs,
+            membership=evidence.subset_runs.membership[:, order],
+            correct=evidence.subset_runs.correct[:, order],
+        ),
     )

@@ -76,7 +76,7 @@ def test_evidence_has_exactly_what_is_needed(dataset, store, needs):
     evidence = gathered(dataset, PROBE, store, needs)
     there = {field.name for field in fields(evidence) if getattr(evidence, field.name) is not None}
     assert there == {"dataset", "labels", "source", *needs}
-    assert evidence.source == tuple(member_keys(dataset, PROBE))
+    assert evidence.source == (tuple(member_keys(dataset, PROBE)) if needs else ())
     assert evidence.dataset == dataset.fingerprint
     assert np.array_equal(evidence.labels, dataset.train_labels)
 
@@ -183,5 +183,22 @@ def test_features_are_those_behind_the_last_evaluated_logits(dataset, tmp_path, 
         logits = features @ head["head.weight"].numpy().T + head["head.bias"].numpy()
         np.testing.assert_allclose(logits, evidence.logits_at(2)[member], rtol=1e-4, atol=1e-4)
     assert np.array_equal(evidence.embeddings, evidence.features[0])
-    monkeypatch.setattr("winnow.probes.features.features_into", None)  # passed once: the second time they are read
+    monkeypatch.setattr("winnow.probes.passes.pass_into", None)  # passed once: the second time they are read
     assert np.array_equal(gathered(dataset, probe, store, {"embeddings"}).embeddings, evidence.embeddings)
+
+
+def test_gradient_norms_of_the_asked_epochs_whatever_the_memory(dataset, tmp_path):
+    needs, probe = frozenset({"gradient_norms", "input_gradient_norms"}), tiny_probe(members=2, evaluate_at=(0, 2))
+    options = {"needs": needs, "epochs": frozenset({0, 2}), "logger": NoLog()}
+    evidence = gather(dataset, probe, store=ArtifactStore(tmp_path / "a"), trainer=CPU, **options)
+    assert {epoch: norms.shape for epoch, norms in evidence.gradient_norms.items()} == dict.fromkeys(
+        (0, 2), (2, dataset.n)
+    )
+    assert np.array_equal(
+        gathered(dataset, probe, ArtifactStore(tmp_path / "a"), needs).gradient_norms[2], evidence.gradient_norms[2]
+    )
+    tight = replace(CPU, memory_gb=0.002)
+    again = gather(dataset, probe, store=ArtifactStore(tmp_path / "b"), trainer=tight, **options)
+    for epoch in (0, 2):
+        np.testing.assert_allclose(again.gradient_norms[epoch], evidence.gradient_norms[epoch], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(again.input_gradient_norms, evidence.input_gradient_norms, rtol=1e-4, atol=1e-6)

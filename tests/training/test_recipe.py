@@ -116,4 +116,4 @@ def test_a_training_of_few_steps_is_warned_of(caplog):
     Recipe(epochs=10, batch_size=20).warn_of_few_steps("here", 100, 100)
     assert caplog.text == ""
     Recipe(epochs=10, batch_size=256).warn_of_few_steps("here", 200, 200)
-    assert "here: only 10 optimiser steps" in caplog.text
+    assert "here: only 10 optimiser steps; raise recipe.epochs" in caplog.text

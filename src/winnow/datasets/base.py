@@ -4,6 +4,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ class ImageDataset:
     train_images [n, H, W, C], test_images [n_test, H, W, C]: uint8 arrays or read-only memory maps.
     train_labels [n], test_labels [n_test]: int64 in [0, len(class_names)).
     train_files: the path of each training image below the data folder, where there are files.
+    folder: the data folder itself, where there are files.
     planted: indices of examples of known kind ("easy", "hard", "mislabelled"), for evaluation only.
     source_index [n]: where a `limit` left its mark, the index in the unlimited training set.
     fingerprint: the name and a hash of all images and labels; it names the data in every key.
@@ -38,6 +40,7 @@ class ImageDataset:
     test_labels: Ints
     class_names: tuple[str, ...]
     train_files: tuple[str, ...] | None = None
+    folder: Path | None = None
     planted: Mapping[str, Ints] = field(default_factory=dict)
     source_index: Ints | None = None
     fingerprint: str = ""

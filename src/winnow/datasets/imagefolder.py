@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import os
-import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from PIL import Image, ImageOps
 
 from winnow.artifacts import ArtifactStore, Draft
 from winnow.datasets.base import DatasetSpec, ImageDataset
+from winnow.datasets.natural import natural
 from winnow.datasets.progress import decoding_progress
 from winnow.errors import DatasetError, OptionError, check_choice
 from winnow.keys import NOT_IN_KEY, make_key
@@ -90,6 +90,7 @@ class ImageFolder(DatasetSpec):
             test_labels=test_labels,
             class_names=tuple(index["class_names"]),
             train_files=train_files,
+            folder=files.root,
             fingerprint=index["fingerprint"],
         )
 
@@ -252,7 +253,7 @@ def _images(folder: Path, root: Path) -> list[tuple[str, os.stat_result]]:
             if name.lower().endswith(ENDINGS) and not name.startswith("."):
                 path = os.path.join(where, name)
                 found.append((path.removeprefix(prefix).replace(os.sep, "/"), _status(path)))
-    return sorted(found, key=lambda item: _natural(item[0]))
+    return sorted(found, key=lambda item: natural(item[0]))
 
 
 def _status(path: str) -> os.stat_result:
@@ -260,11 +261,6 @@ def _status(path: str) -> os.stat_result:
         return os.stat(path)
     except FileNotFoundError:  # a link that leads nowhere: listed here, then reported with the unreadable files
         return os.lstat(path)
-
-
-def _natural(name: str) -> tuple[list[str | int], str]:
-    parts = re.split(r"([0-9]+)", name)  # the odd ones are the numbers
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
 
 
 def _unreadable(unreadable: list[list[str]], files: _Files) -> DatasetError:

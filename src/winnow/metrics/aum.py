@@ -36,6 +36,10 @@ class AUM(Metric):
     def name(self) -> str:
         return "aum" if self.margin == "logit" else "aum[probability]"
 
+    @property
+    def averages_members(self) -> bool:
+        return True
+
     def _values(self, evidence: Evidence) -> Floats:
         trajectories = evidence.ensemble()
         margins = trajectories.margin if self.margin == "logit" else trajectories.probability_margin

@@ -1,12 +1,13 @@
 """What every pruning metric is: evidence in, one score per example out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from winnow.keys import Component
 from winnow.types import Evidence, Floats, Ints, Scores
@@ -20,10 +21,14 @@ class Metric(Component, ABC):
 
     A subclass is one file, and one yaml of the same name in conf/metric, which the contract tests find. It gives
     `needs`, `name` and `_values`, and `epochs` where it reads chosen evaluation epochs.
-    `stochastic` is True where the scores are random by design, not a function of what the probes saw.
+    `stochastic` is True where the scores are random by design, not a function of what the probes saw;
+    `hard_means_undecided` where what is always wrong is not hard; `free_of_order` is False where a seeded draw by index
+    enters.
     """
 
     stochastic: ClassVar[bool] = False
+    hard_means_undecided: ClassVar[bool] = False
+    free_of_order: ClassVar[bool] = True
 
     @property
     @abstractmethod
@@ -35,10 +40,26 @@ class Metric(Component, ABC):
     def name(self) -> str:
         """The name in rules and figures; options that change the ranking, and are not at their default, in brackets."""
 
+    def _named(self, stem: str) -> str:
+        """`stem`, and in brackets the options that are not at their default."""
+        changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        texts = [value if isinstance(value, str) else f"{name}={value}" for name, value in changed.items()]
+        return f"{stem}[{','.join(texts)}]" if texts else stem
+
     @property
     def epochs(self) -> frozenset[int]:
         """The evaluation epochs that it reads logits of; empty where it reads none, or the last one there is."""
         return frozenset()
+
+    @property
+    def averages_members(self) -> bool:
+        """Whether a score is the mean of what each probe alone would give, so that their spread is its error."""
+        return False
+
+    @property
+    def reads_test_set(self) -> bool:
+        """True where the test labels enter: such scores are to look at, and no subset may be chosen by them."""
+        return False
 
     @property
     def least_epochs(self) -> int:
@@ -49,13 +70,22 @@ class Metric(Component, ABC):
     def _values(self, evidence: Evidence) -> Floats:
         """Scores [n] float64, in the order of the evidence."""
 
+    def _standard_error(self, evidence: Evidence) -> Floats | None:
+        """[n]: the standard error of each score over the models behind it; None where there is none."""
+        members = evidence.members
+        if not self.averages_members or members < 2:
+            return None
+        each = np.stack([self._values(evidence.of_member(k)) for k in range(members)])
+        return each.std(axis=0, ddof=1) / np.sqrt(members)
+
     def __call__(self, evidence: Evidence) -> Scores:
         """Scores [n] float64 of the evidence's data set.
 
         Raises MissingEvidenceError where a field or epoch that it reads was not recorded, and ShapeError where a
         score is not finite.
         """
-        return Scores(self._values(evidence), metric=self.name, dataset=evidence.dataset)
+        error = self._standard_error(evidence)
+        return Scores(self._values(evidence), metric=self.name, dataset=evidence.dataset, standard_error=error)
 
 
 def mean_over_members(logits: NDArray[np.float32], labels: Ints, of_member: Callable[[Floats, Ints], Floats]) -> Floats:
@@ -70,3 +100,27 @@ def mean_over_members(logits: NDArray[np.float32], labels: Ints, of_member: Call
             rows = slice(start, start + ROWS_IN_BLOCK)
             total[rows] += of_member(member[rows].astype(np.float64), labels[rows])
     return total / members
+
+
+def over_mean_prediction(logits: NDArray[np.float32], of_block: Callable[[Floats], Floats]) -> Floats:
+    """[n]: `of_block(p̄ [b, C]) -> [b]` of the mean softmax over K members, by blocks of rows, in float64."""
+    values = np.empty(logits.shape[1])
+    for start in range(0, values.size, ROWS_IN_BLOCK):
+        rows = slice(start, start + ROWS_IN_BLOCK)
+        values[rows] = of_block(softmax(logits[:, rows].astype(np.float64), axis=2).mean(axis=0))
+    return values
+
+
+def last_layer_blocks(evidence: Evidence, member: int) -> Iterator[tuple[slice, Floats, Floats]]:
+    """(rows, p − y [b, C], [h, 1] [b, d + 1]) by blocks, float64: the factors of a probe's last-layer gradients.
+
+    The gradient of the example's cross-entropy in the weights and bias of the last layer is their outer product.
+    Raises MissingEvidenceError without logits or features.
+    """
+    logits, features = evidence.logits_at(None)[member], evidence.penultimate()[member]
+    for start in range(0, evidence.n, ROWS_IN_BLOCK):
+        rows = slice(start, start + ROWS_IN_BLOCK)
+        error = softmax(logits[rows].astype(np.float64), axis=1)
+        error[np.arange(len(error)), evidence.labels[rows]] -= 1
+        hidden = features[rows].astype(np.float64)
+        yield rows, error, np.concatenate([hidden, np.ones((len(hidden), 1))], axis=1)

@@ -58,6 +58,10 @@ class EL2N(Metric):
     def least_epochs(self) -> int:
         return self.window if self.variant == "window" else 1
 
+    @property
+    def averages_members(self) -> bool:
+        return self.variant == "ensemble"
+
     def _values(self, evidence: Evidence) -> Floats:
         if self.variant == "ensemble":
             return mean_over_members(evidence.logits_at(self.epoch), evidence.labels, _error_length)

@@ -44,6 +44,10 @@ class Forgetting(Metric):
     def name(self) -> str:
         return "forgetting" if self.never_learned == "max" else f"forgetting[{self.never_learned}]"
 
+    @property
+    def averages_members(self) -> bool:
+        return self.never_learned != "inf"
+
     def _values(self, evidence: Evidence) -> Floats:
         correct = evidence.ensemble().correct
         members, presentations, n = correct.shape

@@ -34,6 +34,10 @@ class Loss(Metric):
     def epochs(self) -> frozenset[int]:
         return frozenset() if self.epoch is None else frozenset({self.epoch})
 
+    @property
+    def averages_members(self) -> bool:
+        return True
+
     def _values(self, evidence: Evidence) -> Floats:
         return mean_over_members(evidence.logits_at(self.epoch), evidence.labels, _cross_entropy)
 

@@ -13,9 +13,10 @@ from winnow.datasets.base import ImageDataset
 from winnow.datasets.loader import on_device
 from winnow.errors import DivergedError
 from winnow.keys import make_key
-from winnow.probes.features import features_of_member
+from winnow.probes.passes import pass_of_member
 from winnow.probes.probe import Probe
-from winnow.probes.scorer import logits_of
+from winnow.probes.scorer import pass_into
+from winnow.probes.subset_runs import gather_subset_runs, run_keys
 from winnow.records import load_trajectory
 from winnow.training.callbacks.forgetting import Forgetting
 from winnow.training.fit import Fitted, TrainerSpec, fit, quiet
@@ -43,19 +44,30 @@ def member_keys(dataset: ImageDataset, probe: Probe) -> list[str]:
     return [make_key(prefix, member_inputs(dataset, probe, member)) for member in range(probe.members)]
 
 
+def evidence_keys(dataset: ImageDataset, probe: Probe, needs: frozenset[str]) -> list[str]:
+    """The keys of the trainings that the evidence in `needs` comes from."""
+    whole = member_keys(dataset, probe) if needs - {"subset_runs"} else []
+    return whole + (run_keys(dataset, probe) if "subset_runs" in needs else [])
+
+
 def gather(
     dataset: ImageDataset,
     probe: Probe,
     *,
     needs: frozenset[str],
+    epochs: frozenset[int] = frozenset(),
     store: ArtifactStore,
     trainer: TrainerSpec,
     logger: LoggerSpec,
 ) -> Evidence:
     """Evidence with exactly the fields in `needs`; members that are not on disk yet are trained first.
 
-    embeddings are the features of the first member.
+    epochs: those whose gradient norms are needed; none means the last evaluated. embeddings are the features of the
+    first member.
     """
+    parts = None
+    if "subset_runs" in needs:
+        parts = gather_subset_runs(dataset, probe, store=store, trainer=trainer, logger=logger)
     members = [
         store.fetch(
             "probe",
@@ -63,20 +75,30 @@ def gather(
             write=lambda draft, k=member: _train(draft, dataset, probe, k, trainer, logger),  # type: ignore[misc]
             inputs=member_inputs(dataset, probe, member),
         )
-        for member, key in enumerate(member_keys(dataset, probe))
+        for member, key in enumerate(member_keys(dataset, probe) if needs - {"subset_runs"} else ())
     ]
 
-    def passed(member: Artifact) -> np.ndarray:
-        return features_of_member(dataset, probe, member, store=store, trainer=trainer)
+    def passed(name: str, epoch: int | None = None) -> list[np.ndarray]:
+        at = probe.evaluated[-1] if epoch is None else epoch
+        return [
+            pass_of_member(name, dataset, probe, member, epoch=at, store=store, trainer=trainer) for member in members
+        ]
 
     return Evidence(
         dataset=dataset.fingerprint,
         labels=dataset.train_labels,
         trajectories=Trajectory.stack([load_trajectory(m) for m in members]) if "trajectories" in needs else None,
         logits=_stacked_logits(members, probe) if "logits" in needs else None,
-        features=tuple(passed(m) for m in members) if "features" in needs else None,
-        embeddings=passed(members[0]) if "embeddings" in needs else None,
-        source=tuple(member_keys(dataset, probe)),
+        features=tuple(passed("features")) if "features" in needs else None,
+        embeddings=passed("features")[0] if "embeddings" in needs else None,
+        gradient_norms=(
+            {epoch: np.stack(passed("gradient_norms", epoch)) for epoch in epochs or probe.evaluated[-1:]}
+            if "gradient_norms" in needs
+            else None
+        ),
+        input_gradient_norms=np.stack(passed("input_gradient_norms")) if "input_gradient_norms" in needs else None,
+        subset_runs=parts,
+        source=tuple(evidence_keys(dataset, probe, needs)),
     )
 
 
@@ -96,7 +118,8 @@ def _train(
         name, kind="probe", config={"model": probe.model.name, "member": member, "epochs": probe.epochs}
     )
     recipe = probe.training_recipe
-    recipe.warn_of_few_steps(title, dataset.n, dataset.n)
+    if member == 0:  # the others are as short
+        recipe.warn_of_few_steps("the probes", dataset.n, dataset.n, epochs="probe.epochs")
     fitted: Fitted | None = None
     try:
         fitted = fit(
@@ -123,8 +146,9 @@ def _train(
         train, _ = on_device(dataset, lightning.strategy.root_device)
         for epoch in probe.evaluated:
             fitted.model.load_state_dict(snapshots.weights[epoch])
-            logits = logits_of([fitted.model], train, lightning, channels_last=recipe.channels_last)
-            draft.put_array(f"logits_{epoch}", logits[0])
+            logits = draft.new_array(f"logits_{epoch}", (dataset.n, dataset.n_classes), np.float32)
+            pass_into(logits[None], [fitted.model], train, lightning, channels_last=recipe.channels_last)
+            logits.flush()
 
 
 class _Snapshots(Callback):

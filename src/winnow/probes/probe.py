@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from winnow.errors import MissingEvidenceError, OptionError
 from winnow.keys import Component
 from winnow.models.base import ModelSpec
+from winnow.rounding import round_half_up
 from winnow.seeds import derive
 from winnow.training.recipe import Recipe
 
@@ -17,8 +18,10 @@ class Probe(Component):
     are passed through the member in evaluation mode without augmentation (0 is initialisation; None: after the last).
     checkpoint_at: the epochs whose weights are kept besides the evaluated ones. seed: of the ensemble; it is apart from
     the seeds of selection and training. Of `recipe`, everything but epochs and budget is used.
+    subset_fraction: the share of the data that each model is trained on for metrics that compare models with and
+    without an example (memorization, influence), 0.7 in their paper; the ensemble is then `members` such models.
 
-    Raises OptionError for an epoch outside [0, epochs] or less than one member.
+    Raises OptionError for an epoch outside [0, epochs], less than one member or a fraction outside (0, 1).
     """
 
     model: ModelSpec
@@ -27,11 +30,14 @@ class Probe(Component):
     epochs: int = 10
     evaluate_at: tuple[int, ...] | None = None
     checkpoint_at: tuple[int, ...] = ()
+    subset_fraction: float = 0.7
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.members < 1 or self.epochs < 1:
             raise OptionError(f"probe.members={self.members} and probe.epochs={self.epochs} must be at least 1.")
+        if not 0 < self.subset_fraction < 1:
+            raise OptionError(f"probe.subset_fraction={self.subset_fraction} must be in (0, 1), such as 0.7.")
         for name in ("evaluate_at", "checkpoint_at"):
             given = getattr(self, name)
             epochs = tuple(sorted(set((self.epochs,) if given is None else given)))
@@ -52,13 +58,23 @@ class Probe(Component):
     def member_seed(self, member: int) -> int:
         return derive(self.seed, "probe", member)
 
-    def cost(self, n: int) -> int:
-        """Examples processed to score n: presentations in training plus examples passed in evaluation."""
-        return self.members * n * (self.epochs + len(self.evaluated))
+    def cost(self, n: int, needs: frozenset[str] = frozenset({"logits"})) -> int:
+        """Examples processed for the evidence in `needs` of n examples: presentations in training plus passes.
+
+        A pass for gradients counts once, though its backward half costs as much again.
+        """
+        total = 0
+        if whole := needs - {"subset_runs"}:
+            passes = len(self.evaluated) + len(whole - {"trajectories", "logits", "embeddings"})
+            total += self.members * n * (self.epochs + passes)
+            total += n if "embeddings" in whole and "features" not in whole else 0
+        if "subset_runs" in needs:
+            total += self.members * (round_half_up(self.subset_fraction * n) * self.epochs + n)
+        return total
 
     def check_evaluated(self, reader: str, needs: frozenset[str]) -> None:
         """Raise MissingEvidenceError where `reader` needs a pass over the data and no epoch is evaluated."""
-        passes = sorted(needs & {"logits", "features", "embeddings"})
+        passes = sorted(needs - {"trajectories", "subset_runs"})
         if passes and not self.evaluated:
             raise MissingEvidenceError(f"{reader} reads {passes[0]}; set probe.evaluate_at to at least one epoch.")
 

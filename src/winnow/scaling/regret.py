@@ -19,10 +19,10 @@ def regrets(table: pd.DataFrame) -> pd.DataFrame:
     """The regret of each auto rule: one line a (dataset, model, recipe, n_kept, rule).
 
     table: a grid with rows of fixed and of auto alpha of the same metric and protocol, on the same seeds. Columns: r,
-    protocol, seeds (that all of them have), alpha and alpha_sd (over seeds), error (mean), best_alpha and best_error: the
-    swept alpha of the lowest mean error, the smallest of equals; regret = error − best_error, with low and high, the
-    95% t-interval over the seeds' differences (NaN where they do not vary). Errors are fractions. The best of several
-    swept means is lower than it would be on new seeds, so the regret is somewhat overstated.
+    protocol, seeds (that all of them have), alpha and alpha_sd (over seeds), error (mean); best_alpha and best_error,
+    of the swept alpha of the lowest mean error, the smallest of equals; regret = error − best_error, with low and high,
+    the 95% t-interval over the seeds' differences (NaN where they do not vary). Errors are fractions. The best of
+    several swept means is lower than it would be on new seeds, so the regret is somewhat overstated.
 
     Raises FitError where no auto rule has a swept one beside it.
     """

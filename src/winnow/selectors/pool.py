@@ -34,9 +34,9 @@ class Pool:
 
     def embeddings(self, members: Ints) -> NDArray[np.float32]:
         """[k, d]: the embeddings of the members. Raises MissingEvidenceError where there are none."""
-        if self.evidence is None or self.evidence.embeddings is None:
+        if self.evidence is None:
             raise MissingEvidenceError("this selector reads embeddings; give it evidence with embeddings [n, d].")
-        return self.evidence.embeddings[members]
+        return self.evidence.embedded()[members]
 
     def mean_p_true(self, members: Ints) -> Floats:
         """[k]: true-class probability, mean over probes and epochs. MissingEvidenceError where it was not recorded."""

@@ -31,16 +31,20 @@ class TrainerSpec:
     """On what to train. It is no part of a key: the same training on another device is the same training.
 
     accelerator: "auto" takes a GPU where there is one, "cpu" or "gpu" force it. progress: a bar (None: where standard
-    error is a terminal) or plain log lines.
+    error is a terminal) or plain log lines. memory_gb: what a pass for per-example gradients may hold; it sets how many
+    examples go at once, and no result depends on it.
     """
 
     accelerator: str = "auto"
     progress: bool | None = None
+    memory_gb: float = 2.0
 
     def __post_init__(self) -> None:
         check_choice("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu"))
         if self.accelerator == "gpu" and not torch.cuda.is_available():
             raise OptionError("trainer.accelerator=gpu, but torch finds no GPU; use trainer.accelerator=auto.")
+        if not self.memory_gb > 0:
+            raise OptionError(f"trainer.memory_gb={self.memory_gb} must be positive.")
 
     def trainer(self, *, callbacks: Sequence[Callback] = (), **options: Any) -> Trainer:
         """A Lightning trainer that writes nothing and says little."""

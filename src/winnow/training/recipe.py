@@ -56,11 +56,14 @@ class Recipe(Component):
         """Optimiser steps for a subset of m of n training examples."""
         return self.epochs * -(-(n if self.budget == "steps" else m) // self.batch_size)
 
-    def warn_of_few_steps(self, title: str, m: int, n: int) -> None:
-        """Warn of a training too short to learn anything: the error of an untrained model says nothing of a rule."""
+    def warn_of_few_steps(self, title: str, m: int, n: int, *, epochs: str = "recipe.epochs") -> None:
+        """Warn of a training too short to learn anything: the error of an untrained model says nothing of a rule.
+
+        epochs: the option that sets their number.
+        """
         steps = self.steps(m, n)
         if steps < FEW_STEPS:
-            log.warning("%s: only %d optimiser steps; raise epochs or lower recipe.batch_size.", title, steps)
+            log.warning("%s: only %d optimiser steps; raise %s or lower recipe.batch_size.", title, steps, epochs)
 
     def optimiser(self, model: nn.Module, steps: int) -> tuple[torch.optim.Optimizer, LRScheduler | None]:
         """The optimiser and its schedule, to be stepped after every batch; None where the rate is constant."""

@@ -1,0 +1,64 @@
+"""Active: how much the probes disagree about an example."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import entr, softmax
+
+from winnow.errors import check_choice
+from winnow.metrics.base import Metric, mean_over_members, over_mean_prediction
+from winnow.types import Evidence, Floats, Ints
+
+
+@dataclass(frozen=True, kw_only=True)
+class Active(Metric):
+    """Disagreement of the K probes about the example; labels are not read.
+
+    Chitta et al. 2021 (1905.13332), section 3.2:
+      kind="variation_ratio":    1 − (votes for the most voted class) / K, in [0, 1 − 1/K]; each probe votes its argmax.
+      kind="mutual_information": H(mean_k p_k) − mean_k H(p_k), in nats, ≥ 0 (BALD, Houlsby et al. 2011, 1112.5745).
+    With one probe there is nothing to disagree about, and all scores are 0. An example that all probes get wrong in the
+    same way is easy here.
+
+    Logits [K, n, C] after `epoch` epochs, evaluation mode, no augmentation; epoch=None reads the last evaluated epoch.
+
+    Raises OptionError for an unknown kind; MissingEvidenceError where the epoch was not evaluated.
+    """
+
+    kind: str = "variation_ratio"
+    epoch: int | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("metric.kind", self.kind, ("variation_ratio", "mutual_information"))
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"logits"})
+
+    @property
+    def name(self) -> str:
+        return self._named("active")
+
+    @property
+    def epochs(self) -> frozenset[int]:
+        return frozenset() if self.epoch is None else frozenset({self.epoch})
+
+    def _values(self, evidence: Evidence) -> Floats:
+        logits = evidence.logits_at(self.epoch)
+        if self.kind == "variation_ratio":
+            return _variation_ratio(logits)
+        of_mean = over_mean_prediction(logits, lambda p: entr(p).sum(axis=1))
+        information = of_mean - mean_over_members(logits, evidence.labels, _entropy)
+        return np.maximum(information, 0.0)  # rounding, where the members agree
+
+
+def _variation_ratio(logits: np.ndarray) -> Floats:
+    members, n, classes = logits.shape
+    votes = np.zeros((n, classes), dtype=np.int64)
+    for member in logits:
+        votes[np.arange(n), member.argmax(axis=1)] += 1
+    return 1 - votes.max(axis=1) / members
+
+
+def _entropy(logits: Floats, labels: Ints) -> Floats:
+    return entr(softmax(logits, axis=1)).sum(axis=1)

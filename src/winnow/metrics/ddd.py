@@ -1,0 +1,42 @@
+"""DDD: how many probes get the example wrong."""
+
+from dataclasses import dataclass
+
+from winnow.metrics.base import Metric, mean_over_members
+from winnow.types import Evidence, Floats, Ints
+
+
+@dataclass(frozen=True, kw_only=True)
+class DDD(Metric):
+    """The number of the K probes that misclassify the example, in 0..K (dichotomous data difficulty).
+
+    Meding et al. 2022 (2110.05922): most examples are solved by all models (trivial) or by none (impossible), so nearly
+    all scores are tied at the ends, and the selector's tie-break matters. The paper counts models that differ in
+    architecture and seed; here the members differ in their seeds.
+
+    Logits [K, n, C] after `epoch` epochs, evaluation mode, no augmentation; epoch=None reads the last evaluated epoch.
+
+    Raises MissingEvidenceError where the epoch was not evaluated.
+    """
+
+    epoch: int | None = None
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"logits"})
+
+    @property
+    def name(self) -> str:
+        return "ddd" if self.epoch is None else f"ddd[epoch={self.epoch}]"
+
+    @property
+    def epochs(self) -> frozenset[int]:
+        return frozenset() if self.epoch is None else frozenset({self.epoch})
+
+    def _values(self, evidence: Evidence) -> Floats:
+        logits = evidence.logits_at(self.epoch)
+        return (mean_over_members(logits, evidence.labels, _wrong) * len(logits)).round()
+
+
+def _wrong(logits: Floats, labels: Ints) -> Floats:
+    return (logits.argmax(axis=1) != labels).astype(float)

@@ -1,0 +1,35 @@
+"""Memorization: how much more often a model is right about an example that it was trained on."""
+
+from dataclasses import dataclass
+
+from winnow.metrics.base import Metric
+from winnow.metrics.inside_outside import rates
+from winnow.types import Evidence, Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memorization(Metric):
+    """P[f(x_i) = y_i | i in the training part] − P[f(x_i) = y_i | i not in it], in [−1, 1].
+
+    Feldman & Zhang 2020 (2008.03703), equation 1, estimated as theirs from K models that are each trained on a random
+    70% of the data (probe.members models, probe.subset_fraction): the difference of two means. They train 2,000 to
+    4,000 models; the standard error of a score, √(p(1 − p)/k) of both means together, says what fewer are worth and is
+    kept with it. A model's answers are of evaluation mode, without augmentation, after its training.
+
+    Raises MissingEvidenceError without such models, or where an example is never in or never out, with the count.
+    """
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"subset_runs"})
+
+    @property
+    def name(self) -> str:
+        return "memorization"
+
+    def _values(self, evidence: Evidence) -> Floats:
+        inside, outside, _ = rates(evidence.parts())
+        return inside - outside
+
+    def _standard_error(self, evidence: Evidence) -> Floats:
+        return rates(evidence.parts())[2]

@@ -1,0 +1,166 @@
+"""Exact per-example gradients of the loss: their length in the parameters, and in the input.
+
+One backward pass of the summed loss gives, for every layer, its input a and the gradient b of its output for each
+example of a batch; what the example alone does to the layer's parameters follows from these two. Models must treat the
+examples of a batch apart, which batch norm does in evaluation mode.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from winnow.datasets.loader import Batch
+from winnow.models.base import Classifier
+
+BYTES = 4
+
+
+def gradient_norms(model: Classifier, batch: Batch) -> Tensor:
+    """‖∇_θ ℓ(f(x), y)‖₂ over all parameters θ, [B]: exact for each example, whatever the batch.
+
+    Linear, convolution and batch-norm layers are done layer by layer; a model with other parameters goes through
+    torch.func, which is exact too, and slower.
+    """
+    if not _all_known(model):
+        return _by_torch_func(model, batch)
+    squares = torch.zeros(len(batch.label), dtype=torch.float64, device=batch.image.device)
+    for layer, inputs, output_gradients in _layers(model, batch):
+        squares += _squared_norm(layer, inputs, output_gradients)
+    return squares.sqrt()
+
+
+def input_gradient_norms(model: Classifier, batch: Batch) -> Tensor:
+    """‖∂ℓ(f(x), y)/∂x‖₂ over the pixels of the normalised image, [B]."""
+    image = batch.image.detach().requires_grad_()
+    with torch.enable_grad():
+        loss = F.cross_entropy(model(image), batch.label, reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, image)
+    return gradient.double().flatten(1).norm(dim=1)
+
+
+def examples_at_once(model: Classifier, image_shape: tuple[int, int, int], memory_gb: float) -> int:
+    """The largest batch whose activations, their gradients and unfolded inputs stay within `memory_gb`; at least 1."""
+    held = largest = 0
+    height, width, channels = image_shape
+    image = next(model.parameters()).new_zeros(1, channels, height, width)
+
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal held, largest
+        held += inputs[0].numel() + 2 * output.numel()
+        largest = max(largest, _scratch(layer, output))
+
+    handles = [layer.register_forward_hook(count) for layer in model.modules() if not list(layer.children())]
+    with torch.no_grad(), _evaluating(model):
+        model(image)
+    for handle in handles:
+        handle.remove()
+    if not _all_known(model):
+        held += 2 * sum(p.numel() for p in model.parameters())
+    return max(1, int(memory_gb * 1e9 / (BYTES * (held + largest))))
+
+
+def _scratch(layer: nn.Module, output: Tensor) -> int:
+    """Numbers that a convolution needs beside its input and output: the unfolded input and the example's gradient."""
+    if not isinstance(layer, nn.Conv2d):
+        return 0
+    patch = layer.weight[0].numel() * layer.groups
+    return patch * output[0, 0].numel() + layer.weight.numel()
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def _all_known(model: nn.Module) -> bool:
+    return all(_is_known(layer) for layer in model.modules() if list(layer.parameters(recurse=False)))
+
+
+def _is_known(layer: nn.Module) -> bool:
+    if isinstance(layer, nn.Conv2d):
+        return layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+    return isinstance(layer, nn.Linear | _BatchNorm)
+
+
+def _layers(model: Classifier, batch: Batch) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
+    """Each layer that has parameters, with its input [B, ...] and the gradient of its output [B, ...]."""
+    calls: list[tuple[nn.Module, Tensor, Tensor]] = []
+
+    def keep(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        calls.append((layer, inputs[0].detach(), output))
+
+    layers = [layer for layer in model.modules() if list(layer.parameters(recurse=False))]
+    handles = [layer.register_forward_hook(keep) for layer in layers]
+    try:
+        with torch.enable_grad():
+            outputs = model(batch.image)
+            loss = F.cross_entropy(outputs, batch.label, reduction="sum")
+            gradients = torch.autograd.grad(loss, [output for *_, output in calls])
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert len(calls) == len(layers), "a layer that is called twice would need the sum of its gradients"
+    for (layer, inputs, _), gradient in zip(calls, gradients, strict=True):
+        yield layer, inputs, gradient
+
+
+def _squared_norm(layer: nn.Module, a: Tensor, b: Tensor) -> Tensor:
+    """Σ g² over the layer's parameters for each example, [B] float64."""
+    if isinstance(layer, nn.Linear):
+        squares = _sum_of_squares(a) * _sum_of_squares(b)
+        return squares + _sum_of_squares(b) if layer.bias is not None else squares
+    if isinstance(layer, nn.Conv2d):
+        squares = _of_convolution(layer, a, b)
+        return squares + _sum_of_squares(b.sum(dim=(2, 3))) if layer.bias is not None else squares
+    assert isinstance(layer, _BatchNorm)
+    assert layer.running_mean is not None
+    assert layer.running_var is not None
+    if not layer.affine:
+        return torch.zeros(len(a), dtype=torch.float64, device=a.device)
+    view = (1, -1, *[1] * (a.dim() - 2))
+    normed = (a - layer.running_mean.view(view)) * (layer.running_var.view(view) + layer.eps).rsqrt()
+    return _sum_of_squares((b * normed).flatten(2).sum(2)) + _sum_of_squares(b.flatten(2).sum(2))
+
+
+def _of_convolution(layer: nn.Conv2d, a: Tensor, b: Tensor) -> Tensor:
+    """Σ over the weights of (Σ_t b_t a_tᵀ)², t the positions: by the gradient itself, or where positions are few by
+    Σ_tt′ ⟨a_t, a_t′⟩⟨b_t, b_t′⟩, which is the same and never makes it.
+    """
+    batch, groups = len(a), layer.groups
+    assert not isinstance(layer.padding, str)
+    patches = F.unfold(a, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+    patches = patches.reshape(batch * groups, -1, patches.shape[-1])  # [B groups, patch, T]
+    b = b.reshape(batch * groups, -1, patches.shape[-1])  # [B groups, out, T]
+    width, positions, outputs = patches.shape[1], patches.shape[2], b.shape[1]
+    if positions * (width + outputs) < width * outputs:
+        products = (patches.transpose(1, 2) @ patches) * (b.transpose(1, 2) @ b)
+        squares = products.double().sum(dim=(1, 2))
+    else:
+        squares = _sum_of_squares(b @ patches.transpose(1, 2))
+    return squares.reshape(batch, groups).sum(1)
+
+
+def _sum_of_squares(values: Tensor) -> Tensor:
+    return values.flatten(1).double().square().sum(1)
+
+
+def _by_torch_func(model: nn.Module, batch: Batch) -> Tensor:
+    parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
+
+    def loss(parameters: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
+        outputs = functional_call(model, (parameters, buffers), (image[None],))
+        return F.cross_entropy(outputs, label[None])
+
+    of_each: Callable[..., dict[str, Tensor]] = vmap(grad(loss), in_dims=(None, 0, 0))
+    gradients = of_each(parameters, batch.image, batch.label)
+    return torch.stack([_sum_of_squares(g) for g in gradients.values()]).sum(0).sqrt()

@@ -1,0 +1,87 @@
+"""Passes of a trained probe over the training set, each made once and kept: features, gradients, distances."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from winnow.artifacts import Artifact, ArtifactStore, Draft
+from winnow.datasets.base import ImageDataset
+from winnow.datasets.loader import evaluation_batch, on_device
+from winnow.keys import make_key
+from winnow.models.base import Classifier
+from winnow.probes.gradients import examples_at_once, gradient_norms, input_gradient_norms
+from winnow.probes.probe import Probe
+from winnow.probes.scorer import Output, features, pass_into
+from winnow.training.fit import TrainerSpec, quiet
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """One thing to compute of every example. shape: of one example's output; version: raised when results change."""
+
+    output: Output
+    shape: Callable[[Classifier], tuple[int, ...]] = lambda model: ()
+    differentiates: bool = True
+    version: int = 1
+
+
+PASSES = {
+    "features": Pass(output=features, shape=lambda model: (model.head.in_features,), differentiates=False),
+    "gradient_norms": Pass(output=gradient_norms),
+    "input_gradient_norms": Pass(output=input_gradient_norms),
+}
+
+
+def pass_of_member(
+    name: str,
+    dataset: ImageDataset,
+    probe: Probe,
+    member: Artifact,
+    *,
+    epoch: int,
+    store: ArtifactStore,
+    trainer: TrainerSpec,
+) -> np.ndarray:
+    """What the pass `name` gives of a trained member after `epoch` epochs, [n, ...] float32, a memory map.
+
+    member: the artifact of its training, whose folder's name is its key. Evaluation mode, no augmentation, float32.
+    """
+    made = PASSES[name]
+    inputs = {"member": member.folder.name, "epoch": epoch, "pass": name, "version": made.version}
+
+    def write(draft: Draft) -> None:
+        log.info("passing %d examples through %s after epoch %d: %s", dataset.n, probe.model.name, epoch, name)
+        model = load_member(dataset, probe, member, epoch)
+        out = draft.new_array(name, (dataset.n, *made.shape(model)), np.float32)
+        with quiet():
+            lightning = trainer.trainer(logger=False, inference_mode=not made.differentiates)
+            train, _ = on_device(dataset, lightning.strategy.root_device)
+            batch = evaluation_batch(train)
+            if made.differentiates:
+                batch = min(batch, examples_at_once(model, dataset.image_shape, trainer.memory_gb))
+            pass_into(
+                out[None],
+                [model],
+                train,
+                lightning,
+                output=made.output,
+                batch_size=batch,
+                channels_last=probe.recipe.channels_last,
+            )
+        out.flush()
+
+    key = make_key(f"{dataset.slug}-{probe.model.name}-{name}", inputs)
+    return store.fetch("pass", key, write=write, inputs=inputs).array(name)
+
+
+def load_member(dataset: ImageDataset, probe: Probe, member: Artifact, epoch: int) -> Classifier:
+    """A trained probe as it was after `epoch` epochs, which must be evaluated or kept as a checkpoint."""
+    with torch.random.fork_rng(devices=[]):
+        model = probe.model.build(dataset.image_shape, dataset.n_classes)
+    model.load_state_dict(member.tensors(f"weights_{epoch}"))
+    return model.to(memory_format=torch.channels_last) if probe.recipe.channels_last else model

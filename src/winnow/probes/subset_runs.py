@@ -1,0 +1,104 @@
+"""Models trained on random parts of the training set, and what each gets right, of its part and beyond."""
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from winnow.artifacts import ArtifactStore, Draft
+from winnow.datasets.base import ImageDataset
+from winnow.datasets.loader import DeviceImages, on_device
+from winnow.errors import DivergedError
+from winnow.keys import make_key
+from winnow.probes.probe import Probe
+from winnow.probes.scorer import pass_into
+from winnow.rounding import round_half_up
+from winnow.seeds import stream
+from winnow.training.fit import TrainerSpec, fit, quiet
+from winnow.training.loggers import LoggerSpec
+from winnow.types import Bools, Subset, SubsetRuns
+
+log = logging.getLogger(__name__)
+
+
+def membership(n: int, probe: Probe, member: int) -> Bools:
+    """[n]: which examples a member is trained on, ⌊fraction · n + ½⌋ drawn uniformly without replacement."""
+    inside = np.zeros(n, dtype=bool)
+    m = round_half_up(probe.subset_fraction * n)
+    inside[stream(probe.seed, "membership", member).permutation(n)[:m]] = True
+    return inside
+
+
+def run_inputs(dataset: ImageDataset, probe: Probe, member: int) -> dict[str, Any]:
+    """What one model's training depends on; not the number of models, so K=100 reuses the 50 of K=50."""
+    return {
+        "dataset": dataset.fingerprint,
+        "model": probe.model,
+        "recipe": probe.training_recipe,
+        "fraction": probe.subset_fraction,
+        "seed": probe.seed,
+        "member": member,
+    }
+
+
+def run_keys(dataset: ImageDataset, probe: Probe) -> list[str]:
+    """The artifact keys of the models, in order."""
+    prefix = f"{dataset.slug}-{probe.model.name}-part"
+    return [make_key(prefix, run_inputs(dataset, probe, member)) for member in range(probe.members)]
+
+
+def gather_subset_runs(
+    dataset: ImageDataset, probe: Probe, *, store: ArtifactStore, trainer: TrainerSpec, logger: LoggerSpec
+) -> SubsetRuns:
+    """What the K = probe.members models got right; those that are not on disk yet are trained first."""
+    runs = [
+        store.fetch(
+            "subset_run",
+            key,
+            write=lambda draft, k=member: _train(draft, dataset, probe, k, trainer, logger),  # type: ignore[misc]
+            inputs=run_inputs(dataset, probe, member),
+        )
+        for member, key in enumerate(run_keys(dataset, probe))
+    ]
+    names = ("membership", "correct", "test_correct")
+    return SubsetRuns(**{name: np.stack([run.array(name) for run in runs]) for name in names})
+
+
+def _train(
+    draft: Draft, dataset: ImageDataset, probe: Probe, member: int, trainer: TrainerSpec, logger: LoggerSpec
+) -> None:
+    inside = membership(dataset.n, probe, member)
+    title = f"model {member + 1} of {probe.members} on {inside.sum()} random examples"
+    log.info("%s: training %s for %d epochs", title, probe.model.name, probe.epochs)
+    subset = Subset(np.flatnonzero(inside), np.ones(inside.sum()), np.zeros(inside.sum(), dtype=bool), dataset.n)
+    name = make_key(f"part{member}", run_inputs(dataset, probe, member))
+    opened = logger.open(name, kind="probe", config={"model": probe.model.name, "member": member})
+    recipe, fitted = probe.training_recipe, None
+    try:
+        fitted = fit(
+            dataset,
+            subset=subset,
+            model=probe.model,
+            recipe=recipe,
+            seed=probe.member_seed(member),
+            trainer=trainer,
+            logger=opened,
+            title=title,
+        )
+    finally:
+        logger.close(opened, failed=fitted is None)
+    draft.facts["device"] = fitted.device
+    draft.put_array("membership", inside)
+    with quiet():
+        lightning = trainer.trainer(logger=False)
+        both = on_device(dataset, lightning.strategy.root_device)
+        for part, data in zip(("correct", "test_correct"), both, strict=True):
+            logits = np.empty((1, data.labels.numel(), dataset.n_classes), dtype=np.float32)
+            pass_into(logits, [fitted.model], data, lightning, channels_last=recipe.channels_last)
+            if not np.isfinite(logits).all():
+                raise DivergedError(f"{title} diverged (its logits are not finite); lower recipe.lr.")
+            draft.put_array(part, _correct(logits[0], data))
+
+
+def _correct(logits: np.ndarray, data: DeviceImages) -> Bools:
+    return logits.argmax(axis=1) == data.labels.cpu().numpy()
