@@ -52,13 +52,13 @@ def _gradient(axes: Axes, curve: pd.DataFrame) -> None:
     start = float(curve["criterion"].iloc[0]) or 1.0
     axes.plot(curve["alpha"], curve["bias2"] / start, color=VERMILION, linestyle="--", label="bias²")
     axes.plot(curve["alpha"], curve["variance"] / start, color=BLUE, linestyle="-.", label="variance")
-    axes.plot(curve["alpha"], curve["criterion"] / start, color="black", label="sum")
+    axes.plot(curve["alpha"], curve["criterion"] / start, color="0.65", linewidth=3, zorder=1.8, label="sum")
     # Near alpha = 1 the variance grows without bound.
     axes.set_ylim(0, min(1.05 * float((curve["criterion"] / start).max()), 3.0) or 1.0)
     axes.set_ylabel("squared error of the mean gradient\n(random pruning = 1)")
 
 
 def _validation(axes: Axes, curve: pd.DataFrame) -> None:
-    axes.plot(curve["alpha"], 100 * curve["error"], color=GREEN, marker="o", markersize=3, label="held-out error")
+    axes.plot(curve["alpha"], 100 * curve["error"], color=GREEN, marker="o", markersize=3, label="last layers fitted anew")
     axes.set_ylim(bottom=0)
-    axes.set_ylabel("held-out error of refitted last layers (%)")
+    axes.set_ylabel("held-out error (%)")
