@@ -100,6 +100,13 @@ def _trajectory(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Traje
     )
 
 
+def recorded(values: NDArray[np.floating], labels: NDArray[np.int64]) -> Evidence:
+    """Evidence of trajectories whose every number is `values`, [K, T, n]; all are correct."""
+    fields = dict.fromkeys(Trajectory.__dataclass_fields__, values.astype(np.float32))
+    correct = np.ones(values.shape, dtype=np.int8)
+    return Evidence(dataset="made-up", labels=labels, trajectories=Trajectory(**fields | {"correct": correct}))
+
+
 def only(evidence: Evidence, needs: frozenset[str]) -> Evidence:
     """The same evidence with only the labels and the named fields."""
     return Evidence(
@@ -127,4 +134,12 @@ def reordered(evidence: Evidence, order: NDArray[np.int64]) -> Evidence:
             membership=evidence.subset_runs.membership[:, order],
             correct=evidence.subset_runs.correct[:, order],
         ),
+    )
+
+
+def embedded(points: NDArray[np.generic], labels: NDArray[np.generic] | None = None) -> Evidence:
+    """Evidence with these embeddings, [n, d], or [n] on a line; of one class, if no labels are given."""
+    embeddings = points.astype(np.float32).reshape(len(points), -1)
+    return Evidence(
+        dataset="made-up", labels=np.zeros(len(points), dtype=int) if labels is None else labels, embeddings=embeddings
     )

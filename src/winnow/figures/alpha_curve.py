@@ -6,17 +6,16 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from winnow.artifacts import Artifact
 from winnow.errors import MissingEvidenceError, ShapeError
-from winnow.figures.style import house_style
+from winnow.figures.style import Drawing, house_style
 from winnow.records import load_alpha
 
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
 
 
-def from_choices(choices: Sequence[str | Path]) -> Figure:
+def from_choices(choices: Sequence[str | Path]) -> Drawing:
     """`alpha_curve` of the folders of choices (artifacts/alpha/<key>), a panel each.
 
     Raises MissingEvidenceError where a folder is missing.
@@ -27,7 +26,7 @@ def from_choices(choices: Sequence[str | Path]) -> Figure:
     return alpha_curve([load_alpha(Artifact(Path(folder))) for folder in choices])
 
 
-def alpha_curve(choices: Sequence[tuple[pd.DataFrame, dict[str, Any]]]) -> Figure:
+def alpha_curve(choices: Sequence[tuple[pd.DataFrame, dict[str, Any]]]) -> Drawing:
     """A panel a choice: its criterion against alpha, in parts, and the chosen alpha.
 
     choices: (curve, about) as choosing.py saves them. The gradient criterion is drawn relative to its value at the
@@ -36,7 +35,10 @@ def alpha_curve(choices: Sequence[tuple[pd.DataFrame, dict[str, Any]]]) -> Figur
     if not choices:
         raise ShapeError("give at least one choice of alpha to draw.")
     with house_style():
-        figure = Figure(figsize=(3.3 * len(choices) + 0.2, 3.1), layout="constrained")
+        table = pd.concat(
+            [curve.assign(rule=about["rule"], r=about["r"], chosen=about["alpha"]) for curve, about in choices]
+        )
+        figure = Drawing(table, (3.3 * len(choices) + 0.2, 3.1))
         panels = figure.subplots(1, len(choices), squeeze=False)[0]
         for axes, (curve, about) in zip(panels, choices, strict=True):
             (_gradient if about["criterion"] == "gradient" else _validation)(axes, curve)
@@ -59,6 +61,8 @@ def _gradient(axes: Axes, curve: pd.DataFrame) -> None:
 
 
 def _validation(axes: Axes, curve: pd.DataFrame) -> None:
-    axes.plot(curve["alpha"], 100 * curve["error"], color=GREEN, marker="o", markersize=3, label="last layers fitted anew")
+    axes.plot(
+        curve["alpha"], 100 * curve["error"], color=GREEN, marker="o", markersize=3, label="last layers fitted anew"
+    )
     axes.set_ylim(bottom=0)
     axes.set_ylabel("held-out error (%)")

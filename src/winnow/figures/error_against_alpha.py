@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from winnow.errors import FitError
-from winnow.figures.style import house_style
+from winnow.figures.style import Drawing, house_style
 from winnow.scaling.grid import RANDOM, read
 from winnow.scaling.regret import is_auto, regrets
 
@@ -17,12 +16,12 @@ LINES = {"exact": "-", "approximate": "--", "tempered": ":"}
 MARKERS = ("*", "D", "X", "P")
 
 
-def from_grid(grid: str | Path) -> Figure:
+def from_grid(grid: str | Path) -> Drawing:
     """`error_against_alpha` of the grid in a CSV file. Raises WinnowError when it cannot be read or has no rows."""
     return error_against_alpha(read(grid))
 
 
-def error_against_alpha(table: pd.DataFrame) -> Figure:
+def error_against_alpha(table: pd.DataFrame) -> Drawing:
     """A panel for each size: mean error over seeds against alpha for each protocol, with a standard error either way.
 
     table: a grid of calibrated rules of one data set, model and metric at several alphas. A rule with alpha=auto is one
@@ -38,9 +37,20 @@ def error_against_alpha(table: pd.DataFrame) -> Figure:
     auto = table[is_auto(table)]
     rules = auto["rule"].unique()
     found = regrets(table) if len(rules) else None
+    points = table[table["protocol"].notna() | (table["rule"] == RANDOM)].groupby(["n_kept", "rule"], as_index=False)
+    numbers = points.agg(
+        protocol=("protocol", "first"),
+        alpha=("alpha", "mean"),
+        seeds=("test_error", "size"),
+        test_error_mean=("test_error", "mean"),
+        test_error_se=("test_error", "sem"),
+    )
+    if found is not None:
+        kept = ["n_kept", "rule", "best_alpha", "best_error", "regret", "low", "high"]
+        numbers = numbers.merge(found[kept], on=["n_kept", "rule"], how="left")
     sizes = sorted(swept["n_kept"].unique())
     with house_style():
-        figure = Figure(figsize=(3.3 * len(sizes) + 0.2, 4.4), layout="constrained")
+        figure = Drawing(numbers, (3.3 * len(sizes) + 0.2, 4.4))
         panels = figure.subplots(1, len(sizes), squeeze=False)[0]
         for axes, kept in zip(panels, sizes, strict=True):
             here = table[table["n_kept"] == kept]

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from winnow.errors import BudgetError, MismatchError, MissingEvidenceError, OptionError, ShapeError, check_choice
 from winnow.keys import Component
 from winnow.rounding import round_half_up
-from winnow.seeds import stream
+from winnow.seeds import derive, stream
 from winnow.selectors.budget import kept_count, largest_remainder, least_counts
 from winnow.selectors.pool import Pool
 from winnow.types import Evidence, Floats, Ints, Scores, Subset
@@ -148,7 +148,8 @@ class Selector(Component, ABC):
     ) -> Subset:
         """The kept examples of n. scores: [n], higher = harder (not read where reads_scores is False); labels: [n].
 
-        The weights have mean one. is_signal is True where an example was kept because of its score.
+        The weights have mean one (those of importance in expectation). is_signal is True where an example was kept
+        because of its score.
 
         Raises what `check` raises, and: MissingEvidenceError where scores are read and None; ShapeError where they are
         not finite numbers [n]; MismatchError where there are not as many as labels; BudgetError where, with balance a
@@ -159,6 +160,7 @@ class Selector(Component, ABC):
         self.check(labels, r=r, alpha=alpha)
         pool = Pool(
             values=self._score_vector(scores, n),
+            labels=labels,
             ties=stream(seed, "ties").random(n),
             explore=stream(seed, "explore").random(n),
             seed=seed,
@@ -166,8 +168,10 @@ class Selector(Component, ABC):
         )
         trusted = np.arange(n)
         if self.drop_suspect:
-            suspect_first = pool.hardest_first(trusted, pool.suspicion(self.suspect_by))
-            trusted = np.sort(suspect_first[round_half_up(self.drop_suspect * n) :])
+            suspect = pool.hardest(
+                trusted, round_half_up(self.drop_suspect * n), pool.suspicion(trusted, self.suspect_by)
+            )
+            trusted = np.setdiff1d(trusted, suspect, assume_unique=True)
             if not trusted.size:
                 raise BudgetError(f"drop_suspect={self.drop_suspect:g} of n={n} examples leaves none; lower it.")
             self._check_trusted(labels[trusted], r=r, alpha=alpha)
@@ -179,9 +183,10 @@ class Selector(Component, ABC):
             budgets = largest_remainder(r * sizes, m, sizes)
         else:
             budgets = self._floored_budgets(strata, sizes, pool, r=r, m=m, alpha=alpha)
-            # Fresh keys: those above chose the budgets, and an example that they raised its class's budget with
+            # Fresh draws: those above chose the budgets, and an example that they raised its class's budget with
             # would be kept more often than its classmates, which would bias the exact weights.
-            pool = replace(pool, explore=stream(seed, "explore", "balanced").random(n))
+            fresh = stream(seed, "explore", "balanced").random(n)
+            pool = replace(pool, explore=fresh, seed=derive(seed, "balanced"))
         signals = self._signal_counts(sizes, budgets, alpha)
         w_signal, w_explored = self._weights(sizes, budgets, signals)
 
@@ -197,8 +202,11 @@ class Selector(Component, ABC):
         return Subset(kept[order], np.concatenate(weights)[order], np.concatenate(is_signal)[order], n)
 
     def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:
-        """The `count` of the members, [count] indices, that the rule chooses by itself; 0 < count <= members."""
-        return pool.hardest_first(members)[:count]
+        """The `count` of the members, [count] indices in any order, that the rule chooses by itself.
+
+        0 < count < members.size: a rule is not asked where all are kept. members are sorted.
+        """
+        return pool.hardest(members, count)
 
     def _signal_caps(self, sizes: Ints, budgets: Ints) -> Ints:
         """The most examples of each stratum, [C], that may be kept by score; BudgetError where nothing may be."""
