@@ -36,13 +36,13 @@ def shift_of_cell(
     n, of: examples selected from, and in the whole data set. subset, features: keys of the artifacts (subset is empty
     where shift.n is given).
 
-    Raises OptionError where shift.n is more than there are, or the rule reads evidence, which is not drawn from yet;
+    Raises OptionError where shift.n is more than there are, or the rule reads evidence, which is not drawn from;
     what scoring and selecting raise, before anything is trained.
     """
-    if shift.n is not None and (shift.n > dataset.n or cell.selector.needs):
+    if shift.n is not None and (shift.n > dataset.n or cell.selector.needs or cell.auto):
         raise OptionError(
-            f"diagnose.n={shift.n} needs as many examples (there are {dataset.n}) and a rule that reads no more than "
-            f"scores ({cell.rule} reads {sorted(cell.selector.needs) or 'scores'}); set diagnose.n=null."
+            f"diagnose.n={shift.n} needs as many examples (there are {dataset.n}) and a rule that reads no evidence "
+            f"but scores (this one is {cell.rule}); set diagnose.n=null."
         )
     check_cell(cell, dataset)
     cell.probe.check_evaluated("a shift report", frozenset({"embeddings"}))
@@ -53,7 +53,8 @@ def shift_of_cell(
     features, _ = pass_key("features", dataset, cell.probe, evidence.source[0], cell.probe.evaluated[-1])
     if shift.n is None:
         part: Ints = np.arange(dataset.n)
-        subset, subset_key = select_for_cell(cell, dataset, **computing)
+        selected = select_for_cell(cell, dataset, **computing)
+        subset, subset_key = selected.subset, selected.key
     else:
         part = np.sort(stream(cell.selection_seed, "part", shift.n).choice(dataset.n, shift.n, replace=False))
         subset, subset_key = _select_from(part, cell, dataset, scores), ""
@@ -96,7 +97,7 @@ def shift_of_cell(
 def _select_from(part: Ints, cell: CellSpec, dataset: ImageDataset, scores: Scores) -> Subset:
     """What the cell's rule keeps of a part of the examples, numbered within it."""
     some = Scores(scores.values[part], metric=scores.metric, dataset=scores.dataset)
-    r, alpha = cell.compression.fraction(part.size), cell.selector.effective_alpha(cell.alpha.value)
+    r, alpha = cell.compression.fraction(part.size), cell.selector.effective_alpha(cell.fixed_alpha)
     return cell.selector.select(
         some if cell.selector.reads_scores else None, dataset.train_labels[part], r=r, alpha=alpha,
         seed=cell.selection_seed,
