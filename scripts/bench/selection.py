@@ -55,8 +55,9 @@ def evidence_of(selector: Selector, labels: np.ndarray, rng: np.random.Generator
         fields: dict[str, Any] = dict.fromkeys(Trajectory.__dataclass_fields__, p_true)
         given["trajectories"] = Trajectory(**fields | {"correct": np.ones(p_true.shape, dtype=np.int8)})
     if is_geometric(selector):
-        centres = rng.normal(size=(CLASSES, DIMENSIONS)).astype(np.float32)
-        embeddings = centres[labels] + rng.normal(size=(labels.size, DIMENSIONS)).astype(np.float32)
+        centres = rng.standard_normal((CLASSES, DIMENSIONS), dtype=np.float32)
+        embeddings = rng.standard_normal((labels.size, DIMENSIONS), dtype=np.float32)
+        embeddings += centres[labels]
         logits = (embeddings @ centres.T)[None] / np.float32(DIMENSIONS**0.5)
         given |= {"embeddings": embeddings, "features": (embeddings,), "logits": {1: logits}}
     return Evidence(dataset="made-up", labels=labels, **{name: given[name] for name in selector.needs})
