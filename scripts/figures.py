@@ -4,7 +4,7 @@
     python scripts/figures.py figure=perceptron_curves
 
 `out` may end in .png, .pdf or .svg; without it the figure is written beside the file that it was drawn from, or, if it
-reads none, to outputs/figures.
+reads none, to outputs/figures. Beside it go the numbers drawn, curves.csv, and how it was made, curves.provenance.json.
 """
 
 import sys
@@ -12,6 +12,8 @@ import sys
 sys.path.pop(0)  # this folder: its select.py must not hide the standard library's select
 
 
+import json
+import shlex
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -19,6 +21,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
 from winnow import app
+from winnow.artifacts import device_name, provenance, write_atomically
 from winnow.errors import OptionError
 from winnow.figures.style import save
 
@@ -31,7 +34,16 @@ def task(cfg: DictConfig) -> None:
     options = {str(key): value for key, value in cfg.figure.items() if key != "_target_"}
     folder = Path(options["grid"]).parent if "grid" in options else Path("outputs/figures")
     out = Path(cfg.out) if cfg.out else folder / f"{name}.png"
-    print(save(draw(**options), out))
+    numbers = out.with_suffix(".csv")
+    if numbers.resolve() == Path(options.get("grid", "")).resolve():
+        raise OptionError(f"{numbers} holds the data of the figure, and its numbers would replace them; give out=... .")
+    drawing = draw(**options)
+    path = save(drawing, out)
+    write_atomically(numbers, drawing.table.to_csv(index=False, float_format="%.7g"))
+    command = shlex.join(["python", "scripts/figures.py", *HydraConfig.get().overrides.task])
+    made = provenance() | {"device": device_name("cpu"), "command": command}
+    write_atomically(out.with_suffix(".provenance.json"), json.dumps(made, indent=1) + "\n")
+    print(path)
 
 
 if __name__ == "__main__":

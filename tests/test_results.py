@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 
 import pytest
 
@@ -30,6 +31,14 @@ def test_a_row_that_cannot_be_read_is_an_error_that_names_its_file(tmp_path, dam
     path.write_text(damage(json.loads(path.read_text())))
     with pytest.raises(WinnowError, match=r"7/row\.json .*run the cell again"):
         results.collect(tmp_path)
+
+
+def test_a_row_of_a_version_that_recorded_less_is_read(tmp_path):
+    row = make_row()
+    path = results.save_row(tmp_path, row)
+    later = ("family", "width", "depth", "multiply_adds", "probe_multiply_adds")
+    path.write_text(json.dumps({name: value for name, value in asdict(row).items() if name not in later}))
+    assert results.load_row(tmp_path) == row
 
 
 def test_a_sweep_counts_its_own_cells_and_no_leftovers(tmp_path):

@@ -220,6 +220,13 @@ def _compute(
             device=result.device,
             key=key,
             git=result.git,
+            family=cell.model.family,
+            width=cell.model.width,
+            depth=cell.model.depth,
+            multiply_adds=cell.model.multiply_adds(dataset.image_shape, dataset.n_classes),
+            probe_multiply_adds=(
+                cell.probe.model.multiply_adds(dataset.image_shape, dataset.n_classes) if cell.needs else None
+            ),
         )
     finally:
         logger.close(opened, row, failed=row is None)

@@ -10,7 +10,7 @@ The folder of an exported subset holds what its export says, under the EXPORTED 
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,7 +63,8 @@ def load_row(folder: str | Path) -> Row:
     path = Path(folder) / ROW
     record = _load_json(path)
     try:
-        return Row(**{field.name: _value(record[field.name], field.name, field.type) for field in fields(Row)})
+        known = [field for field in fields(Row) if field.default is MISSING or field.name in record]
+        return Row(**{field.name: _value(record[field.name], field.name, field.type) for field in known})
     except (KeyError, TypeError, ShapeError) as error:
         raise WinnowError(
             f"{path} is not a row of this version ({type(error).__name__}: {error}); remove it and run the cell again."

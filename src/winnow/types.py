@@ -360,6 +360,9 @@ class Row:
     steps, examples_seen: optimiser steps and training presentations of this model. probe_examples: presentations
     and evaluations that the scores cost (0 where no score was read). test_error: of the last step, in [0, 1].
     test_loss: nats. seconds: wall-clock of this model's training. key: of the cell. git: commit of the code.
+    family, width, depth: what models that differ in width or depth alone have in common, and the two (None where the
+    architecture has no such option). multiply_adds: of one forward pass of one example; probe_multiply_adds: those of
+    the probe's model, None where no score was read. All five are None in a row of a version that did not record them.
     """
 
     rule: str
@@ -387,6 +390,11 @@ class Row:
     device: str
     key: str
     git: str | None
+    family: str | None = None
+    width: int | None = None
+    depth: int | None = None
+    multiply_adds: int | None = None
+    probe_multiply_adds: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.test_error <= 1:

@@ -19,9 +19,12 @@ from winnow.selectors.calibrated import Calibrated
 from winnow.types import Evidence, Scores, Subset
 
 CONFIGS = options("selector")
-EVIDENCE = make_evidence()
-LABELS = EVIDENCE.labels
-# Few distinct values, so that most are tied and every selector has something to draw.
+LABELS = make_evidence().labels
+# Few distinct scores, and five of a class always with the same embedding, so that most are tied and every selector has
+# something to draw.
+BY_CLASS = np.argsort(LABELS, kind="stable")
+ALIKE = BY_CLASS[np.arange(60) // 5 * 5][np.argsort(BY_CLASS)]
+EVIDENCE = replace(make_evidence(), embeddings=make_evidence().embeddings[ALIKE])
 SCORES = Scores(np.round(np.random.default_rng(3).exponential(size=60)), metric="made-up", dataset=EVIDENCE.dataset)
 
 

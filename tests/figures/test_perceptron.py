@@ -1,19 +1,18 @@
-import subprocess
-import sys
-from pathlib import Path
+import json
+import shlex
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 
+from helpers.scripts import run_script
 from winnow.figures import perceptron_phase as phase
 from winnow.figures.perceptron_curves import perceptron_curves
 from winnow.theory.perceptron import solve
 from winnow.theory.simulation import simulate
 from winnow.theory.strategies import best_strategy, crossover, envelope
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +39,10 @@ def test_points_are_the_simulation(curves):
     assert (kept[2], error[2]) == (found.n_kept / 20, found.error)
     low, high = bars.lines[2][0].get_segments()[2][:, 1]
     assert high - low == pytest.approx(2 * found.error_se)
+    table = curves.table
+    simulated = table[(table["kind"] == "simulation") & (table["probe_angle"] == 20) & (table["r"] == 0.5)]
+    np.testing.assert_array_equal(simulated["error"], error)
+    assert simulated["error_se"].iloc[2] == found.error_se
 
 
 def test_curves_have_titles_legend_and_no_points_where_none_are_asked_for(curves):
@@ -51,8 +54,8 @@ def test_curves_have_titles_legend_and_no_points_where_none_are_asked_for(curves
 
 
 def test_the_map_is_the_best_strategy():
-    (angle, columns, lines) = (20.0, 24, 16)
-    alpha, r, errors = phase._errors(angle, columns, lines)
+    angle, grid = 20.0, phase._solved_at(columns=24, lines=16)
+    alpha, r, errors = phase._fine(*grid, best_strategy(np.exp(grid[1]), grid[0][:, None], probe_angle=angle).error)
     best = np.array(list(errors))[np.argmin(list(errors.values()), axis=0)]
     some = np.ix_(np.arange(20, r.size, 120), np.arange(15, alpha.size, 90))
     expected = best_strategy(alpha[some[1]], r[some[0]], probe_angle=angle)
@@ -64,6 +67,11 @@ def test_the_map_is_the_best_strategy():
 def test_the_drawn_boundary_is_the_crossover():
     figure = phase.perceptron_phase((0.0,), columns=24, lines=14)
     FigureCanvasAgg(figure).draw()
+    line = figure.table.iloc[100]
+    best = best_strategy(line["examples_per_parameter"], line["r"])
+    assert line["best"] == best.keep
+    assert line["easiest"] == pytest.approx(best.error["easiest"], rel=1e-7)
+    assert len(figure.table) == 24 * 14
     (axes,) = figure.axes
     mesh = axes.collections[0]
     row = np.asarray(mesh.get_array()).reshape(phase.FINE)[
@@ -75,8 +83,8 @@ def test_the_drawn_boundary_is_the_crossover():
     assert {tuple(mesh.cmap(mesh.norm(value))) for value in np.unique(row)} == {colours["easiest"], colours["hardest"]}
 
 
-def test_the_script_needs_no_data(tmp_path):
-    script = REPOSITORY / "scripts" / "figures.py"
+def test_the_script_needs_no_data(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     overrides = (
         "figure=perceptron_curves",
         "figure.fractions=[1]",
@@ -84,6 +92,12 @@ def test_the_script_needs_no_data(tmp_path):
         "figure.repeats=0",
         "figure.points=9",
     )
-    done = subprocess.run([sys.executable, script, *overrides], cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "outputs/figures/perceptron_curves.png\n"), done.stderr
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["perceptron_curves.png"]
+    done = run_script("figures.py", *overrides, capsys=capsys)
+    assert (done.code, done.out) == (0, "outputs/figures/perceptron_curves.png\n"), done.err
+    written = [path.name for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(written) == [f"perceptron_curves.{end}" for end in ("csv", "png", "provenance.json")]
+    made = json.loads((tmp_path / "outputs/figures/perceptron_curves.provenance.json").read_text())
+    assert made["command"] == "python scripts/figures.py " + shlex.join(overrides)
+    numbers = pd.read_csv(tmp_path / "outputs/figures/perceptron_curves.csv")
+    (line,) = [numbers[numbers["kind"] == "theory"].iloc[3]]
+    assert line["error"] == pytest.approx(solve(line["kept_per_parameter"], 1).error, rel=1e-6)

@@ -1,19 +1,17 @@
 import itertools
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from helpers.rows import make_row
+from helpers.scripts import run_script
 from winnow.errors import OptionError, WinnowError
 from winnow.figures.scaling_curves import from_grid, scaling_curves
 from winnow.figures.style import rule_looks, save
 from winnow.scaling import grid
 
-REPOSITORY = Path(__file__).parents[2]
 RULES = ("random", "el2n hardest", "el2n exact 0.5", "forgetting hardest", "forgetting exact 0.5")
 
 
@@ -162,21 +160,24 @@ def test_reading_and_saving_name_what_is_wrong(tmp_path):
         from_grid(tmp_path / "absent.csv")
 
 
-def test_the_script_draws_the_named_figure_and_leaves_nothing_else(tmp_path):
+def test_the_script_draws_the_named_figure_and_leaves_its_numbers_beside_it(tmp_path, monkeypatch, capsys):
     make_table(seeds=1).to_csv(tmp_path / "grid.csv", index=False)
     work = tmp_path / "work"
     work.mkdir()
+    monkeypatch.chdir(work)
 
     def run(*overrides):
-        script = REPOSITORY / "scripts" / "figures.py"
-        return subprocess.run([sys.executable, script, *overrides], cwd=work, capture_output=True, text=True)
+        return run_script("figures.py", *overrides, capsys=capsys)
 
     done = run("figure=scaling_curves", "figure.grid=../grid.csv", "out=sub/curves.png")
-    assert (done.returncode, done.stdout) == (0, "sub/curves.png\n"), done.stderr
-    assert {path.name for path in work.rglob("*")} == {"sub", "curves.png"}
-    assert run("figure.grid=../grid.csv").stdout == "../scaling_curves.png\n"
+    assert (done.code, done.out) == (0, "sub/curves.png\n"), done.err
+    assert {path.name for path in work.rglob("*")} == {"sub", "curves.png", "curves.csv", "curves.provenance.json"}
+    written = pd.read_csv(work / "sub" / "curves.csv")
+    means = grid.summarise(grid.read(tmp_path / "grid.csv"))["test_error_mean"]
+    np.testing.assert_allclose(written["test_error_mean"], means, rtol=1e-6)
+    assert run("figure.grid=../grid.csv").out == "../scaling_curves.png\n"
     for overrides, message in (((), "needs figure.grid"), (("figure.grid=none.csv",), "there is no file none.csv")):
         failed = run(*overrides)
-        assert failed.returncode == 1
-        assert message in failed.stderr
-        assert failed.stderr.count("\n") == 1
+        assert failed.code == 1
+        assert message in failed.err
+        assert failed.err.count("\n") == 1

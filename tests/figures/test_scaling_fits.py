@@ -25,7 +25,8 @@ def legend_of(axes):
 def test_markers_are_means_and_lines_are_the_best_law():
     table = make_table()
     fits = fit_rules(table)
-    (axes,) = scaling_fits(table, fits).axes
+    figure = scaling_fits(table, fits)
+    (axes,) = figure.axes
     markers = {line.get_label(): line for line in axes.lines if line.get_linestyle() == "None"}
     curves = [line for line in axes.lines if line.get_linestyle() != "None"]
     for (rule, means), fitted, curve in zip(
@@ -33,6 +34,9 @@ def test_markers_are_means_and_lines_are_the_best_law():
     ):
         np.testing.assert_array_equal(markers[rule].get_ydata(), means["test_error_mean"])
         np.testing.assert_allclose(curve.get_ydata(), fitted.best.predict(curve.get_xdata()))
+        numbers = figure.table[figure.table["rule"] == rule]
+        np.testing.assert_array_equal(numbers[numbers["kind"] == "measured"]["test_error"], means["test_error_mean"])
+        np.testing.assert_array_equal(numbers[numbers["kind"] == "power"]["test_error"], curve.get_ydata())
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     assert axes.get_title(loc="left") == "blobs, mlp"
 

@@ -35,6 +35,16 @@ def test_landscapes_mark_the_minimisers():
         np.testing.assert_allclose(marks["o"], full)
         (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
         assert all(left < a < right and low < b < high for a, b in marks.values())
+        numbers = figure.table[figure.table["rule"] == rule]
+        minimum = numbers[numbers["kind"] == "minimiser"]
+        np.testing.assert_array_equal(minimum[["theta_1", "theta_2"]].iloc[0], marks["x"])
+        somewhere = numbers[numbers["kind"] == "landscape"].iloc[30]
+        kept, at = (
+            (x[subset.indices], y[subset.indices], subset.weights),
+            somewhere[["theta_1", "theta_2"]].astype(float),
+        )
+        risks = (toy.landscape(place, *kept) for place in (at.to_numpy(), marks["x"]))
+        assert somewhere["excess"] == pytest.approx(next(risks) - next(risks))
     assert sum(len(c.get_offsets()) for c in figure.axes[1].collections) == 80
 
 
@@ -48,6 +58,9 @@ def test_distances_are_means_with_standard_errors():
         values = found[rules.index(rule)]
         assert bars.get_label() == rule
         np.testing.assert_allclose(bars.lines[0].get_ydata(), values.mean(axis=1))
+        numbers = figure.table[figure.table["rule"] == rule]
+        np.testing.assert_allclose(numbers["distance"], values.mean(axis=1))
+        np.testing.assert_allclose(numbers["distance_se"], values.std(axis=1, ddof=1) / np.sqrt(5))
         half = values.std(axis=1, ddof=1) / np.sqrt(5)
         ends = np.array(bars.lines[2][0].get_segments())
         np.testing.assert_allclose((ends[:, 1, 1] - ends[:, 0, 1]) / 2, half)
@@ -75,6 +88,12 @@ def test_the_learning_law_is_drawn_from_its_runs():
         np.maximum(spread(policy, optimal.contributions)[several], 1e-6),
     )
     np.testing.assert_array_equal(right.lines[0].get_ydata(), supported(policy).sum(axis=1))
+    assert len(figure.table) == 7
+    np.testing.assert_array_equal(figure.table["loss_optimal"], optimal.losses)
+    np.testing.assert_array_equal(
+        figure.table["spread_optimal_costate"][:6], np.where(several, spread(policy, optimal.costates), np.nan)
+    )
+    np.testing.assert_allclose(figure.table["weight_of_flipped"][:6], policy[:, task.flipped].sum(axis=1))
 
 
 def runs():
@@ -97,6 +116,10 @@ def test_contributions_are_their_quantiles_and_shares():
             assert np.isin(np.percentile(values, level, axis=1), band[:, 1]).all()
         shares = [line.get_ydata() for line in below.lines]
         size = np.abs(values)
+        numbers = figure.table[figure.table["run"] == name]
+        np.testing.assert_array_equal(numbers["epoch"], epochs)
+        np.testing.assert_allclose(numbers["q25"], np.percentile(values, 25, axis=1))
+        np.testing.assert_array_equal(numbers["harmful"], shares[0])
         np.testing.assert_allclose(shares[0], (values < 0).mean(axis=1))
         np.testing.assert_allclose(shares[1], (size <= 0.05 * size.mean(axis=1, keepdims=True)).mean(axis=1))
 
@@ -146,3 +169,6 @@ def test_figures_without_a_grid_go_to_outputs(tmp_path, monkeypatch, capsys):
     missing = run_script("figures.py", "figure=contributions", capsys=capsys)
     assert missing.code == 1
     assert not (tmp_path / "outputs" / "figures" / "contributions.png").exists()
+    kept = run_script("figures.py", "figure.grid=grid.csv", "out=./grid.png", capsys=capsys)
+    assert kept.code == 1
+    assert "would replace them" in kept.err

@@ -34,6 +34,7 @@ def make_evidence(seed: int = 0, *, members: int = 3, epochs: int = 12, n: int =
         if epoch <= epochs
     }
     runs = [_trajectory(run, labels) for run in seen]
+    last = logits[max(logits)] if logits else seen[:, -1]
     features = tuple(_features(seen[k, -1], rng, planted_difficulty(n) == 1) for k in range(members))
     return Evidence(
         dataset="made-up",
@@ -46,7 +47,7 @@ def make_evidence(seed: int = 0, *, members: int = 3, epochs: int = 12, n: int =
         input_gradient_norms=_error_length(seen[:, -1], labels),
         boundary_distances=_boundary_distances(seen[:, -1]),
         projected_gradients=tuple(
-            _projected(array, inputs, labels, rng) for array, inputs in zip(logits[max(logits)], features, strict=True)
+            _projected(array, inputs, labels, rng) for array, inputs in zip(last, features, strict=True)
         ),
         subset_runs=_subset_runs(rng, planted_difficulty(n)),
     )
@@ -122,6 +123,13 @@ def _trajectory(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Traje
     )
 
 
+def recorded(values: NDArray[np.floating], labels: NDArray[np.int64]) -> Evidence:
+    """Evidence of trajectories whose every number is `values`, [K, T, n]; all are correct."""
+    fields = dict.fromkeys(Trajectory.__dataclass_fields__, values.astype(np.float32))
+    correct = np.ones(values.shape, dtype=np.int8)
+    return Evidence(dataset="made-up", labels=labels, trajectories=Trajectory(**fields | {"correct": correct}))
+
+
 def only(evidence: Evidence, needs: frozenset[str]) -> Evidence:
     """The same evidence with only the labels and the named fields."""
     return Evidence(
@@ -151,4 +159,12 @@ def reordered(evidence: Evidence, order: NDArray[np.int64]) -> Evidence:
             membership=evidence.subset_runs.membership[:, order],
             correct=evidence.subset_runs.correct[:, order],
         ),
+    )
+
+
+def embedded(points: NDArray[np.generic], labels: NDArray[np.generic] | None = None) -> Evidence:
+    """Evidence with these embeddings, [n, d], or [n] on a line; of one class, if no labels are given."""
+    embeddings = points.astype(np.float32).reshape(len(points), -1)
+    return Evidence(
+        dataset="made-up", labels=np.zeros(len(points), dtype=int) if labels is None else labels, embeddings=embeddings
     )

@@ -96,6 +96,13 @@ def test_the_pass_is_made_once_a_size_and_seed(store, monkeypatch):
         trained(store, 121)
 
 
+def test_without_options_the_pass_has_its_defaults(store):
+    evidence = probe_dataset(DATASET, probe=PROBE, needs=frozenset({"projected_gradients"}), store=store, trainer=CPU)
+    same = TRAK().pass_options["projected_gradients"]
+    assert evidence.projected()[0].shape == (DATASET.n, same["size"])
+    np.testing.assert_array_equal(evidence.projected()[0], trained(store, same["size"]).projected()[0])
+
+
 def test_names_and_errors():
     assert (TRAK().name, TRAK(projection=256).name) == ("trak", "trak[projection=256]")
     assert TRAK(targets="set", indices=(4, 1, 1)).indices == (1, 4)

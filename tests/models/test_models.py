@@ -131,6 +131,36 @@ def test_parameters_of_the_small_convolutional_net():
     assert parameters(SmallConv(width=5), COLOUR) == 27 * 5 + 10 + 9 * 5 * 10 + 20 + 4 * 10 * 10 + 10
 
 
+@pytest.mark.parametrize(
+    ("spec", "image_shape", "expected"),
+    [
+        # by hand: 3x3 convolutions at each position of their map, and a head on 4 · 2 · width features
+        (SmallConv(width=5), GREY, 64 * 9 * 5 + 16 * 9 * 5 * 10 + 40 * 10),
+        (SmallConv(width=5), (16, 12, 3), 192 * 27 * 5 + 48 * 9 * 5 * 10 + 40 * 10),
+        (ResNetCifar(), COLOUR, 1024 * 9 * (48 + 2 * 256) + 256 * 9 * (512 + 1024) + 64 * 9 * (2048 + 4096) + 640),
+        (ResNetTorchvision(), COLOUR, 555_422_720),
+    ],
+)
+def test_multiply_adds_are_those_of_convolutions_and_head(spec, image_shape, expected):
+    state = torch.get_rng_state()
+    assert spec.multiply_adds(image_shape, 10) == expected
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_family_is_what_width_and_depth_are_not():
+    specs = [SmallConv(), SmallConv(width=8), ResNetCifar(), ResNetCifar(depth=20, width=8), ResNetTorchvision()]
+    specs += [ResNetTorchvision(depth=50), ResNetTorchvision(stem="imagenet")]
+    assert [(spec.family, spec.width, spec.depth) for spec in specs] == [
+        ("smallconv", 32, None),
+        ("smallconv", 8, None),
+        ("resnet", 16, 8),
+        ("resnet", 8, 20),
+        ("resnet-torchvision", None, 18),
+        ("resnet-torchvision", None, 50),
+        ("resnet-torchvision-imagenet-stem", None, 18),
+    ]
+
+
 @torch.no_grad()
 def test_a_shortcut_between_stages_takes_every_second_pixel_and_adds_empty_channels():
     block = ResNetCifar(depth=8).build(COLOUR, 10).backbone[4].eval()  # after convolution, norm, ReLU and one block

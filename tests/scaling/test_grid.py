@@ -132,3 +132,16 @@ def test_random_is_listed_first():
         "aum hardest",
         "loss hardest",
     ]
+
+
+def test_a_grid_without_the_later_columns_is_read(tmp_path):
+    table = grid.table([make_row(seed=0), make_row(seed=1)])
+    old = table.drop(columns=["family", "width", "depth", "multiply_adds", "probe_multiply_adds"])
+    old.to_csv(tmp_path / "grid.csv", index=False)
+    read = grid.read(tmp_path / "grid.csv")
+    assert list(read) == list(table)
+    assert read["width"].isna().all()
+    assert read["family"].isna().all()
+    wide = grid.table([make_row(family="smallconv", width=8, multiply_adds=100)])
+    wide.to_csv(tmp_path / "wide.csv", index=False)
+    pd.testing.assert_frame_equal(grid.read(tmp_path / "wide.csv"), wide)

@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.evidence import recorded
 from helpers.strategies import data_sets
 from winnow.errors import BudgetError, MissingEvidenceError, OptionError
 from winnow.selectors.calibrated import Calibrated
 from winnow.selectors.random import Random
 from winnow.selectors.threshold import Threshold
-from winnow.types import Evidence, Trajectory
+from winnow.selectors.window import Window
 
 
 @pytest.mark.parametrize("balance", [None, "exact", 0.5])
@@ -19,6 +20,7 @@ from winnow.types import Evidence, Trajectory
     [
         (Random, {}),
         (Threshold, {"keep": "easiest"}),
+        (Window, {}),
         (Calibrated, {}),
         (Calibrated, {"protocol": "approximate"}),
         (Calibrated, {"protocol": "tempered", "tau": 0.3}),
@@ -40,11 +42,6 @@ LABELS = np.arange(20) % 2
 MARGIN = np.tile(np.arange(20.0, dtype=np.float32), (2, 3, 1))  # aum: index 0 is the most suspect
 
 
-def evidence_of(margin):
-    fields = dict.fromkeys(Trajectory.__dataclass_fields__, margin) | {"correct": np.ones(margin.shape, dtype=np.int8)}
-    return Evidence(dataset="made-up", labels=LABELS, trajectories=Trajectory(**fields))
-
-
 def test_the_suspect_are_gone_before_the_hardest_are_kept():
     # n' = 16, m = 4: the hardest 4 of what is left when the hardest 4 are taken for mislabelled.
     subset = Threshold(drop_suspect=0.2).select(SCORES, LABELS, r=0.25, seed=0)
@@ -55,7 +52,7 @@ def test_the_suspect_are_gone_before_the_hardest_are_kept():
 def test_suspects_by_their_margin_in_training():
     selector = Threshold(drop_suspect=0.2, suspect_by="aum", keep="easiest")
     assert selector.needs == {"trajectories"}
-    subset = selector.select(SCORES, LABELS, r=0.25, seed=0, evidence=evidence_of(MARGIN))
+    subset = selector.select(SCORES, LABELS, r=0.25, seed=0, evidence=recorded(MARGIN, LABELS))
     assert subset.indices.tolist() == [4, 5, 6, 7]
     with pytest.raises(MissingEvidenceError, match="trajectories"):
         selector.select(SCORES, LABELS, r=0.25, seed=0)

@@ -85,6 +85,14 @@ def test_the_theory_is_met_on_a_grid(keep, margin, angle):
             assert abs(getattr(found, name) - value) < 3 * getattr(found, f"{name}_se") + 0.01 * abs(value), (alpha, r)
 
 
+@pytest.mark.slow
+def test_by_the_signed_margin_more_data_can_hurt():
+    options = {"r": 0.6, "keep": "easiest", "probe_angle": 40, "margin": "signed"}
+    assert solve(40, **options).error > solve(10, **options).error + 0.01
+    few, many = (simulate(alpha, seed=1, **options) for alpha in (10, 40))
+    assert many.error - few.error > 4 * np.hypot(many.error_se, few.error_se)
+
+
 def test_seeds():
     one, again, other = (simulate(2, 0.5, n_parameters=20, repeats=3, seed=seed) for seed in (0, 0, 1))
     assert one.error == again.error != other.error

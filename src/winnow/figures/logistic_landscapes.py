@@ -1,14 +1,15 @@
 """Where pruning moves the minimum of a logistic loss: the kept data and the loss landscape of each rule."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from winnow.figures.style import house_style
+from winnow.figures.style import Drawing, house_style
 from winnow.seeds import derive
 from winnow.theory.logistic import Logistic, prune, pruned_minimiser
 from winnow.types import Floats, Subset
@@ -17,13 +18,17 @@ RULES = ("full", "random", "hardest", "exact", "approximate")
 CLASS_LOOKS = (("#0072B2", "o"), ("#D55E00", "^"))
 SHOWN = 300  # examples drawn of those kept
 GRID = 121
+TABULATED = slice(None, None, 6)  # of each axis of the landscape
 
 
-def logistic_landscapes(n: int = 2000, r: float = 0.2, alpha: float = 0.5, seed: int = 0) -> Figure:
+def logistic_landscapes(n: int = 2000, r: float = 0.2, alpha: float = 0.5, seed: int = 0) -> Drawing:
     """Above, what each rule keeps of n examples in the plane; below, its weighted risk over the two parameters.
 
     Crosses mark the minimiser of each risk, circles that on all examples. Contours are drawn at the same heights above
     each risk's own minimum. At most 300 of the kept examples are drawn, larger where their weight is larger.
+
+    The table has every rule's minimiser (kind "minimiser") and, coarsely, its landscape: excess is the weighted risk
+    above that at the minimiser, nats.
 
     Raises what winnow.theory.logistic raises for an r so small that the kept examples have no minimiser.
     """
@@ -36,17 +41,18 @@ def logistic_landscapes(n: int = 2000, r: float = 0.2, alpha: float = 0.5, seed:
     reach = 1.25 * max(np.abs(list(minima.values())).max(), 1.0)
     line = np.linspace(-reach, reach, GRID)
     thetas = np.stack(np.meshgrid(line, line), axis=-1)
+    excess = {}
+    for rule, subset in subsets.items():
+        kept = x[subset.indices], y[subset.indices], subset.weights
+        excess[rule] = toy.landscape(thetas, *kept) - toy.landscape(minima[rule], *kept)
     names = {"exact": f"exact, α = {alpha:g}", "approximate": f"approximate, α = {alpha:g}", "full": f"all {n:,}"}
     with house_style():
-        figure = Figure(figsize=(2.1 * len(RULES) + 0.3, 4.9), layout="constrained")
+        figure = Drawing(_numbers(thetas, minima, excess), (2.1 * len(RULES) + 0.3, 4.9))
         panels = figure.subplots(2, len(RULES), sharex="row", sharey="row")
         for (rule, subset), above, below in zip(subsets.items(), *panels, strict=True):
             _kept(above, x, y, subset)
             above.set_title(names.get(rule, rule), loc="left")
-            w, kept = subset.weights, subset.indices
-            excess = toy.landscape(thetas, x[kept], y[kept], w)
-            excess = excess - toy.landscape(minima[rule], x[kept], y[kept], w)
-            _landscape(below, line, excess)
+            _landscape(below, line, excess[rule])
             below.plot(*full, marker="o", color="none", markeredgecolor="black", markersize=8)
             below.plot(*minima[rule], marker="x", color="black", markersize=6, markeredgewidth=1.6)
             below.set_xlabel("θ₁")
@@ -55,6 +61,22 @@ def logistic_landscapes(n: int = 2000, r: float = 0.2, alpha: float = 0.5, seed:
         panels[1, 0].set_ylabel("θ₂")
         figure.legend(handles=_legend(), loc="outside lower center", ncols=4)
     return figure
+
+
+def _numbers(thetas: Floats, minima: Mapping[str, Floats], excess: Mapping[str, Floats]) -> pd.DataFrame:
+    lines = []
+    coarse = thetas[TABULATED, TABULATED].reshape(-1, 2)
+    for rule, (first, second) in minima.items():
+        lines.append(
+            pd.DataFrame({"rule": rule, "kind": "minimiser", "theta_1": [first], "theta_2": second, "excess": 0})
+        )
+        columns = {
+            "theta_1": coarse[:, 0],
+            "theta_2": coarse[:, 1],
+            "excess": excess[rule][TABULATED, TABULATED].ravel(),
+        }
+        lines.append(pd.DataFrame({"rule": rule, "kind": "landscape", **columns}))
+    return pd.concat(lines, ignore_index=True)
 
 
 def _kept(axes: Axes, x: Floats, y: Floats, subset: Subset) -> None:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from winnow.figures.style import GREY, house_style, plain_log_ticks
+from winnow.figures.style import GREY, Drawing, house_style, plain_log_ticks
 from winnow.theory.logistic import Linear, Logistic, distances
 from winnow.types import Floats
 
@@ -24,7 +24,7 @@ TOYS = {
 }
 
 
-def minimiser_distance(r: float = 0.2, alpha: float = 0.5, seeds: int = 20, sizes: Sequence[int] = SIZES) -> Figure:
+def minimiser_distance(r: float = 0.2, alpha: float = 0.5, seeds: int = 20, sizes: Sequence[int] = SIZES) -> Drawing:
     """`draw` of the three toys at fraction kept r and signal fraction alpha; seeds: how many data sets at each size.
 
     The distance is to the minimiser on all examples of the same data set. Raises what winnow.theory.logistic raises.
@@ -36,13 +36,19 @@ def minimiser_distance(r: float = 0.2, alpha: float = 0.5, seeds: int = 20, size
     return draw(found, sizes=sizes, rules=tuple(LOOKS), r=r, alpha=alpha)
 
 
-def draw(found: Mapping[str, Floats], *, sizes: Sequence[int], rules: Sequence[str], r: float, alpha: float) -> Figure:
+def draw(found: Mapping[str, Floats], *, sizes: Sequence[int], rules: Sequence[str], r: float, alpha: float) -> Drawing:
     """Mean distance over seeds against n, both axes logarithmic, with one standard error either way; a panel a toy.
 
-    found: name -> distances [rules, sizes, seeds].
+    found: name -> distances [rules, sizes, seeds]. The table has mean and standard error of each, toy for toy.
     """
+    lines = [
+        {"toy": name, "rule": rule, "n": n, "data_sets": each.size, "distance": each.mean(), "distance_se": _se(each)}
+        for name, values in found.items()
+        for rule, by_size in zip(rules, values, strict=True)
+        for n, each in zip(sizes, by_size, strict=True)
+    ]
     with house_style():
-        figure = Figure(figsize=(3.1 * len(found) + 1.5, 3.3), layout="constrained")
+        figure = Drawing(pd.DataFrame(lines), (3.1 * len(found) + 1.5, 3.3))
         panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
         for (name, values), axes in zip(found.items(), panels, strict=True):
             _panel(axes, values, sizes, rules)
@@ -66,12 +72,18 @@ def draw(found: Mapping[str, Floats], *, sizes: Sequence[int], rules: Sequence[s
     return figure
 
 
+def _se(values: Floats) -> float:
+    """Standard error of the mean, NaN for a single value."""
+    return float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else np.nan
+
+
 def _panel(axes: Axes, values: Floats, sizes: Sequence[int], rules: Sequence[str]) -> None:
     n = np.array(sizes, dtype=float)
     for rule, distance in zip(rules, values, strict=True):
         mean = distance.mean(axis=1)
-        error = distance.std(axis=1, ddof=1) / np.sqrt(distance.shape[1]) if distance.shape[1] > 1 else None
-        axes.errorbar(n, mean, yerr=error, label=rule, capsize=2, elinewidth=0.9, **LOOKS.get(rule, {}))
+        axes.errorbar(
+            n, mean, yerr=[_se(each) for each in distance], label=rule, capsize=2, elinewidth=0.9, **LOOKS.get(rule, {})
+        )
     slope = 0.5 * values.mean(axis=2)[:, 0].min() * np.sqrt(n[0] / n)
     axes.plot(n, slope, color=GREY, linestyle=(0, (1, 2)), linewidth=1, label="slope of n$^{-1/2}$")
     axes.set_xscale("log")

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from scipy.interpolate import CubicSpline
 
-from winnow.figures.style import house_style, plain_log_ticks
+from winnow.figures.style import Drawing, house_style, plain_log_ticks
 from winnow.theory.kept import Keep
 from winnow.theory.strategies import STRATEGIES, best_strategy
 from winnow.types import Floats
@@ -28,7 +28,7 @@ _THIN: dict[str, Any] = {"colors": "0.35", "linewidths": 0.6}
 
 def perceptron_phase(
     probe_angles: Sequence[float] = (0.0, 20.0, 40.0), *, columns: int = 48, lines: int = 32
-) -> Figure:
+) -> Drawing:
     """The strategy of least error over (α_tot, r): a map of hardest, easiest and random, a panel a probe.
 
     Sorscher et al. 2022, arXiv 2206.14486, figure 1. probe_angles: degrees between probe and teacher. columns and
@@ -40,14 +40,27 @@ def perceptron_phase(
     wedge between the two: there the easiest, on which the probe hardly errs, pull the student to the probe instead of
     the teacher, and the hardest are still too few.
 
+    The table has the errors of the three strategies and the best of them at the points that were solved.
+
     Raises OptionError and TheoryError as `solve` does.
     """
     angles = [float(angle) for angle in probe_angles]
+    r, log_alpha = _solved_at(columns, lines)
+    solved = [best_strategy(np.exp(log_alpha), r[:, None], probe_angle=angle) for angle in angles]
+    points = {"examples_per_parameter": np.tile(np.exp(log_alpha), lines), "r": np.repeat(r, columns)}
+    parts = [
+        pd.DataFrame(
+            {"probe_angle": angle, **points}
+            | {keep: found.error[keep].ravel() for keep in STRATEGIES}
+            | {"best": found.keep.ravel()}
+        )
+        for angle, found in zip(angles, solved, strict=True)
+    ]
     with house_style():
-        figure = Figure(figsize=(3.1 * len(angles) + 1.2, 3.3), layout="constrained")
+        figure = Drawing(pd.concat(parts, ignore_index=True), (3.1 * len(angles) + 1.2, 3.3))
         panels = figure.subplots(1, len(angles), sharey=True, squeeze=False).ravel()
-        for axes, angle in zip(panels, angles, strict=True):
-            _map(axes, *_errors(angle, columns, lines))
+        for axes, angle, found in zip(panels, angles, solved, strict=True):
+            _map(axes, *_fine(r, log_alpha, found.error))
             axes.set_title("perfect probe" if angle == 0 else f"probe at {angle:g}° to the teacher", loc="left")
             axes.set_xlabel("examples per parameter\nbefore pruning")
         panels[0].set_ylabel("fraction kept")
@@ -61,17 +74,20 @@ def perceptron_phase(
     return figure
 
 
-def _errors(angle: float, columns: int, lines: int) -> tuple[Floats, Floats, dict[Keep, Floats]]:
+def _solved_at(columns: int, lines: int) -> tuple[Floats, Floats]:
+    """The r [lines] and log α_tot [columns] at which the theory is solved."""
+    r = np.linspace(KEPT[0] ** 0.5, KEPT[1] ** 0.5, lines) ** 2
+    margin = np.log(r[3] / r[0])  # how far α_tot leaves its range within the four lines of an interpolation
+    return r, np.linspace(np.log(DATA[0]) - margin, np.log(DATA[1]) + margin, columns)
+
+
+def _fine(r: Floats, log_alpha: Floats, solved: Mapping[Keep, Floats]) -> tuple[Floats, Floats, dict[Keep, Floats]]:
     """α_tot [a], r [b] and the log error [b, a] of each strategy on a fine grid.
 
     Errors fall steeply at a certain α_prune = r α_tot, so that they are interpolated along r at fixed α_prune.
     """
-    r = np.linspace(KEPT[0] ** 0.5, KEPT[1] ** 0.5, lines) ** 2
-    margin = np.log(r[3] / r[0])  # how far α_tot leaves its range within the four lines of an interpolation
-    log_alpha = np.linspace(np.log(DATA[0]) - margin, np.log(DATA[1]) + margin, columns)
-    solved = best_strategy(np.exp(log_alpha), r[:, None], probe_angle=angle).error
     fine_r, fine_alpha = np.linspace(*KEPT, FINE[0]), np.geomspace(*DATA, FINE[1])
-    first = np.clip(np.searchsorted(r, fine_r, side="right") - 2, 0, lines - 4)
+    first = np.clip(np.searchsorted(r, fine_r, side="right") - 2, 0, len(r) - 4)
     errors: dict[Keep, Floats] = {}
     for keep in STRATEGIES:
         rows = [CubicSpline(log_alpha, line) for line in np.log(solved[keep])]

@@ -5,26 +5,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from winnow.figures.style import GREY, house_style, plain_log_ticks, rule_looks
+from winnow.figures.style import GREY, Drawing, house_style, plain_log_ticks, rule_looks
 from winnow.scaling.grid import GROUP, Group, full_data_error, read, rule_order, summarise
 
 PANELS_ABREAST = 3
 
 
-def from_grid(grid: str | Path) -> Figure:
+def from_grid(grid: str | Path) -> Drawing:
     """`scaling_curves` of the grid in a CSV file. Raises WinnowError when it cannot be read or has no rows."""
     return scaling_curves(read(grid))
 
 
-def scaling_curves(table: pd.DataFrame) -> Figure:
+def scaling_curves(table: pd.DataFrame) -> Drawing:
     """Mean error over seeds against examples kept, both axes logarithmic; a panel for each (dataset, model, recipe).
 
     table: a grid with at least one row. Bars are one standard error either way, where there are at least three seeds.
     The dashed horizontal line is the mean error of training on all examples. A mean of zero errors, which a
-    logarithmic axis cannot show, is drawn at half an error in n_test + 1.
+    logarithmic axis cannot show, is drawn at half an error in n_test + 1. The figure's table is that of `summarise`.
     """
     curves = summarise(table)
     levels = full_data_error(table)
@@ -33,7 +32,7 @@ def scaling_curves(table: pd.DataFrame) -> Figure:
     columns = min(PANELS_ABREAST, len(levels))
     lines = -(-len(levels) // columns)
     with house_style():
-        figure = Figure(figsize=(4.4 * columns + 1.7, 3.8 * lines), layout="constrained")
+        figure = Drawing(curves, (4.4 * columns + 1.7, 3.8 * lines))
         panels = figure.subplots(lines, columns, squeeze=False).ravel()
         for (group, level), axes in zip(levels.items(), panels, strict=False):
             rows = table[(table[GROUP] == list(group)).all(axis=1)]

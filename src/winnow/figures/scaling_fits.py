@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from winnow.errors import FitError
 from winnow.figures.scaling_curves import PANELS_ABREAST, panel_title, scale
-from winnow.figures.style import house_style, rule_looks
+from winnow.figures.style import Drawing, house_style, rule_looks
 from winnow.scaling.fits import RuleFits, fit_rules
 from winnow.scaling.grid import GROUP, read, rule_order, summarise
 from winnow.scaling.laws import LawFit, bands, law_name
@@ -19,17 +18,18 @@ from winnow.scaling.laws import LawFit, bands, law_name
 POINTS = 200  # of a curve
 
 
-def from_grid(grid: str | Path) -> Figure:
+def from_grid(grid: str | Path) -> Drawing:
     """`scaling_fits` of the grid in a CSV file. Raises WinnowError when it cannot be read or has no rows."""
     return scaling_fits(read(grid))
 
 
-def scaling_fits(table: pd.DataFrame, fits: Sequence[RuleFits] | None = None) -> Figure:
+def scaling_fits(table: pd.DataFrame, fits: Sequence[RuleFits] | None = None) -> Drawing:
     """Means over seeds as markers, the law of lowest AICc as a line, its 95% bootstrap band over seeds behind it.
 
     table: a grid with at least one row; a panel for each (dataset, model, recipe), axes logarithmic. fits: of
     `fit_rules`, which is called without them. A rule whose fit was refused has markers only; where no size has two
     seeds there is no band. The legend of a panel tells the law and, for power laws, the exponent with its interval.
+    The figure's table has the means (kind "measured") and the points of the curves, low and high the ends of the band.
     """
     fits = fit_rules(table) if fits is None else fits
     curves = summarise(table)
@@ -37,11 +37,12 @@ def scaling_fits(table: pd.DataFrame, fits: Sequence[RuleFits] | None = None) ->
     groups = list(dict.fromkeys(each.group for each in fits))
     columns = min(PANELS_ABREAST, len(groups))
     lines = -(-len(groups) // columns)
+    drawn = _numbers(curves, fits)
     with house_style():
-        figure = Figure(figsize=(4.8 * columns, 5.2 * lines), layout="constrained")
+        figure = Drawing(drawn, (4.8 * columns, 5.2 * lines))
         panels = figure.subplots(lines, columns, squeeze=False).ravel()
         for group, axes in zip(groups, panels, strict=False):
-            part = curves[(curves[GROUP] == list(group)).all(axis=1)]
+            part = drawn[(drawn[GROUP] == list(group)).all(axis=1)]
             n_test = int(table[(table[GROUP] == list(group)).all(axis=1)]["n_test"].max())
             _panel(axes, part, [each for each in fits if each.group == group], looks, zero=0.5 / (n_test + 1))
             axes.set_title(panel_title(group, table), loc="left")
@@ -50,34 +51,48 @@ def scaling_fits(table: pd.DataFrame, fits: Sequence[RuleFits] | None = None) ->
     return figure
 
 
-def _panel(axes: Axes, curves: pd.DataFrame, fits: Sequence[RuleFits], looks: dict[str, dict], *, zero: float) -> None:
+def _numbers(curves: pd.DataFrame, fits: Sequence[RuleFits]) -> pd.DataFrame:
+    measured = curves[[*GROUP, "rule", "n_kept", "test_error_mean"]]
+    parts = [measured.rename(columns={"test_error_mean": "test_error"}).assign(kind="measured")]
+    for each in fits:
+        if best := each.best:
+            n = np.geomspace(best.points.n[0], best.points.n[-1], POINTS)
+            try:
+                low, high = bands(best, n)
+            except FitError:  # one seed: a curve without a band
+                low = high = np.full(POINTS, np.nan)
+            names = dict(zip(GROUP, each.group, strict=True)) | {"rule": each.rule, "kind": best.law}
+            numbers = {"n_kept": n, "test_error": best.predict(n), "low": low, "high": high}
+            parts.append(pd.DataFrame(names | numbers))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _panel(axes: Axes, drawn: pd.DataFrame, fits: Sequence[RuleFits], looks: dict[str, dict], *, zero: float) -> None:
     heights: list[float] = []
     handles = []
     for each in fits:
         look = looks[each.rule]
-        line = curves[curves["rule"] == each.rule].sort_values("n_kept")
-        error = line["test_error_mean"].to_numpy(dtype=float)
+        rule = drawn[drawn["rule"] == each.rule]
+        line = rule[rule["kind"] == "measured"].sort_values("n_kept")
+        error = line["test_error"].to_numpy(dtype=float)
         error = np.where(error == 0, zero, error)
         heights += error.tolist()
         markers = look | {"linestyle": "none", "zorder": look["zorder"] + 1}
         axes.plot(line["n_kept"], error, label=each.rule, **markers)
         if best := each.best:
-            n = np.geomspace(line["n_kept"].min(), line["n_kept"].max(), POINTS)
-            predicted = best.predict(n)
-            axes.plot(n, predicted, **(look | {"marker": ""}))
-            heights += [float(predicted.min()), float(predicted.max())]
-            try:
-                low, high = bands(best, n)
-            except FitError:
-                pass  # one seed: a curve without a band
-            else:
-                axes.fill_between(n, low, high, color=look["color"], alpha=0.13, linewidth=0)
-                heights += [float(low.min()), float(high.max())]
+            curve = rule[rule["kind"] == best.law]
+            axes.plot(curve["n_kept"], curve["test_error"], **(look | {"marker": ""}))
+            heights += curve["test_error"].tolist()
+            if curve["low"].notna().all():
+                axes.fill_between(
+                    curve["n_kept"], curve["low"], curve["high"], color=look["color"], alpha=0.13, linewidth=0
+                )
+                heights += [float(curve["low"].min()), float(curve["high"].max())]
         handles.append(Line2D([], [], label=_label(each.rule, best), **look))
     # a band may fall off where there are few errors left; the axis stays with what was measured
-    measured = curves["test_error_mean"].replace(0, zero)
+    measured = drawn[drawn["kind"] == "measured"]["test_error"].replace(0, zero)
     shown = np.clip(heights, measured.min() / 2, measured.max() * 1.5)
-    scale(axes, curves["n_kept"].to_numpy(dtype=float), shown)
+    scale(axes, drawn["n_kept"].to_numpy(dtype=float), shown)
     axes.set_xlabel("examples kept")
     axes.set_ylabel("test error")
     axes.legend(

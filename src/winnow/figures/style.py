@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
@@ -51,6 +52,17 @@ _METRICS = {name: _METRIC_LOOKS[i] for i, name in enumerate(("el2n", "forgetting
 _LINES: list[Any] = ["-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (9, 3))]
 _SELECTORS = {name: _LINES[i] for i, name in enumerate(("hardest", "exact", "easiest", "approximate"))}
 _FILLINGS: list[Any] = ["none", "left", "bottom", "right", "top", "full"]
+
+
+class Drawing(Figure):
+    """A figure that knows its numbers: `table`, one line for each point or cell drawn, for a reader without the code.
+
+    size: inches. scripts/figures.py writes the table beside the figure.
+    """
+
+    def __init__(self, table: pd.DataFrame, size: tuple[float, float]) -> None:
+        super().__init__(figsize=size, layout="constrained")
+        self.table = table
 
 
 def house_style() -> AbstractContextManager[None]:

@@ -3,7 +3,9 @@
 from abc import abstractmethod
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from winnow.keys import Component
 
@@ -33,6 +35,33 @@ class ModelSpec(Component):
     def name(self) -> str:
         """Short name for rows and figures."""
 
+    @property
+    def family(self) -> str:
+        """What this architecture shares with those that differ from it in width or depth alone."""
+        return self.name
+
+    @property
+    def width(self) -> int | None:
+        """Channels of the first stage, where that is an option of the architecture."""
+        return None
+
+    @property
+    def depth(self) -> int | None:
+        """Layers with weights, where that is an option of the architecture."""
+        return None
+
     @abstractmethod
     def build(self, image_shape: tuple[int, int, int], n_classes: int) -> Classifier:
         """A new model for images of shape (H, W, C)."""
+
+    def multiply_adds(self, image_shape: tuple[int, int, int], n_classes: int) -> int:
+        """Multiplications with an addition in one forward pass of one image (H, W, C): of convolutions and the head.
+
+        Half of what torch's counter of floating-point operations gives; batch norm, ReLU and pooling are left out.
+        """
+        height, width, channels = image_shape
+        with torch.device("meta"):
+            model, image = self.build(image_shape, n_classes), torch.zeros(1, channels, height, width)
+        with FlopCounterMode(display=False) as counter:
+            model.eval()(image)
+        return counter.get_total_flops() // 2

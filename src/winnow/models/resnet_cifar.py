@@ -26,6 +26,10 @@ class ResNetCifar(ModelSpec):
             raise OptionError(f"model.depth={self.depth} must be 6k+2, for example 8, 20, 32, 44, 56 or 110.")
 
     @property
+    def family(self) -> str:
+        return "resnet"
+
+    @property
     def name(self) -> str:
         return f"resnet{self.depth}" + ("" if self.width == 16 else f"-w{self.width}")
 

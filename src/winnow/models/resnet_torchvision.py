@@ -32,6 +32,10 @@ class ResNetTorchvision(ModelSpec):
         check_choice("model.stem", self.stem, ("cifar", "imagenet"))
 
     @property
+    def family(self) -> str:
+        return self.name.replace(str(self.depth), "-torchvision")
+
+    @property
     def name(self) -> str:
         return f"resnet{self.depth}" + ("" if self.stem == "cifar" else "-imagenet-stem")
 

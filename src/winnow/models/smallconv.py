@@ -17,6 +17,10 @@ class SmallConv(ModelSpec):
     width: int = 32
 
     @property
+    def family(self) -> str:
+        return "smallconv"
+
+    @property
     def name(self) -> str:
         return "smallconv" if self.width == 32 else f"smallconv-w{self.width}"
 

@@ -80,7 +80,7 @@ def gather(
         for member, key in enumerate(member_keys(dataset, probe) if needs - {"subset_runs"} else ())
     ]
 
-    def passed(name: str, epoch: int | None = None) -> list[np.ndarray]:
+    def passed(name: str, epoch: int | None = None, *, first: int = probe.members) -> list[np.ndarray]:
         at = probe.evaluated[-1] if epoch is None else epoch
         return [
             pass_of_member(
@@ -93,7 +93,7 @@ def gather(
                 store=store,
                 trainer=trainer,
             )
-            for member in members
+            for member in members[:first]
         ]
 
     return Evidence(
@@ -102,7 +102,7 @@ def gather(
         trajectories=Trajectory.stack([load_trajectory(m) for m in members]) if "trajectories" in needs else None,
         logits=_stacked_logits(members, probe) if "logits" in needs else None,
         features=tuple(passed("features")) if "features" in needs else None,
-        embeddings=passed("features")[0] if "embeddings" in needs else None,
+        embeddings=passed("features", first=1)[0] if "embeddings" in needs else None,
         gradient_norms=(
             {epoch: np.stack(passed("gradient_norms", epoch)) for epoch in epochs or probe.evaluated[-1:]}
             if "gradient_norms" in needs

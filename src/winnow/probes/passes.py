@@ -46,7 +46,7 @@ PASSES = {
     "input_gradient_norms": Pass(output=input_gradient_norms),
     "boundary_distances": Pass(output=boundary_distances),
     "projected_gradients": Pass(
-        output=projected_gradients, shape=lambda model, *, size, seed: (size,), scratch=scratch
+        output=projected_gradients, shape=lambda model, *, size=1024, seed=0: (size,), scratch=scratch
     ),
 }
 

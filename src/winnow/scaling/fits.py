@@ -108,9 +108,9 @@ def fit_records(
     return {
         "fits": [record for rule_fits in fits for record in _law_records(rule_fits)],
         "crossovers": [_named(group, rule) | _crossover_record(found) for group, rule, found in crossed],
-        "paired": _plain(differences(table).to_dict("records")) if has_baseline else [],
-        "frontier": _plain(frontier(table).to_dict("records")),
-        "equal_cost": _plain(equal_cost(table).to_dict("records")) if has_baseline else [],
+        "paired": plain(differences(table).to_dict("records")) if has_baseline else [],
+        "frontier": plain(frontier(table).to_dict("records")),
+        "equal_cost": plain(equal_cost(table).to_dict("records")) if has_baseline else [],
     }
 
 
@@ -120,10 +120,10 @@ def _law_records(rule_fits: RuleFits) -> list[dict[str, Any]]:
         record = _named(rule_fits.group, rule_fits.rule) | {"law": law}
         if fitted := rule_fits.fits.get(law):
             record |= {
-                "parameters": _plain(dict(fitted.parameters)),
-                "intervals": _plain({name: list(ends) for name, ends in fitted.intervals.items()}),
+                "parameters": plain(dict(fitted.parameters)),
+                "intervals": plain({name: list(ends) for name, ends in fitted.intervals.items()}),
                 "level": fitted.level,
-                "aicc": _plain(fitted.aicc),
+                "aicc": plain(fitted.aicc),
                 "weight": rule_fits.weights.get(law),
                 "sigma": fitted.sigma,
                 "sizes": fitted.points.n.size,
@@ -137,19 +137,19 @@ def _law_records(rule_fits: RuleFits) -> list[dict[str, Any]]:
 def _crossover_record(found: Crossover | str) -> dict[str, Any]:
     if isinstance(found, str):
         return {"refused": found}
-    return _plain(found._asdict() | {"interval": found.interval and list(found.interval)})
+    return plain(found._asdict() | {"interval": found.interval and list(found.interval)})
 
 
 def _named(group: Group, rule: str) -> dict[str, Any]:
     return dict(zip(GROUP, group, strict=True)) | {"rule": rule}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON knows neither NaN nor inf: both become None."""
     if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, list):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     if isinstance(value, np.generic):
         value = value.item()
     if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):

@@ -17,6 +17,8 @@ CELL = [*GROUP, "rule", "n_kept"]
 SEEDS = ["probe_seed", "selection_seed", "train_seed"]
 RANDOM = "random"
 
+# what rows of older versions have not
+_LATER = [field.name for field in fields(Row) if field.default is None]
 _KINDS: dict[Any, str] = {int: "int64", int | None: "Int64", float: "float64", str: "str", str | None: "str"}
 _DTYPES = {field.name: _KINDS[field.type] for field in fields(Row)}
 
@@ -42,6 +44,8 @@ def read(path: str | Path) -> pd.DataFrame:
         frame = pd.read_csv(path, dtype=_DTYPES)
     except ValueError as error:
         raise WinnowError(f"{path} is not a grid ({error}); write one with scripts/grid.py DIR.") from error
+    later = [name for name in _LATER if name not in frame]
+    frame = frame.assign(**dict.fromkeys(later)).astype({name: _DTYPES[name] for name in later})
     if missing := [name for name in _DTYPES if name not in frame]:
         raise WinnowError(f"{path} is not a grid: it has no column {missing[0]}; write one with scripts/grid.py DIR.")
     if frame.empty:

@@ -19,6 +19,8 @@ from winnow.figures.style import save
 from winnow.scaling import grid
 from winnow.scaling.fits import crossovers, fit_records, fit_rules
 from winnow.scaling.fits_table import print_fits
+from winnow.scaling.joint import family_records, fit_families
+from winnow.scaling.joint_table import print_families
 
 UNBROKEN = 10_000  # columns of a console without a terminal: a line of the table is never folded or cut
 HEAD = "fraction kept (r)\nexamples kept"
@@ -28,7 +30,8 @@ def report(folder: str | Path, console: Console | None = None, *, fit: bool = Fa
     """Write the grid, its figure, summary and provenance into the folder of a run or sweep, and print its table.
 
     Where some rule has sizes enough for a law, the summary holds the fits, crossovers and paired differences under
-    "scaling" (see `fits.fit_records`), else None. With fit=True they are also printed, rules whose fit is refused with
+    "scaling" (see `fits.fit_records`), else None; "conditional" in it is the joint law of grids with several widths or
+    depths (see `joint.family_records`). With fit=True they are also printed, rules whose fit is refused with
     the reason, and written as fits.json and scaling_fits.png.
 
     The table shows the mean test error over seeds ± its standard error, in percent, the best of each column in bold;
@@ -54,6 +57,8 @@ def report(folder: str | Path, console: Console | None = None, *, fit: bool = Fa
     crossed = crossovers(table)
     enough = any(each.fits for each in fitted)
     scaling = fit_records(table, fitted, crossed) if fit or enough else None
+    if scaling is not None:
+        scaling["conditional"] = family_records(fit_families(table))
     summary["scaling"] = scaling if enough else None
     write_atomically(folder / results.GRID, table.to_csv(index=False))
     write_atomically(folder / results.SUMMARY, json.dumps(summary, indent=1, allow_nan=False) + "\n")
@@ -75,7 +80,9 @@ def report(folder: str | Path, console: Console | None = None, *, fit: bool = Fa
         write_atomically(folder / results.FITS, json.dumps(scaling, indent=1, allow_nan=False) + "\n")
         save(scaling_fits(table, fitted), folder / results.FITS_FIGURE)
         written += [results.FITS, results.FITS_FIGURE]
+        assert scaling is not None
         print_fits(console, table, fitted, crossed)
+        print_families(console, scaling["conditional"])
     for name in written:
         console.print(Text(str(folder / name)), soft_wrap=True)
     return summary

@@ -1,7 +1,7 @@
 """What every selector is: scores, labels, a fraction and a seed in; a subset out."""
 
 from abc import ABC
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from winnow.errors import BudgetError, MismatchError, MissingEvidenceError, OptionError, ShapeError, check_choice
 from winnow.keys import Component
 from winnow.rounding import round_half_up
-from winnow.seeds import stream
+from winnow.seeds import derive, stream
 from winnow.selectors.budget import kept_count, largest_remainder, least_counts
 from winnow.selectors.pool import Pool
 from winnow.types import Evidence, Floats, Ints, Scores, Subset
@@ -92,8 +92,12 @@ class Selector(Component, ABC):
         return None
 
     def _rule(self, metric_name: str | None, alpha: str) -> str:
-        """The rule's name without balance and drop_suspect."""
-        return f"{metric_name} {self.name}" if self._rule_reads_scores else self.name
+        """The rule's name, with the options that are not at their default, but without balance and drop_suspect."""
+        shared = {field.name for field in fields(Selector)}
+        own = [(f, getattr(self, f.name)) for f in fields(self) if f.name not in shared]
+        changed = {f.name: value for f, value in own if value != f.default}
+        words = [value if isinstance(value, str) else f"{name}={_plain(value)}" for name, value in changed.items()]
+        return " ".join([*([str(metric_name)] if self._rule_reads_scores else []), self.name, *words])
 
     def rule(self, metric_name: str | None, alpha: float | str) -> str:
         """The short name of what is done, for figures and grids, such as "el2n exact 0.5 balance=exact"."""
@@ -143,7 +147,8 @@ class Selector(Component, ABC):
     ) -> Subset:
         """The kept examples of n. scores: [n], higher = harder (not read where reads_scores is False); labels: [n].
 
-        The weights have mean one. is_signal is True where an example was kept because of its score.
+        The weights have mean one (those of importance in expectation). is_signal is True where an example was kept
+        because of its score.
 
         Raises what `check` raises, and: MissingEvidenceError where scores are read and None; ShapeError where they are
         not finite numbers [n]; MismatchError where there are not as many as labels; BudgetError where, with balance a
@@ -154,6 +159,7 @@ class Selector(Component, ABC):
         self.check(labels, r=r, alpha=alpha)
         pool = Pool(
             values=self._score_vector(scores, n),
+            labels=labels,
             ties=stream(seed, "ties").random(n),
             explore=stream(seed, "explore").random(n),
             seed=seed,
@@ -161,8 +167,10 @@ class Selector(Component, ABC):
         )
         trusted = np.arange(n)
         if self.drop_suspect:
-            suspect_first = pool.hardest_first(trusted, pool.suspicion(self.suspect_by))
-            trusted = np.sort(suspect_first[round_half_up(self.drop_suspect * n) :])
+            suspect = pool.hardest(
+                trusted, round_half_up(self.drop_suspect * n), pool.suspicion(trusted, self.suspect_by)
+            )
+            trusted = np.setdiff1d(trusted, suspect, assume_unique=True)
             if not trusted.size:
                 raise BudgetError(f"drop_suspect={self.drop_suspect:g} of n={n} examples leaves none; lower it.")
             self._check_trusted(labels[trusted], r=r, alpha=alpha)
@@ -174,9 +182,10 @@ class Selector(Component, ABC):
             budgets = largest_remainder(r * sizes, m, sizes)
         else:
             budgets = self._floored_budgets(strata, sizes, pool, r=r, m=m, alpha=alpha)
-            # Fresh keys: those above chose the budgets, and an example that they raised its class's budget with
+            # Fresh draws: those above chose the budgets, and an example that they raised its class's budget with
             # would be kept more often than its classmates, which would bias the exact weights.
-            pool = replace(pool, explore=stream(seed, "explore", "balanced").random(n))
+            fresh = stream(seed, "explore", "balanced").random(n)
+            pool = replace(pool, explore=fresh, seed=derive(seed, "balanced"))
         signals = self._signal_counts(sizes, budgets, alpha)
         w_signal, w_explored = self._weights(sizes, budgets, signals)
 
@@ -192,8 +201,11 @@ class Selector(Component, ABC):
         return Subset(kept[order], np.concatenate(weights)[order], np.concatenate(is_signal)[order], n)
 
     def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:
-        """The `count` of the members, [count] indices, that the rule chooses by itself; 0 < count <= members."""
-        return pool.hardest_first(members)[:count]
+        """The `count` of the members, [count] indices in any order, that the rule chooses by itself.
+
+        0 < count < members.size: a rule is not asked where all are kept. members are sorted.
+        """
+        return pool.hardest(members, count)
 
     def _signal_caps(self, sizes: Ints, budgets: Ints) -> Ints:
         """The most examples of each stratum, [C], that may be kept by score; BudgetError where nothing may be."""
@@ -264,6 +276,10 @@ class Selector(Component, ABC):
 
 def _validated(scores: ArrayLike) -> Floats:
     return Scores(np.asarray(scores, dtype=np.float64), metric="given", dataset="given").values
+
+
+def _plain(value: Any) -> str:
+    return format(value, "g") if isinstance(value, float) else str(value).lower()
 
 
 def _label_vector(labels: ArrayLike) -> NDArray[Any]:

@@ -1,11 +1,13 @@
 """What a rule chooses from, and the orders that every rule shares."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from winnow.errors import MissingEvidenceError
+from winnow.seeds import stream
 from winnow.types import Evidence, Floats, Ints, Trajectory
 
 
@@ -13,24 +15,43 @@ from winnow.types import Evidence, Floats, Ints, Trajectory
 class Pool:
     """What a rule chooses from: arrays [n] over the whole training set, of which a rule reads its stratum's members.
 
-    values: scores, zeros where the selector reads none. ties, explore: seeded keys that order equal examples and the
-    random part. seed: for a rule that draws by itself (winnow.seeds.stream). evidence: the fields that it `needs`.
+    values: scores, zeros where the selector reads none. labels: classes. ties, explore: seeded keys that order equal
+    examples and the random part. seed: of `stream`, for a rule that draws by itself. evidence: the fields that it
+    `needs`. Members are the sorted indices of a stratum.
     """
 
     values: Floats
+    labels: NDArray[Any]
     ties: Floats
     explore: Floats
     seed: int
     evidence: Evidence | None
 
-    def hardest_first(self, members: Ints, difficulty: Floats | None = None) -> Ints:
-        """The members, [k], by falling difficulty [k] (their scores, if not given); equal ones in seeded order."""
+    def hardest(self, members: Ints, count: int, difficulty: Floats | None = None) -> Ints:
+        """The `count` members of greatest difficulty [k] (their scores, if not given), sorted; ties by seed."""
         difficulty = self.values[members] if difficulty is None else difficulty
-        return members[np.lexsort((self.ties[members], -difficulty))]
+        if count == 0:
+            return members[:0]
+        edge = np.partition(difficulty, members.size - count)[members.size - count]
+        kept = difficulty > edge
+        tied = np.flatnonzero(difficulty == edge)
+        room = count - int(np.count_nonzero(kept))
+        kept[tied[np.argpartition(self.ties[members[tied]], room - 1)[:room]]] = True
+        return members[kept]
 
     def shuffled(self, members: Ints) -> Ints:
         """The members in seeded order, so that a greedy rule that takes the first of equals takes any of them."""
         return members[np.argsort(self.ties[members])]
+
+    def stream(self, rule: str, members: Ints) -> np.random.Generator:
+        """A rule's own generator for one stratum, independent of the keys and of every other rule and stratum."""
+        return stream(self.seed, rule, int(members[0]))
+
+    def positive_scores(self, members: Ints) -> Floats:
+        """[k] ≥ 0, for rules that draw in proportion to the score: scores as they are where none is negative, and else
+        their distance from the smallest, since a score such as aum has no zero of its own."""
+        values = self.values[members]
+        return values - min(float(values.min()), 0.0)
 
     def embeddings(self, members: Ints) -> NDArray[np.float32]:
         """[k, d]: the embeddings of the members. Raises MissingEvidenceError where there are none."""
@@ -42,11 +63,11 @@ class Pool:
         """[k]: true-class probability, mean over probes and epochs. MissingEvidenceError where it was not recorded."""
         return self._trajectories().p_true[..., members].mean(axis=(0, 1), dtype=np.float64)
 
-    def suspicion(self, by: str) -> Floats:
-        """[n], higher = more likely mislabelled: the scores, or the area under the margin (aum)."""
+    def suspicion(self, members: Ints, by: str) -> Floats:
+        """[k], higher = more likely mislabelled: the scores, or the area under the margin (aum)."""
         if by == "score":
-            return self.values
-        return -self._trajectories().margin.mean(axis=(0, 1), dtype=np.float64)
+            return self.values[members]
+        return -self._trajectories().margin[..., members].mean(axis=(0, 1), dtype=np.float64)
 
     def _trajectories(self) -> Trajectory:
         if self.evidence is None:

@@ -32,4 +32,4 @@ class Threshold(Selector):
 
     def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:
         values = pool.values[members]
-        return pool.hardest_first(members, values if self.keep == "hardest" else -values)[:count]
+        return pool.hardest(members, count, values if self.keep == "hardest" else -values)

@@ -1,0 +1,21 @@
+"""Every yaml of conf/figure names a function whose figure carries its numbers, with options that the function has."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+from hydra.utils import get_method
+from omegaconf import OmegaConf
+
+from winnow import app
+from winnow.figures.style import Drawing
+
+FIGURES = sorted((Path(app.CONF) / "figure").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", FIGURES, ids=lambda path: path.stem)
+def test_a_figure_is_drawn_with_its_numbers(path: Path) -> None:
+    options = OmegaConf.to_container(OmegaConf.load(path))
+    draw = get_method(options.pop("_target_"))
+    assert inspect.signature(draw).return_annotation in (Drawing, "Drawing")
+    inspect.signature(draw).bind(**options)
