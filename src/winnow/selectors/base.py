@@ -87,6 +87,11 @@ class Selector(Component, ABC):
         return 1.0
 
     @property
+    def reads_alpha(self) -> bool:
+        """False where every alpha keeps the same."""
+        return self.effective_alpha(0.0) != self.effective_alpha(1.0)
+
+    @property
     def protocol(self) -> str | None:
         """How kept examples are weighted, where there is a choice."""
         return None
