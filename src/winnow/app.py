@@ -29,6 +29,7 @@ from winnow.datasets.base import DatasetSpec, ImageDataset
 from winnow.errors import OptionError, WinnowError, check_choice
 from winnow.exports.base import Export
 from winnow.pipeline import CellSpec
+from winnow.records import read_indices
 from winnow.training.fit import TrainerSpec
 from winnow.training.loggers import LoggerSpec
 
@@ -55,7 +56,7 @@ def cell_from(cfg: DictConfig) -> CellSpec:
     for name in ("selection_seed", "train_seed"):
         if not _fits(cfg[name], int):
             raise OptionError(f"{name}={cfg[name]} must be a whole number (seed=... sets both seeds).")
-    parts = {group: _made(_with_named_signal(cfg[group]), group) for group in STAGE_GROUPS}
+    parts = {group: _made(_with_read_indices(_with_named_signal(cfg[group])), group) for group in STAGE_GROUPS}
     recorders = tuple(_made(node, f"callbacks.{name}") for name, node in cfg.callbacks.items())
     return CellSpec(**parts, selection_seed=cfg.selection_seed, train_seed=cfg.train_seed, recorders=recorders)
 
@@ -69,6 +70,14 @@ def _with_named_signal(node: DictConfig) -> DictConfig:
     known = sorted(path.stem for path in group.glob("*.yaml") if "defaults" not in OmegaConf.load(path))
     check_choice("selector.signal", signal, tuple(known))
     return OmegaConf.merge(node, {"signal": OmegaConf.load(group / f"{signal}.yaml")})  # type: ignore[return-value]
+
+
+def _with_read_indices(node: DictConfig) -> DictConfig:
+    """A component whose indices are the path of a file (metric.indices=targets.txt), with the list in its place."""
+    path = node.get("indices")
+    if not isinstance(path, str):
+        return node
+    return OmegaConf.merge(node, {"indices": list(read_indices(path))})  # type: ignore[return-value]
 
 
 def runtime_from(cfg: DictConfig) -> Runtime:
