@@ -35,7 +35,9 @@ from winnow.keys import SCHEMA, describe
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Stage = Literal["images", "probe", "pass", "subset_run", "scores", "agreement", "subset", "model", "row"]
+Stage = Literal[
+    "images", "probe", "pass", "subset_run", "scores", "agreement", "alpha", "subset", "shift", "model", "row"
+]
 
 PROVENANCE = "provenance.json"
 

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -56,14 +57,15 @@ def gather(
     *,
     needs: frozenset[str],
     epochs: frozenset[int] = frozenset(),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
     store: ArtifactStore,
     trainer: TrainerSpec,
     logger: LoggerSpec,
 ) -> Evidence:
     """Evidence with exactly the fields in `needs`; members that are not on disk yet are trained first.
 
-    epochs: those whose gradient norms are needed; none means the last evaluated. embeddings are the features of the
-    first member.
+    epochs: those whose gradient norms are needed; none means the last evaluated. options: of passes, by field.
+    embeddings are the features of the first member.
     """
     parts = None
     if "subset_runs" in needs:
@@ -81,7 +83,16 @@ def gather(
     def passed(name: str, epoch: int | None = None, *, first: int = probe.members) -> list[np.ndarray]:
         at = probe.evaluated[-1] if epoch is None else epoch
         return [
-            pass_of_member(name, dataset, probe, member, epoch=at, store=store, trainer=trainer)
+            pass_of_member(
+                name,
+                dataset,
+                probe,
+                member,
+                epoch=at,
+                options=(options or {}).get(name, {}),
+                store=store,
+                trainer=trainer,
+            )
             for member in members[:first]
         ]
 
@@ -98,6 +109,8 @@ def gather(
             else None
         ),
         input_gradient_norms=np.stack(passed("input_gradient_norms")) if "input_gradient_norms" in needs else None,
+        boundary_distances=np.stack(passed("boundary_distances")) if "boundary_distances" in needs else None,
+        projected_gradients=tuple(passed("projected_gradients")) if "projected_gradients" in needs else None,
         subset_runs=parts,
         source=tuple(evidence_keys(dataset, probe, needs)),
     )

@@ -1,20 +1,25 @@
 """Passes of a trained probe over the training set, each made once and kept: features, gradients, distances."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from winnow.artifacts import Artifact, ArtifactStore, Draft
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.loader import evaluation_batch, on_device
 from winnow.keys import make_key
 from winnow.models.base import Classifier
-from winnow.probes.gradients import examples_at_once, gradient_norms, input_gradient_norms
+from winnow.probes.boundary import boundary_distances
+from winnow.probes.gradients import Scratch, examples_at_once, gradient_norms, input_gradient_norms, unfolding
 from winnow.probes.probe import Probe
-from winnow.probes.scorer import Output, features, pass_into
+from winnow.probes.projections import projected_gradients, scratch
+from winnow.probes.scorer import features, pass_into
 from winnow.training.fit import TrainerSpec, quiet
 
 log = logging.getLogger(__name__)
@@ -22,10 +27,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Pass:
-    """One thing to compute of every example. shape: of one example's output; version: raised when results change."""
+    """One thing to compute of every example.
 
-    output: Output
-    shape: Callable[[Classifier], tuple[int, ...]] = lambda model: ()
+    shape: of one example's output. scratch: what it holds beside activations. Both and `output` take the pass's options
+    by keyword. version: raised when results change.
+    """
+
+    output: Callable[..., Tensor]
+    shape: Callable[..., tuple[int, ...]] = lambda model, **options: ()
+    scratch: Callable[..., int] = lambda layer, output, **options: unfolding(layer, output)
     differentiates: bool = True
     version: int = 1
 
@@ -34,7 +44,19 @@ PASSES = {
     "features": Pass(output=features, shape=lambda model: (model.head.in_features,), differentiates=False),
     "gradient_norms": Pass(output=gradient_norms),
     "input_gradient_norms": Pass(output=input_gradient_norms),
+    "boundary_distances": Pass(output=boundary_distances),
+    "projected_gradients": Pass(
+        output=projected_gradients, shape=lambda model, *, size=1024, seed=0: (size,), scratch=scratch
+    ),
 }
+
+
+def pass_key(
+    name: str, dataset: ImageDataset, probe: Probe, member: str, epoch: int, **options: Any
+) -> tuple[str, dict[str, Any]]:
+    """The key of a pass, and what it was made from. member: the key of its training."""
+    inputs = {"member": member, "epoch": epoch, "pass": name, "version": PASSES[name].version, **options}
+    return make_key(f"{dataset.slug}-{probe.model.name}-{name}", inputs), inputs
 
 
 def pass_of_member(
@@ -44,6 +66,7 @@ def pass_of_member(
     member: Artifact,
     *,
     epoch: int,
+    options: Mapping[str, Any],
     store: ArtifactStore,
     trainer: TrainerSpec,
 ) -> np.ndarray:
@@ -52,30 +75,30 @@ def pass_of_member(
     member: the artifact of its training, whose folder's name is its key. Evaluation mode, no augmentation, float32.
     """
     made = PASSES[name]
-    inputs = {"member": member.folder.name, "epoch": epoch, "pass": name, "version": made.version}
+    key, inputs = pass_key(name, dataset, probe, member.folder.name, epoch, **options)
 
     def write(draft: Draft) -> None:
         log.info("passing %d examples through %s after epoch %d: %s", dataset.n, probe.model.name, epoch, name)
         model = load_member(dataset, probe, member, epoch)
-        out = draft.new_array(name, (dataset.n, *made.shape(model)), np.float32)
+        out = draft.new_array(name, (dataset.n, *made.shape(model, **options)), np.float32)
         with quiet():
             lightning = trainer.trainer(logger=False, inference_mode=not made.differentiates)
             train, _ = on_device(dataset, lightning.strategy.root_device)
             batch = evaluation_batch(train)
             if made.differentiates:
-                batch = min(batch, examples_at_once(model, dataset.image_shape, trainer.memory_gb))
+                held: Scratch = partial(made.scratch, **options)
+                batch = min(batch, examples_at_once(model, dataset.image_shape, trainer.memory_gb, held))
             pass_into(
                 out[None],
                 [model],
                 train,
                 lightning,
-                output=made.output,
+                output=partial(made.output, **options),
                 batch_size=batch,
                 channels_last=probe.recipe.channels_last,
             )
         out.flush()
 
-    key = make_key(f"{dataset.slug}-{probe.model.name}-{name}", inputs)
     return store.fetch("pass", key, write=write, inputs=inputs).array(name)
 
 
