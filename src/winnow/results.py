@@ -103,6 +103,11 @@ def sweep_cells(folder: str | Path) -> list[SweepCell]:
     return _cells(Path(folder) / SWEEP)
 
 
+def sweep_command(folder: str | Path) -> str | None:
+    """How the latest sweep into a folder was started."""
+    return _load_json(Path(folder) / SWEEP).get("command")
+
+
 def failures(folder: str | Path) -> list[FailedCell]:
     """The cells of the latest sweep into a folder that stopped with an error."""
     failed = []

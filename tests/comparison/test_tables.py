@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,7 @@ def test_the_report_leaves_tables_and_figures_and_names_what_failed(tmp_path, ca
     results.save_failure(tmp_path / "3", "Traceback\nMissingEvidenceError: dual reads 10 epochs")
     found = report(tmp_path)
     assert list(found["metric"]) == sorted(SCORES)
+    assert json.loads((tmp_path / results.PROVENANCE).read_text())["metrics"] == sorted(SCORES)
     out = capsys.readouterr().out
     assert "failed: metric=dual: MissingEvidenceError: dual reads 10 epochs\n" in out
     for name in (results.SCORES, results.PROPERTIES, results.COMPARISON, results.PROBES):

@@ -1,5 +1,6 @@
 """The report of a sweep of scores: the tables, two figures and a table to read."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from winnow import results
-from winnow.artifacts import write_atomically
+from winnow.artifacts import provenance, write_atomically
 from winnow.comparison.tables import gather, metrics_of, properties
 from winnow.figures.metric_comparison import metric_comparison
 from winnow.figures.probe_agreement import probe_agreement
@@ -46,6 +47,8 @@ def report(folder: str | Path, console: Console | None = None) -> pd.DataFrame:
     table, agreement = gather(folder)
     found = properties(table, agreement)
     write_atomically(folder / results.PROPERTIES, found.to_csv(index=False, float_format="%.7g"))
+    made = {"command": results.sweep_command(folder), "metrics": list(found["metric"])}
+    write_atomically(folder / results.PROVENANCE, json.dumps(provenance() | made, indent=1) + "\n")
     written = [results.SCORES, results.PROPERTIES]
     if len(metrics_of(table)) > 1:
         save(metric_comparison(table), folder / results.COMPARISON)

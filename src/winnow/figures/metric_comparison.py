@@ -39,7 +39,7 @@ def metric_comparison(table: pd.DataFrame) -> Drawing:
     rho, overlap = spearman(scores), hardest_overlap(scores, HARDEST)
     tree = _tree(rho)
     order = leaves_list(tree)
-    size = 0.36 * len(metrics) + 0.6
+    size = 0.3 * len(metrics) + 0.6
     with house_style():
         figure = Drawing(_numbers(metrics, rho, kendall(scores), overlap), (2 * size + 3.4, size + 1.5))
         widths = [0.14, 1, 1]
