@@ -144,14 +144,18 @@ def agreement_of(
     """How far scores depend on which probes gave them: probes (k of the K members), members (K), correlation.
 
     A line for each k from 1 to K/2, as `by_groups` deals them: the mean Spearman correlation of the scores that
-    disjoint groups of k probes give. No line where the metric reads no probes, or there is only one.
+    disjoint groups of k probes give, NaN where they give none or a constant. No line where the metric reads no probes,
+    or there is only one.
     """
 
     def write(draft: Draft) -> None:
         computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
         reads: dict[str, Any] = {"needs": metric.needs, "epochs": metric.epochs, "options": metric.pass_options}
         evidence = probe_dataset(dataset, probe=probe, **reads, **computing)
-        found = [(k, evidence.members, mean_correlation(groups)) for k, groups in by_groups(metric, evidence)]
+        found = [
+            (k, evidence.members, np.nan if groups is None else mean_correlation(groups))
+            for k, groups in by_groups(metric, evidence)
+        ]
         draft.put_table("agreement", pd.DataFrame(found, columns=["probes", "members", "correlation"]))
 
     key, inputs = scores_key(dataset, metric, probe)

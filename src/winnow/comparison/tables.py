@@ -120,10 +120,11 @@ def properties(table: pd.DataFrame, agreement: pd.DataFrame) -> pd.DataFrame:
     np.fill_diagonal(relations, np.nan)
     lines = []
     for metric, values, related in zip(metrics, scores, relations, strict=True):
-        curve = agreement[agreement["metric"] == metric].dropna().sort_values("probes")
-        members, half, reliability, wanted = np.nan, np.nan, np.nan, np.nan
-        if len(curve):
-            probes, members, half = (curve[name].iloc[-1] for name in ("probes", "members", "correlation"))
+        curve = agreement[agreement["metric"] == metric].sort_values("probes")
+        members = curve["members"].max()  # NaN where there is no line
+        half, reliability, wanted = np.nan, np.nan, np.nan
+        if len(curve) and np.isfinite(curve["correlation"].iloc[-1]):
+            probes, half = curve["probes"].iloc[-1], curve["correlation"].iloc[-1]
             reliability, wanted = spearman_brown(half, members / probes), probes_for(half, probes)
         known = related[np.isfinite(related)]
         lines.append(

@@ -19,12 +19,12 @@ def group_sizes(members: int) -> list[int]:
     return sorted({round(size) for size in np.geomspace(1, members // 2, SIZES)})
 
 
-def by_groups(metric: Metric, evidence: Evidence) -> Iterator[tuple[int, Floats]]:
+def by_groups(metric: Metric, evidence: Evidence) -> Iterator[tuple[int, Floats | None]]:
     """(k, scores [G, n]) of G = 2 to 4 disjoint groups of k of the evidence's models, for k up to half of them.
 
     A group gives what the metric makes of an ensemble of those k alone, which for a metric that averages over probes is
-    the mean of their scores. Sizes at which a group cannot be scored are left out: a few models trained on parts of the
-    data leave examples that no model, or every one, was trained on. Nothing, where the metric reads no models.
+    the mean of their scores. None for scores where a group cannot be scored: a few models trained on parts of the data
+    leave examples that no model, or every one, was trained on. Nothing, where the metric reads no models.
     """
     for size in group_sizes(evidence.members):
         possible = evidence.members // size
@@ -32,5 +32,6 @@ def by_groups(metric: Metric, evidence: Evidence) -> Iterator[tuple[int, Floats]
         try:
             groups = [metric(evidence.of_members(slice(g * size, (g + 1) * size))).values for g in chosen]
         except MissingEvidenceError:
-            continue
-        yield size, np.stack(groups)
+            yield size, None
+        else:
+            yield size, np.stack(groups)
