@@ -198,7 +198,7 @@ def test_help_lists_groups_options_and_examples(
     (metrics,) = [line for line in ended.out.splitlines() if line.startswith("metric: ")]
     assert {"aum", "el2n", "forgetting"} <= set(metrics.removeprefix("metric: ").split(", "))
     (selectors,) = [line for line in ended.out.splitlines() if line.startswith("selector: ")]
-    assert {"calibrated", "random"} <= set(selectors.removeprefix("selector: ").split(", "))
+    assert {"calibrated", "random", "threshold"} <= set(selectors.removeprefix("selector: ").split(", "))
     assert ended.out.count("python scripts/run.py") == 3
 
 
