@@ -47,7 +47,7 @@ def label_noise(table: pd.DataFrame) -> Drawing:
             )
         axes.set_yticks(place, metrics)
         axes.set_ylim(-0.6, len(metrics) - 0.4)
-        axes.set_xlim(min(0.45, float(known["flip_auc"].min()) - 0.03), 1.01)
+        axes.set_xlim(min(0.45, float(known["flip_auc"].min()) - 0.03), 1.025)
         axes.set_xlabel("AUC of finding flipped labels")
         figure.legend(loc="outside upper center", ncols=3)
     return figure
