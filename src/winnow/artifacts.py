@@ -177,6 +177,35 @@ class ArtifactStore:
             lock.release()
 
 
+def foreign_array(path: Path) -> np.ndarray:
+    """A user's .npy as a read-only memory map; OSError or ValueError where it is none. Nothing is unpickled."""
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def foreign_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The weights in a user's file, .safetensors or what torch.save wrote, by name. Nothing is unpickled but tensors.
+
+    Training programs wrap them: what is below "state_dict" or "model" counts, and a leading "module." does not.
+    """
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    loaded = torch.load(path, map_location="cpu", weights_only=True)
+    for wrapper in ("state_dict", "model"):
+        loaded = loaded.get(wrapper, loaded)
+    return {name.removeprefix("module."): value for name, value in loaded.items()}
+
+
+def foreign_digest(path: Path) -> str:
+    """SHA-256 of a user's file, read again only when its size or time of modification changes."""
+    status = path.stat()
+    return _digest_of_status(path.resolve(), status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=16)
+def _digest_of_status(path: Path, size: int, modified: int) -> str:
+    return _sha256(path)
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,15 +3,17 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from winnow.artifacts import Artifact, ArtifactStore, Draft
 from winnow.datasets.base import ImageDataset
-from winnow.datasets.loader import evaluation_batch, on_device
+from winnow.datasets.loader import DeviceImages, evaluation_batch, on_device
 from winnow.keys import make_key
-from winnow.models.base import Classifier
+from winnow.models.base import Classifier, ModelSpec
 from winnow.probes.gradients import examples_at_once, gradient_norms, input_gradient_norms
 from winnow.probes.probe import Probe
 from winnow.probes.scorer import Output, features, pass_into
@@ -22,11 +24,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Pass:
-    """One thing to compute of every example. shape: of one example's output; version: raised when results change."""
+    """One thing to compute of every example.
+
+    shape: of one example's output. batch_size: examples at once; None: by their size. version: raised when results
+    change.
+    """
 
     output: Output
     shape: Callable[[Classifier], tuple[int, ...]] = lambda model: ()
     differentiates: bool = True
+    batch_size: int | None = None
     version: int = 1
 
 
@@ -35,6 +42,48 @@ PASSES = {
     "gradient_norms": Pass(output=gradient_norms),
     "input_gradient_norms": Pass(output=input_gradient_norms),
 }
+
+
+def kept_pass(
+    made: Pass,
+    name: str,
+    dataset: ImageDataset,
+    *,
+    key: str,
+    inputs: dict[str, Any],
+    load: Callable[[ImageDataset, DeviceImages], Classifier],
+    channels_last: bool = True,
+    store: ArtifactStore,
+    trainer: TrainerSpec,
+) -> np.ndarray:
+    """What `made` gives of the model that `load` makes, [n, ...] float32, a memory map of the artifact `key`.
+
+    load: called with the data set and its training images on their device, and only where the pass is not there yet.
+    Evaluation mode, no augmentation, float32.
+    """
+
+    def write(draft: Draft) -> None:
+        log.info("passing %d examples: %s", dataset.n, key)
+        with quiet():
+            lightning = trainer.trainer(logger=False, inference_mode=not made.differentiates)
+            train, _ = on_device(dataset, lightning.strategy.root_device)
+            model = load(dataset, train)
+            out = draft.new_array(name, (dataset.n, *made.shape(model)), np.float32)
+            batch = made.batch_size or evaluation_batch(train)
+            if made.differentiates:
+                batch = min(batch, examples_at_once(model, dataset.image_shape, trainer.memory_gb))
+            pass_into(
+                out[None],
+                [model],
+                train,
+                lightning,
+                output=made.output,
+                batch_size=batch,
+                channels_last=channels_last,
+            )
+        out.flush()
+
+    return store.fetch("pass", key, write=write, inputs=inputs).array(name)
 
 
 def pass_of_member(
@@ -49,39 +98,28 @@ def pass_of_member(
 ) -> np.ndarray:
     """What the pass `name` gives of a trained member after `epoch` epochs, [n, ...] float32, a memory map.
 
-    member: the artifact of its training, whose folder's name is its key. Evaluation mode, no augmentation, float32.
+    member: the artifact of its training, whose folder's name is its key; the epoch must be evaluated or a checkpoint.
     """
-    made = PASSES[name]
+    made, channels_last = PASSES[name], probe.recipe.channels_last
     inputs = {"member": member.folder.name, "epoch": epoch, "pass": name, "version": made.version}
-
-    def write(draft: Draft) -> None:
-        log.info("passing %d examples through %s after epoch %d: %s", dataset.n, probe.model.name, epoch, name)
-        model = load_member(dataset, probe, member, epoch)
-        out = draft.new_array(name, (dataset.n, *made.shape(model)), np.float32)
-        with quiet():
-            lightning = trainer.trainer(logger=False, inference_mode=not made.differentiates)
-            train, _ = on_device(dataset, lightning.strategy.root_device)
-            batch = evaluation_batch(train)
-            if made.differentiates:
-                batch = min(batch, examples_at_once(model, dataset.image_shape, trainer.memory_gb))
-            pass_into(
-                out[None],
-                [model],
-                train,
-                lightning,
-                output=made.output,
-                batch_size=batch,
-                channels_last=probe.recipe.channels_last,
-            )
-        out.flush()
-
-    key = make_key(f"{dataset.slug}-{probe.model.name}-{name}", inputs)
-    return store.fetch("pass", key, write=write, inputs=inputs).array(name)
+    return kept_pass(
+        made,
+        name,
+        dataset,
+        key=make_key(f"{dataset.slug}-{probe.model.name}-{name}", inputs),
+        inputs=inputs,
+        load=lambda *_: built(probe.model, dataset, member.tensors(f"weights_{epoch}"), channels_last=channels_last),
+        channels_last=channels_last,
+        store=store,
+        trainer=trainer,
+    )
 
 
-def load_member(dataset: ImageDataset, probe: Probe, member: Artifact, epoch: int) -> Classifier:
-    """A trained probe as it was after `epoch` epochs, which must be evaluated or kept as a checkpoint."""
+def built(
+    spec: ModelSpec, dataset: ImageDataset, weights: dict[str, Tensor], *, channels_last: bool = True
+) -> Classifier:
+    """A model with these weights; the random state stays as it was."""
     with torch.random.fork_rng(devices=[]):
-        model = probe.model.build(dataset.image_shape, dataset.n_classes)
-    model.load_state_dict(member.tensors(f"weights_{epoch}"))
-    return model.to(memory_format=torch.channels_last) if probe.recipe.channels_last else model
+        model = spec.build(dataset.image_shape, dataset.n_classes)
+    model.load_state_dict(weights)
+    return model.to(memory_format=torch.channels_last) if channels_last else model
