@@ -38,11 +38,11 @@ class Thing(Component):
 @pytest.mark.parametrize(
     ("inputs", "key"),
     [
-        (RECIPE, "frozen-a57cedf93587b9a2"),
-        (EL2N(epoch=4), "frozen-705da9eb5783d4c2"),
-        (Calibrated(protocol="tempered", tau=0.25), "frozen-f17ee78dc5f58acb"),
-        (member_inputs(SimpleNamespace(fingerprint="digits-0123456789ab"), PROBE, 1), "frozen-a7d48b718482e65c"),
-        ({"subset": SUBSET.content_hash}, "frozen-83a3dfcfc1ad946e"),
+        (RECIPE, "frozen-24e1950ffd76b2ab"),
+        (EL2N(epoch=4), "frozen-1ab3fe854e79ab14"),
+        (Calibrated(protocol="tempered", tau=0.25), "frozen-3dd093bf16ef6593"),
+        (member_inputs(SimpleNamespace(fingerprint="digits-0123456789ab"), PROBE, 1), "frozen-1a70397026c58cc9"),
+        ({"subset": SUBSET.content_hash}, "frozen-8c1c7d2c4611b907"),
     ],
     ids=["recipe", "metric", "selector", "probe member", "subset"],
 )

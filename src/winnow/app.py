@@ -174,10 +174,11 @@ def select(cfg: DictConfig) -> Path:
     dataset = pipeline.load_dataset(cell.dataset, store=runtime.store)
     pipeline.check_cell(cell, dataset)
     export.check(dataset)
-    subset, key = pipeline.select_for_cell(
+    subset, alpha, key, _ = pipeline.select_for_cell(
         cell, dataset, store=runtime.store, trainer=runtime.trainer, logger=runtime.logger
     )
-    log.info("kept %d of %d examples, effective sample size %.1f", subset.m, subset.n, subset.effective_sample_size)
+    ess = subset.effective_sample_size
+    log.info("kept %d of %d examples, alpha=%g, effective sample size %.1f", subset.m, subset.n, alpha, ess)
     export.write(dataset, subset)
     return runtime.store.table_path("subset", key)
 

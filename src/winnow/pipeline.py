@@ -4,9 +4,10 @@ The stages themselves are in stages.py and can be had from here too: a whole exp
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from winnow.artifacts import ArtifactStore, Draft
+from winnow.choosing import choose_alpha
 from winnow.datasets.base import DatasetSpec, ImageDataset
 from winnow.errors import OptionError
 from winnow.keys import describe, make_key
@@ -18,7 +19,7 @@ from winnow.records import (
     load_row,
     save_row,
 )
-from winnow.selectors.alpha import Fixed
+from winnow.selectors.alpha import Auto, Fixed
 from winnow.selectors.base import Selector
 from winnow.selectors.compression import Count, Fraction
 from winnow.stages import (
@@ -41,10 +42,12 @@ from winnow.types import Row, Subset
 
 __all__ = [
     "CellSpec",
+    "Selected",
     "TrainingResult",
     "cell_key",
     "check_cell",
     "check_metric",
+    "choose_alpha",
     "load_dataset",
     "load_recorded",
     "probe_dataset",
@@ -68,20 +71,44 @@ class CellSpec:
     probe: Probe
     metric: Metric
     selector: Selector
-    alpha: Fixed
+    alpha: Fixed | Auto
     compression: Fraction | Count
     selection_seed: int = 0
     train_seed: int = 0
     recorders: tuple[RecorderSpec, ...] = ()
 
     @property
+    def auto(self) -> Auto | None:
+        """How alpha is chosen from the data, where it is and the selector reads it."""
+        return self.alpha if isinstance(self.alpha, Auto) and self.selector.reads_alpha else None
+
+    @property
+    def fixed_alpha(self) -> float:
+        """The alpha that the selector is asked for where it is not chosen from the data; 0 where it reads none."""
+        return self.alpha.value if isinstance(self.alpha, Fixed) else 0.0
+
+    @property
+    def selecting(self) -> frozenset[str]:
+        """The evidence that selecting reads, besides the metric's."""
+        return self.selector.needs | (self.auto.needs if self.auto else frozenset())
+
+    @property
     def needs(self) -> frozenset[str]:
         """The evidence that the rule reads."""
-        return self.selector.needs | (self.metric.needs if self.selector.reads_scores else frozenset())
+        return self.selecting | (self.metric.needs if self.selector.reads_scores else frozenset())
 
     @property
     def rule(self) -> str:
-        return self.selector.rule(self.metric.name, self.alpha.value)
+        return self.selector.rule(self.metric.name, self.auto.label if self.auto else self.fixed_alpha)
+
+
+class Selected(NamedTuple):
+    """What selecting gave: the subset, the alpha that the selector kept by, and the keys of the artifacts."""
+
+    subset: Subset
+    alpha: float
+    key: str
+    alpha_key: str | None
 
 
 def cell_key(cell: CellSpec, dataset: ImageDataset) -> tuple[str, dict[str, Any]]:
@@ -93,20 +120,20 @@ def cell_key(cell: CellSpec, dataset: ImageDataset) -> tuple[str, dict[str, Any]
         "recipe": cell.recipe,
         "scores": scores_key(dataset, cell.metric, cell.probe)[0] if scored else None,
         "selector": cell.selector,
-        "alpha": cell.selector.effective_alpha(cell.alpha.value),
+        "alpha": cell.auto or cell.selector.effective_alpha(cell.fixed_alpha),
         "r": cell.compression.fraction(dataset.n),
         "selection_seed": cell.selection_seed,
         "train_seed": cell.train_seed,
         "recorders": cell.recorders,
         "names": [dataset.name, cell.recipe.name],  # a row says them, though a model does not depend on them
-        "evidence": evidence_keys(dataset, cell.probe, cell.selector.needs),
+        "evidence": evidence_keys(dataset, cell.probe, cell.selecting),
     }
     return make_key(f"{dataset.slug}-{cell.rule}", inputs), inputs
 
 
 def check_cell(cell: CellSpec, dataset: ImageDataset) -> None:
     """Raise every error that can be told before anything is trained."""
-    cell.selector.check(dataset.train_labels, r=cell.compression.fraction(dataset.n), alpha=cell.alpha.value)
+    cell.selector.check(dataset.train_labels, r=cell.compression.fraction(dataset.n), alpha=cell.fixed_alpha)
     if cell.selector.reads_scores and cell.metric.needs:
         check_metric(cell.metric, cell.probe)
         if cell.metric.reads_test_set:
@@ -117,6 +144,8 @@ def check_cell(cell: CellSpec, dataset: ImageDataset) -> None:
     cell.probe.check_evaluated(cell.selector.name, cell.selector.needs)
     if "embeddings" in cell.needs:
         cell.probe.embedding.check(dataset)
+    if cell.auto:
+        cell.probe.check_evaluated("alpha=auto", cell.auto.needs)
 
 
 def train_cell(
@@ -153,10 +182,10 @@ def select_for_cell(
     store: ArtifactStore,
     trainer: TrainerSpec | None = None,
     logger: LoggerSpec | None = None,
-) -> tuple[Subset, str]:
-    """The subset of a cell, scored first where its selector reads scores or evidence; and the key of its artifact."""
+) -> Selected:
+    """The subset of a cell; scores, where its selector reads them, and alpha, where it is auto, are had first."""
     computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
-    scores = evidence = None
+    scores = evidence = alpha_key = None
     if cell.selector.reads_scores:
         scores = score_dataset(dataset, metric=cell.metric, probe=cell.probe, **computing)
     if cell.selector.needs:
@@ -165,11 +194,15 @@ def select_for_cell(
         "selector": cell.selector,
         "scores": scores,
         "r": cell.compression.fraction(dataset.n),
-        "alpha": cell.selector.effective_alpha(cell.alpha.value),
         "seed": cell.selection_seed,
-        "evidence": evidence,
     }
-    return select_subset(dataset, **rule, store=store), subset_key(dataset, **rule)[0]
+    alpha = cell.selector.effective_alpha(cell.fixed_alpha)
+    if cell.auto:
+        seen = probe_dataset(dataset, probe=cell.probe, needs=cell.selecting, **computing)
+        alpha, _, alpha_key = choose_alpha(dataset, auto=cell.auto, **rule, evidence=seen, store=store)
+    rule |= {"alpha": alpha, "evidence": evidence}
+    subset = select_subset(dataset, **rule, store=store)
+    return Selected(subset, alpha, subset_key(dataset, **rule)[0], alpha_key)
 
 
 def _compute(
@@ -181,7 +214,7 @@ def _compute(
     logger: LoggerSpec,
 ) -> tuple[Row, dict[str, str | None]]:
     """The row, and the keys of the artifacts that it came from."""
-    subset, chosen_by = select_for_cell(cell, dataset, store=store, trainer=trainer, logger=logger)
+    subset, alpha, subset_made, alpha_made = select_for_cell(cell, dataset, store=store, trainer=trainer, logger=logger)
     opened = logger.open(key, kind="cell", config=describe(cell))
     row: Row | None = None
     try:
@@ -204,7 +237,7 @@ def _compute(
             metric=cell.metric.name if cell.selector.reads_scores else None,
             selector=cell.selector.name,
             protocol=cell.selector.protocol,
-            alpha=cell.selector.effective_alpha(cell.alpha.value),
+            alpha=alpha,
             r=cell.compression.fraction(dataset.n),
             n=dataset.n,
             n_kept=subset.m,
@@ -232,7 +265,8 @@ def _compute(
         logger.close(opened, row, failed=row is None)
     upstream = {
         "scores": scores_key(dataset, cell.metric, cell.probe)[0] if cell.selector.reads_scores else None,
-        "subset": chosen_by,
+        "alpha": alpha_made,
+        "subset": subset_made,
         "model": result.key,
     }
     return row, upstream

@@ -62,6 +62,17 @@ def load_subset(artifact: Artifact) -> Subset:
     return Subset(indices, weights, is_signal, n=artifact.json("about")["n"])
 
 
+def save_alpha(draft: Draft, curve: pd.DataFrame, about: Mapping[str, Any]) -> None:
+    """The curve that alpha was chosen by, one line a candidate, and what was chosen."""
+    draft.put_table("alpha", curve)
+    draft.put_json("about", dict(about))
+
+
+def load_alpha(artifact: Artifact) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """(the curve, what was chosen), as `save_alpha` had them."""
+    return artifact.table("alpha"), artifact.json("about")
+
+
 def save_trajectory(draft: Draft, trajectory: Trajectory) -> None:
     """One array [T, n] a field."""
     for field in fields(trajectory):

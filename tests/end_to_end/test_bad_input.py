@@ -40,6 +40,14 @@ BAD = {
     "missing data folder": (["dataset=imagefolder", "dataset.root=nowhere"], "nowhere"),
     "root not given": (["dataset=imagefolder"], "dataset.root"),
     "fraction of a member": (["probe.members=2.5"], "must be int"),
+    "embeddings that are not there": (
+        ["metric=ssp", "embedding=npy", "embedding.path=no.npy"],
+        "embedding.path=no.npy",
+    ),
+    "embeddings of no file": (["metric=ssp", "embedding=npy"], "embedding.path"),
+    "encoder without weights": (["metric=ssp", "embedding=encoder", "embedding.weights=no.pt"], "no file"),
+    "option of an embedding": (["embedding=simclr", "embedding.epochs=few"], "embedding.epochs=few"),
+    "name of an embedding's option": (["embedding=simclr", "embedding.epoch=1"], "Known in embedding: batch_size"),
     "number that is none": (["compression.r=few"], "few"),
 }
 

@@ -113,7 +113,7 @@ def test_a_smaller_subset_is_part_of_a_larger() -> None:
 
 def test_rule_and_errors() -> None:
     assert FacilityLocation().rule("el2n", 0.3) == "facility_location"
-    assert FacilityLocation(neighbours=8).rule("el2n", 0.3) == "facility_location k=8"
+    assert FacilityLocation(neighbours=8).rule("el2n", 0.3) == "facility_location neighbours=8"
     with pytest.raises(OptionError, match="neighbours=0"):
         FacilityLocation(neighbours=0)
     with pytest.raises(MissingEvidenceError, match="embeddings"):

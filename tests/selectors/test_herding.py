@@ -80,7 +80,7 @@ def test_an_embedding_of_length_zero_stays_where_it_is() -> None:
 
 def test_rule_and_errors() -> None:
     assert Herding().rule("el2n", 0.3) == "herding"
-    assert Herding(variant="welling", normalise=True).rule("el2n", 0.3) == "herding welling unit"
+    assert Herding(variant="welling", normalise=True).rule("el2n", 0.3) == "herding welling normalise=true"
     with pytest.raises(OptionError, match="mean, welling"):
         Herding(variant="farthest")
     with pytest.raises(MissingEvidenceError, match="embeddings"):

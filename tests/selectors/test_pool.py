@@ -10,7 +10,7 @@ from winnow.selectors.pool import Pool
 def pool_of(values, seed=0) -> Pool:
     values = np.asarray(values, dtype=float)
     keys = {name: stream(seed, name).random(values.size) for name in ("ties", "explore")}
-    return Pool(values=values, **keys, seed=seed, evidence=None)
+    return Pool(values=values, labels=np.zeros(values.size, dtype=int), **keys, seed=seed, evidence=None)
 
 
 @settings(max_examples=60, deadline=None)

@@ -166,4 +166,4 @@ def test_errors():
     with pytest.raises(MissingEvidenceError, match="logits"):
         kept(SAL(), np.ones((4, 2)), r=0.5)
     assert (SAL().needs, LINEAR.needs) == ({"embeddings", "logits"}, {"embeddings"})
-    assert (SAL().rule(None, 0.5), LINEAR.rule(None, 0.5)) == ("sal logistic", "sal linear")
+    assert (SAL().rule(None, 0.5), SAL(model="linear").rule(None, 0.5)) == ("sal", "sal linear")

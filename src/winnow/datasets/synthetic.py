@@ -1,6 +1,6 @@
 """Made images whose easy, hard and mislabelled examples are known, to test metrics and sweep difficulty."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +88,7 @@ class Synthetic(DatasetSpec):
         test_labels = self._classes(test_rng, self.n_test)
         test_hard = test_rng.permutation(self.n_test) < round_half_up(self.hard * self.n_test)
         return ImageDataset(
-            name="synthetic",
+            name=self._name(),
             train_images=images,
             train_labels=labels,
             test_images=self._images(test_rng, prototypes, test_labels, test_hard),
@@ -96,6 +96,12 @@ class Synthetic(DatasetSpec):
             class_names=tuple(f"class{label}" for label in range(self.n_classes)),
             planted={"easy": np.sort(easy), "hard": np.sort(hard), "mislabelled": np.sort(mislabelled)},
         )
+
+    def _name(self) -> str:
+        """synthetic, and in brackets the options that are not at their default, to tell them apart in a grid."""
+        own = [f for f in fields(self) if f.name not in {shared.name for shared in fields(DatasetSpec)}]
+        changed = [f"{f.name}={getattr(self, f.name):g}" for f in own if getattr(self, f.name) != f.default]
+        return f"synthetic[{','.join(changed)}]" if changed else "synthetic"
 
     def _prototypes(self) -> Floats:
         """[n_classes, pixels], orthogonal, each of mean 0 and root mean square CONTRAST."""

@@ -20,7 +20,7 @@ def gradient_sum(logits: ArrayLike, labels: ArrayLike, features: ArrayLike) -> F
 
     Raises ShapeError where the arrays do not fit each other or are not finite.
     """
-    errors, inputs = _factors(logits, labels, features)
+    errors, inputs = gradient_factors(logits, labels, features)
     return errors.T @ inputs
 
 
@@ -38,7 +38,7 @@ def contributions(logits: ArrayLike, labels: ArrayLike, features: ArrayLike, tar
 
     Raises ShapeError where the arrays do not fit each other or are not finite.
     """
-    errors, inputs = _factors(logits, labels, features)
+    errors, inputs = gradient_factors(logits, labels, features)
     if target.shape != (errors.shape[1], inputs.shape[1]):
         raise ShapeError(
             f"the target gradient must be [C, d + 1] = {[errors.shape[1], inputs.shape[1]]}, from the same model "
@@ -89,8 +89,11 @@ def summarise(
     )
 
 
-def _factors(logits: ArrayLike, labels: ArrayLike, features: ArrayLike) -> tuple[Floats, Floats]:
-    """p − y [n, C] and [h, 1] [n, d + 1], float64."""
+def gradient_factors(logits: ArrayLike, labels: ArrayLike, features: ArrayLike) -> tuple[Floats, Floats]:
+    """The two factors of g_i = (p_i − y_i) ⊗ [h_i, 1]: p − y [n, C] and [h, 1] [n, d + 1], in float64.
+
+    Raises ShapeError where the arrays do not fit each other or are not finite.
+    """
     outputs, hidden = np.asarray(logits, dtype=np.float64), np.asarray(features, dtype=np.float64)
     truth: Ints = np.asarray(labels)
     if outputs.ndim != 2 or hidden.ndim != 2 or not len(outputs) == len(hidden) == truth.size or truth.ndim != 1:

@@ -61,12 +61,10 @@ def _numbers(family: FamilyFit, budgets: np.ndarray, chosen: Sequence[Allocation
     means = summarise(family.rows)
     sizes = family.rows.drop_duplicates("model").set_index("model")[["width", "depth"]].astype("float64")
     means = means.join(sizes, on="model")
-    law = [
-        float(
-            family.fit.predict(line.n_kept, line.rule, *(None if pd.isna(x) else x for x in (line.width, line.depth)))
-        )
-        for line in means.itertuples()
-    ]
+    law = []
+    for _, line in means.iterrows():
+        width, depth = (None if pd.isna(line[name]) else float(line[name]) for name in ("width", "depth"))
+        law.append(float(family.fit.predict(line["n_kept"], line["rule"], width, depth)))
     kept = ["rule", "width", "depth", "n_kept", "test_error_mean", "test_error_se", "seeds"]
     points = means[kept].assign(panel="error", law=law)
     spent = pd.DataFrame(

@@ -1,7 +1,7 @@
 """What every selector is: scores, labels, a fraction and a seed in; a subset out."""
 
 from abc import ABC
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -87,13 +87,22 @@ class Selector(Component, ABC):
         return 1.0
 
     @property
+    def reads_alpha(self) -> bool:
+        """False where every alpha keeps the same."""
+        return self.effective_alpha(0.0) != self.effective_alpha(1.0)
+
+    @property
     def protocol(self) -> str | None:
         """How kept examples are weighted, where there is a choice."""
         return None
 
     def _rule(self, metric_name: str | None, alpha: str) -> str:
-        """The rule's name without balance and drop_suspect."""
-        return f"{metric_name} {self.name}" if self._rule_reads_scores else self.name
+        """The rule's name, with the options that are not at their default, but without balance and drop_suspect."""
+        shared = {field.name for field in fields(Selector)}
+        own = [(f, getattr(self, f.name)) for f in fields(self) if f.name not in shared]
+        changed = {f.name: value for f, value in own if value != f.default}
+        words = [value if isinstance(value, str) else f"{name}={_plain(value)}" for name, value in changed.items()]
+        return " ".join([*([str(metric_name)] if self._rule_reads_scores else []), self.name, *words])
 
     def rule(self, metric_name: str | None, alpha: float | str) -> str:
         """The short name of what is done, for figures and grids, such as "el2n exact 0.5 balance=exact"."""
@@ -272,6 +281,10 @@ class Selector(Component, ABC):
 
 def _validated(scores: ArrayLike) -> Floats:
     return Scores(np.asarray(scores, dtype=np.float64), metric="given", dataset="given").values
+
+
+def _plain(value: Any) -> str:
+    return format(value, "g") if isinstance(value, float) else str(value).lower()
 
 
 def _label_vector(labels: ArrayLike) -> NDArray[Any]:

@@ -48,9 +48,6 @@ class FacilityLocation(Selector):
     def _rule_needs(self) -> frozenset[str]:
         return frozenset({"embeddings"})
 
-    def _rule(self, metric_name: str | None, alpha: str) -> str:
-        return self.name if self.neighbours == 64 else f"{self.name} k={self.neighbours}"
-
     def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:
         shuffled = pool.shuffled(members)
         return shuffled[lazy_greedy(similarities(pool.embeddings(shuffled), self.neighbours), count)]

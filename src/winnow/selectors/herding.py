@@ -43,9 +43,6 @@ class Herding(Selector):
     def _rule_needs(self) -> frozenset[str]:
         return frozenset({"embeddings"})
 
-    def _rule(self, metric_name: str | None, alpha: str) -> str:
-        return self.name + (" welling" if self.variant == "welling" else "") + (" unit" if self.normalise else "")
-
     def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:
         shuffled = pool.shuffled(members)
         points = pool.embeddings(shuffled)

@@ -54,7 +54,7 @@ class Moderate(Selector):
             ranks = np.empty(members.size)
             ranks[np.lexsort((pool.ties[members], distances))] = np.arange(members.size)
             away = np.abs(ranks - (members.size - 1) / 2)
-        return pool.hardest_first(members, -away)[:count]
+        return pool.hardest(members, count, -away)
 
 
 def centre_distances(points: NDArray[np.float32], labels: NDArray[Any], centre: Any = np.mean) -> Floats:

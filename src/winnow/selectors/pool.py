@@ -27,16 +27,8 @@ class Pool:
     seed: int
     evidence: Evidence | None
 
-    def hardest_first(self, members: Ints, difficulty: Floats | None = None) -> Ints:
-        """The members, [k], by falling difficulty [k] (their scores, if not given); equal ones in seeded order."""
-        difficulty = self.values[members] if difficulty is None else difficulty
-        return members[np.lexsort((self.ties[members], -difficulty))]
-
     def hardest(self, members: Ints, count: int, difficulty: Floats | None = None) -> Ints:
-        """The `count` members of greatest difficulty [k] (their scores, if not given), sorted; ties by seed.
-
-        Those that hardest_first puts first, by a partition instead of a sort.
-        """
+        """The `count` members of greatest difficulty [k] (their scores, if not given), sorted; ties by seed."""
         difficulty = self.values[members] if difficulty is None else difficulty
         if count == 0:
             return members[:0]

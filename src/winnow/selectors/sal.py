@@ -59,9 +59,6 @@ class SAL(GOptimal):
     def _rule_needs(self) -> frozenset[str]:
         return super()._rule_needs | (frozenset({"logits"}) if self.model == "logistic" else frozenset())
 
-    def _rule(self, metric_name: str | None, alpha: str) -> str:
-        return f"{self.name} {self.model}"
-
     def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:
         if self.model == "linear":
             return super()._pick(members, count, pool)

@@ -149,6 +149,11 @@ class Encoder(Embedding):
 class _Prepared(nn.Module):
     """Takes images [B, C, H, W] as the loader normalises them, and gives them to the encoder as it wants them."""
 
+    mean: Tensor
+    std: Tensor
+    wanted_mean: Tensor
+    wanted_std: Tensor
+
     def __init__(self, network: nn.Module, encoder: Encoder, data: DeviceImages) -> None:
         super().__init__()
         self.network, self.size = network, encoder.size
