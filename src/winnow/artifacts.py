@@ -186,12 +186,15 @@ def foreign_tensors(path: Path) -> dict[str, torch.Tensor]:
     """The weights in a user's file, .safetensors or what torch.save wrote, by name. Nothing is unpickled but tensors.
 
     Training programs wrap them: what is below "state_dict" or "model" counts, and a leading "module." does not.
+    Raises OSError, ValueError, RuntimeError, UnpicklingError or SafetensorError where it holds none.
     """
     if path.suffix == ".safetensors":
         return load_file(path)
     loaded = torch.load(path, map_location="cpu", weights_only=True)
     for wrapper in ("state_dict", "model"):
-        loaded = loaded.get(wrapper, loaded)
+        loaded = loaded[wrapper] if isinstance(loaded, dict) and wrapper in loaded else loaded
+    if not isinstance(loaded, dict):
+        raise ValueError(f"it holds a {type(loaded).__name__}, not weights by name")
     return {name.removeprefix("module."): value for name, value in loaded.items()}
 
 
