@@ -32,10 +32,11 @@ def task(cfg: DictConfig) -> None:
         raise OptionError(f"the figure {name} needs {', '.join(missing)}; give {missing[0]}=... .")
     draw = get_method(cfg.figure._target_)
     options = {str(key): value for key, value in cfg.figure.items() if key != "_target_"}
-    folder = Path(options["grid"]).parent if "grid" in options else Path("outputs/figures")
+    read = options.get("grid") or options.get("table")
+    folder = Path(read).parent if read else Path("outputs/figures")
     out = Path(cfg.out) if cfg.out else folder / f"{name}.png"
     numbers = out.with_suffix(".csv")
-    if numbers.resolve() == Path(options.get("grid", "")).resolve():
+    if read and numbers.resolve() == Path(read).resolve():
         raise OptionError(f"{numbers} holds the data of the figure, and its numbers would replace them; give out=... .")
     drawing = draw(**options)
     path = save(drawing, out)

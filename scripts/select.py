@@ -1,4 +1,7 @@
-"""Select a subset and print the path of its table: python scripts/select.py selector=calibrated compression.r=0.1"""
+"""Select a subset and print the path of its table: python scripts/select.py selector=calibrated compression.r=0.1
+
+With diagnose=shift it also reports what the subset does to the distribution of the data, and prints the table's path.
+"""
 
 import sys
 
@@ -12,6 +15,8 @@ from winnow import app
 
 def task(cfg: DictConfig) -> None:
     print(app.select(cfg))
+    if "diagnose" in cfg:
+        print(app.diagnose(cfg))
 
 
 if __name__ == "__main__":

@@ -3,11 +3,13 @@
 from dataclasses import asdict, fields
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from helpers.rows import make_row
 from winnow import records
 from winnow.artifacts import ArtifactStore
+from winnow.errors import DatasetError
 from winnow.types import Scores, Subset, Trajectory
 
 AWKWARD = np.array([0.1, 1 / 3, -0.0, 5e-324, -1.7976931348623157e308, np.nextafter(1, 2), 2.0**53 + 2])
@@ -77,3 +79,30 @@ def test_row(kept):
     assert {name: type(value) for name, value in asdict(loaded).items()} == {
         name: type(value) for name, value in asdict(row).items()
     }
+
+
+def test_listed_indices_are_read_from_text_and_from_tables(tmp_path):
+    (tmp_path / "targets.txt").write_text("4\n0\n12\n")
+    (tmp_path / "one.txt").write_text("4\n")
+    pd.DataFrame({"index": [4, 0, 12], "score": [0.5, 1.0, 2.0]}).to_parquet(tmp_path / "targets.parquet")
+    assert records.read_indices(tmp_path / "targets.txt") == (4, 0, 12)
+    assert records.read_indices(str(tmp_path / "targets.parquet")) == (4, 0, 12)
+    assert records.read_indices(tmp_path / "one.txt") == (4,)
+
+
+@pytest.mark.parametrize("text", ["cat\n", "0.5\n", "1 2\n3 4\n", None])
+def test_what_is_no_list_of_indices_is_refused(text, tmp_path):
+    if text is not None:
+        (tmp_path / "targets.txt").write_text(text)
+    with pytest.raises(DatasetError, match="one index a line"):
+        records.read_indices(tmp_path / "targets.txt")
+
+
+def test_tables_without_indices_are_refused(tmp_path):
+    for table in (pd.DataFrame({"score": [1.0]}), pd.DataFrame({"index": [0.5]})):
+        table.to_parquet(tmp_path / "targets.parquet")
+        with pytest.raises(DatasetError, match="column named index"):
+            records.read_indices(tmp_path / "targets.parquet")
+    (tmp_path / "targets.parquet").write_text("no table")
+    with pytest.raises(DatasetError, match="column named index"):
+        records.read_indices(tmp_path / "targets.parquet")

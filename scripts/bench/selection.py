@@ -1,18 +1,20 @@
 """How long each selector takes, and how much memory, against numpy's argpartition of the same scores.
 
     python scripts/bench/selection.py [--sizes 100000 1000000 10000000] [--r 0.3] [--rounds 5] [--rules ccs beta]
-    python scripts/bench/selection.py --geometric [--r 0.1] [--rounds 1]
+    python scripts/bench/selection.py --geometric --r 0.01 --rounds 1
 
 Every yaml of conf/selector is a rule; those that read embeddings or features run under --geometric only, on 100,000
 examples of 512 dimensions. Scores are normal, labels are of ten classes, trajectories of one epoch of one probe, so
 that their mean costs nothing. Each rule and size is a process of its own, in which rule and argpartition run in turn; a
 first round is not counted. One JSON line each: medians of wall-clock and of processor seconds (the same where the
 machine does nothing else, and libraries have one thread: OMP_NUM_THREADS=1), the ratio of the processor seconds, and
-the peak of what numpy allocated during one more call (tracemalloc; the inputs are not in it).
+the peak of memory in MB: what numpy allocated during one more call (tracemalloc; the inputs are not in it), and of
+geometric rules, which also use faiss, the most that the whole process held, inputs of 200 MB included.
 """
 
 import argparse
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -53,9 +55,11 @@ def evidence_of(selector: Selector, labels: np.ndarray, rng: np.random.Generator
         fields: dict[str, Any] = dict.fromkeys(Trajectory.__dataclass_fields__, p_true)
         given["trajectories"] = Trajectory(**fields | {"correct": np.ones(p_true.shape, dtype=np.int8)})
     if is_geometric(selector):
-        centres = rng.normal(size=(CLASSES, DIMENSIONS)).astype(np.float32)
-        embeddings = centres[labels] + rng.normal(size=(labels.size, DIMENSIONS)).astype(np.float32)
-        given |= {"embeddings": embeddings, "features": (embeddings,)}
+        centres = rng.standard_normal((CLASSES, DIMENSIONS), dtype=np.float32)
+        embeddings = rng.standard_normal((labels.size, DIMENSIONS), dtype=np.float32)
+        embeddings += centres[labels]
+        logits = (embeddings @ centres.T)[None] / np.float32(DIMENSIONS**0.5)
+        given |= {"embeddings": embeddings, "features": (embeddings,), "logits": {1: logits}}
     return Evidence(dataset="made-up", labels=labels, **{name: given[name] for name in selector.needs})
 
 
@@ -83,9 +87,12 @@ def measure(name: str, n: int, r: float, rounds: int) -> dict[str, Any]:
         if number:  # the first round warms up; a geometric rule is too long to need it
             taken.append(of_rule)
             floor.append(of_floor[1])
-    tracemalloc.start()
-    select()
-    peak = tracemalloc.get_traced_memory()[1]
+    if is_geometric(selector):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    else:
+        tracemalloc.start()
+        select()
+        peak = tracemalloc.get_traced_memory()[1]
     wall, processor = (statistics.median(column) for column in zip(*taken, strict=True))
     return {
         "benchmark": "selection",

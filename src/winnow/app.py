@@ -23,12 +23,13 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from winnow import pipeline, results
+from winnow import diagnosis, pipeline, results
 from winnow.artifacts import ArtifactStore
 from winnow.datasets.base import DatasetSpec, ImageDataset
 from winnow.errors import OptionError, WinnowError, check_choice
 from winnow.exports.base import Export
 from winnow.pipeline import CellSpec
+from winnow.records import read_indices
 from winnow.training.fit import TrainerSpec
 from winnow.training.loggers import LoggerSpec
 
@@ -56,7 +57,7 @@ def cell_from(cfg: DictConfig) -> CellSpec:
         if not _fits(cfg[name], int):
             raise OptionError(f"{name}={cfg[name]} must be a whole number (seed=... sets both seeds).")
     _made(cfg.embedding, "embedding")  # the probe's; made here too, so that its errors name the group
-    parts = {group: _made(_with_named_signal(cfg[group]), group) for group in STAGE_GROUPS}
+    parts = {group: _made(_with_read_indices(_with_named_signal(cfg[group])), group) for group in STAGE_GROUPS}
     recorders = tuple(_made(node, f"callbacks.{name}") for name, node in cfg.callbacks.items())
     return CellSpec(**parts, selection_seed=cfg.selection_seed, train_seed=cfg.train_seed, recorders=recorders)
 
@@ -70,6 +71,14 @@ def _with_named_signal(node: DictConfig) -> DictConfig:
     known = sorted(path.stem for path in group.glob("*.yaml") if "defaults" not in OmegaConf.load(path))
     check_choice("selector.signal", signal, tuple(known))
     return OmegaConf.merge(node, {"signal": OmegaConf.load(group / f"{signal}.yaml")})  # type: ignore[return-value]
+
+
+def _with_read_indices(node: DictConfig) -> DictConfig:
+    """A component whose indices are the path of a file (metric.indices=targets.txt), with the list in its place."""
+    path = node.get("indices")
+    if not isinstance(path, str):
+        return node
+    return OmegaConf.merge(node, {"indices": list(read_indices(path))})  # type: ignore[return-value]
 
 
 def runtime_from(cfg: DictConfig) -> Runtime:
@@ -181,6 +190,23 @@ def select(cfg: DictConfig) -> Path:
     log.info("kept %d of %d examples, alpha=%g, effective sample size %.1f", subset.m, subset.n, alpha, ess)
     export.write(dataset, subset)
     return runtime.store.table_path("subset", key)
+
+
+def diagnose(cfg: DictConfig) -> Path:
+    """Report what the subset does to the distribution; the path of the table, to which a sweep adds line by line."""
+    cell, runtime, shift = cell_from(cfg), runtime_from(cfg), _made(cfg.diagnose, "diagnose")
+    hydra_config = HydraConfig.get()
+    swept = hydra_config.mode == RunMode.MULTIRUN
+    folder = hydra_config.sweep.dir if swept else hydra_config.runtime.output_dir
+    lines = diagnosis.shift_of_cell(
+        cell,
+        _shared_dataset(cell.dataset, runtime.store),
+        shift=shift,
+        store=runtime.store,
+        trainer=runtime.trainer,
+        logger=runtime.logger,
+    )
+    return results.add_shifts(folder, lines)
 
 
 def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "config") -> None:

@@ -35,7 +35,7 @@ from winnow.keys import SCHEMA, describe
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Stage = Literal["images", "probe", "pass", "subset_run", "scores", "alpha", "subset", "model", "row"]
+Stage = Literal["images", "probe", "pass", "subset_run", "scores", "alpha", "subset", "shift", "model", "row"]
 
 PROVENANCE = "provenance.json"
 

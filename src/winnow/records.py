@@ -51,6 +51,24 @@ def read_subset_table(path: str | Path) -> pd.DataFrame:
     return table
 
 
+def read_indices(path: str | Path) -> tuple[int, ...]:
+    """Canonical indices that a user lists: column `index` of a Parquet table, or a text with one a line.
+
+    Raises DatasetError where the file holds no such list.
+    """
+    advice = "give a Parquet table with a column named index (as score.py and select.py leave), or one index a line."
+    try:
+        if Path(path).suffix == ".parquet":
+            listed = pd.read_parquet(path)["index"].to_numpy()
+        else:
+            listed = np.loadtxt(path, np.int64, ndmin=1)
+    except (OSError, ValueError, KeyError) as error:
+        raise DatasetError(f"{path} cannot be read as a list of indices; {advice}") from error
+    if not np.issubdtype(listed.dtype, np.integer) or listed.ndim != 1:
+        raise DatasetError(f"{path} holds something other than whole numbers; {advice}")
+    return tuple(int(index) for index in listed)
+
+
 def save_subset(draft: Draft, subset: Subset, columns: Mapping[str, Any]) -> None:
     draft.put_table("subset", subset_table(subset, columns))
     draft.put_json("about", {"n": subset.n})

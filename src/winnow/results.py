@@ -5,14 +5,17 @@ and `sweep.json`, which lists the cells of the latest sweep: only those count, n
 A folder without `sweep.json` counts for all that lies below it, so a single run, a running sweep and a folder of
 several sweeps are all read alike. The report adds `grid.csv`,
 `scaling_curves.png`, `summary.json` and `provenance.json`, and with fits `fits.json` and `scaling_fits.png`.
-The folder of an exported subset holds what its export says, under the EXPORTED names.
+The folder of an exported subset holds what its export says, under the EXPORTED names. The shift reports of selections
+are the lines of one `shifts.csv`.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import pandas as pd
 
 from winnow.artifacts import write_atomically
 from winnow.errors import ShapeError, WinnowError
@@ -22,6 +25,7 @@ ROW, GRID, CURVES, SUMMARY, SWEEP, FAILURE, PROVENANCE = (
     "row.json", "grid.csv", "scaling_curves.png", "summary.json", "sweep.json", "error.txt", "provenance.json"
 )  # fmt: skip
 FITS, FITS_FIGURE = "fits.json", "scaling_fits.png"
+SHIFTS = "shifts.csv"
 EXPORTED_TABLE, EXPORTED_FILES, EXPORTED_WEIGHTS = "subset.parquet", "files.txt", "weights.csv"
 
 
@@ -88,6 +92,33 @@ def clear_result(folder: str | Path) -> None:
     """Remove the result of an earlier run of a cell, before it runs again."""
     for name in (ROW, FAILURE):
         (Path(folder) / name).unlink(missing_ok=True)
+
+
+def add_shifts(folder: str | Path, lines: Sequence[Mapping[str, Any]]) -> Path:
+    """Put the lines of one shift report into the table of its run or sweep, over earlier ones of the same key."""
+    path = Path(folder) / SHIFTS
+    table = pd.DataFrame(lines)
+    if path.exists():
+        table = pd.concat([read_shifts(path), table]).drop_duplicates(["key", "weighted"], keep="last")
+    write_atomically(path, table.to_csv(index=False))
+    return path
+
+
+def read_shifts(path: str | Path) -> pd.DataFrame:
+    """The table of shift reports, one line a subset and weighting.
+
+    Raises WinnowError, naming the file, where it does not exist or is no such table.
+    """
+    make = "write one with scripts/select.py -m diagnose=shift"
+    if not Path(path).is_file():
+        raise WinnowError(f"there is no file {path}; {make}.")
+    try:
+        table = pd.read_csv(path)
+    except ValueError as error:
+        raise WinnowError(f"{path} is not a table of shift reports ({error}); {make}.") from error
+    if missing := {"key", "rule", "r", "n", "of", "weighted", "energy"} - set(table):
+        raise WinnowError(f"{path} is not a table of shift reports: it has no column {min(missing)}; {make}.")
+    return table
 
 
 def collect(folder: str | Path) -> Collected:

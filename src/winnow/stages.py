@@ -3,6 +3,7 @@
 They take typed keyword arguments, know nothing of Hydra, and can be called one by one from plain Python.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,19 +63,21 @@ def probe_dataset(
     probe: Probe,
     needs: frozenset[str],
     epochs: frozenset[int] = frozenset(),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
     store: ArtifactStore,
     trainer: TrainerSpec | None = None,
     logger: LoggerSpec | None = None,
 ) -> Evidence:
     """What the probe ensemble saw of the training set, with exactly the fields in `needs`.
 
-    epochs: the evaluated epochs whose gradient norms are needed, the last one if none is named.
+    epochs: the evaluated epochs whose gradient norms are needed, the last one if none is named. options: of the passes
+    over the probes, by field (Metric.pass_options); the defaults of a pass where none are given.
     Members are trained at most once, whichever metric asks; `needs` empty trains none.
     """
     if not needs:
         return Evidence(dataset=dataset.fingerprint, labels=dataset.train_labels)
     computing: dict[str, Any] = {"trainer": trainer or TrainerSpec(), "logger": logger or NoLog()}
-    return gather(dataset, probe, needs=needs, epochs=epochs, store=store, **computing)
+    return gather(dataset, probe, needs=needs, epochs=epochs, options=options, store=store, **computing)
 
 
 def scores_key(dataset: ImageDataset, metric: Metric, probe: Probe) -> tuple[str, dict[str, Any]]:
@@ -104,7 +107,8 @@ def score_dataset(
 
     def write(draft: Draft) -> None:
         computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
-        evidence = probe_dataset(dataset, probe=probe, needs=metric.needs, epochs=metric.epochs, **computing)
+        reads: dict[str, Any] = {"needs": metric.needs, "epochs": metric.epochs, "options": metric.pass_options}
+        evidence = probe_dataset(dataset, probe=probe, **reads, **computing)
         save_scores(draft, metric(evidence), dataset.columns)
 
     key, inputs = scores_key(dataset, metric, probe)

@@ -209,7 +209,10 @@ class Evidence:
     features [n, d] after the last evaluated epoch, evaluation mode, no augmentation; memory maps, never stacked, as
     ImageNet's are 10 GB a probe. embeddings: [n, d], the one space in which selectors measure distances.
     gradient_norms: epoch -> [K, n], ‖∇_θ ℓ‖₂ over all parameters, evaluation mode. input_gradient_norms: [K, n],
-    ‖∂ℓ/∂x‖₂ after the last evaluated epoch. subset_runs: models trained on random parts of the data.
+    ‖∂ℓ/∂x‖₂ after the last evaluated epoch. boundary_distances: [K, n], from the normalised image to the probe's
+    decision boundary, infinite where none was found. projected_gradients: for each of the K probes [n, P], the random
+    projection of ∇_θ log(p / (1 − p)), p the true class's probability, over all parameters; memory maps. Both after the
+    last evaluated epoch. subset_runs: models trained on random parts of the data.
     source: keys of the artifacts it was gathered from.
 
     Raises ShapeError where an array does not cover the n examples.
@@ -223,6 +226,8 @@ class Evidence:
     embeddings: NDArray[np.float32] | None = None
     gradient_norms: Mapping[int, NDArray[np.float32]] | None = None
     input_gradient_norms: NDArray[np.float32] | None = None
+    boundary_distances: NDArray[np.float32] | None = None
+    projected_gradients: tuple[NDArray[np.float32], ...] | None = None
     subset_runs: SubsetRuns | None = None
     source: tuple[str, ...] = ()
 
@@ -246,7 +251,10 @@ class Evidence:
         for name, array in norms.items():
             if array is not None and (array.ndim != 2 or array.shape[1] != self.n or not np.all(np.isfinite(array))):
                 raise ShapeError(f"evidence.{name} must be finite [K, {self.n}]; got shape {list(array.shape)}.")
-        for name in ("features", "embeddings"):
+        distances = self.boundary_distances
+        if distances is not None and (distances.ndim != 2 or distances.shape[1] != self.n or np.isnan(distances).any()):
+            raise ShapeError(f"evidence.boundary_distances must be numbers [K, {self.n}]; got {list(distances.shape)}.")
+        for name in ("features", "embeddings", "projected_gradients"):
             given = getattr(self, name)
             for array in (given,) if isinstance(given, np.ndarray) else given or ():
                 if array.ndim != 2 or array.shape[0] != self.n:
@@ -261,7 +269,12 @@ class Evidence:
         """K, the number of probes behind trajectories, logits, features and gradients; 0 without any of them."""
         if self.trajectories is not None:
             return len(self.trajectories.p_true)
-        for ensemble in (self.features, self.input_gradient_norms):
+        for ensemble in (
+            self.features,
+            self.input_gradient_norms,
+            self.boundary_distances,
+            self.projected_gradients,
+        ):
             if ensemble is not None:
                 return len(ensemble)
         by_epoch = self.logits or self.gradient_norms or {}
@@ -279,6 +292,8 @@ class Evidence:
             features=self.features and self.features[one],
             gradient_norms=self.gradient_norms and {epoch: array[one] for epoch, array in self.gradient_norms.items()},
             input_gradient_norms=None if self.input_gradient_norms is None else self.input_gradient_norms[one],
+            boundary_distances=None if self.boundary_distances is None else self.boundary_distances[one],
+            projected_gradients=self.projected_gradients and self.projected_gradients[one],
         )
 
     def ensemble(self) -> Trajectory:
@@ -311,6 +326,12 @@ class Evidence:
         if self.features is None:
             raise MissingEvidenceError("this reads the probes' features, which this evidence does not have.")
         return self.features
+
+    def projected(self) -> tuple[NDArray[np.float32], ...]:
+        """The projected gradients of the K probes, or MissingEvidenceError."""
+        if self.projected_gradients is None:
+            raise MissingEvidenceError("this reads projected_gradients, which this evidence does not have.")
+        return self.projected_gradients
 
     def logits_at(self, epoch: int | None) -> NDArray[np.float32]:
         """Logits [K, n, C] after `epoch` epochs; None means the last evaluated epoch.

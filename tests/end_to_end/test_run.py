@@ -74,6 +74,24 @@ def test_a_signal_by_name_and_suspects_by_margin(
     assert (row["rule"], row["n_kept"]) == ("el2n hardest exact 0.5 drop=0.1 by aum", 54)
 
 
+def test_targets_are_listed_in_a_file_or_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("targets.txt").write_text("7\n3\n11\n")
+    tables = []
+    for listed in ("targets.txt", "[3,7,11]", "[3,7,12]"):
+        less = ["metric=less", "metric.projection=16", f"metric.indices={listed}"]
+        ended = run_script("score.py", *TINY, *less, capsys=capsys)
+        assert ended.code == 0, ended.err
+        tables.append(ended.out.splitlines()[-1])
+    assert tables[0] == tables[1] != tables[2]  # the content is the key
+    assert len(finished_artifacts(tmp_path / "artifacts", "pass")) == 2  # one a probe, whatever the targets
+    ended = run_script("score.py", *TINY, "metric=less", "metric.indices=nothing.txt", capsys=capsys)
+    assert (ended.code, len(ended.err.splitlines())) == (1, 1)
+    assert "one index a line" in ended.err
+
+
 def test_seed_sets_selection_and_training_and_leaves_the_probes_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

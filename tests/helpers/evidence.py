@@ -34,6 +34,7 @@ def make_evidence(seed: int = 0, *, members: int = 3, epochs: int = 12, n: int =
         if epoch <= epochs
     }
     runs = [_trajectory(run, labels) for run in seen]
+    last = logits[max(logits)] if logits else seen[:, -1]
     features = tuple(_features(seen[k, -1], rng, planted_difficulty(n) == 1) for k in range(members))
     return Evidence(
         dataset="made-up",
@@ -44,6 +45,10 @@ def make_evidence(seed: int = 0, *, members: int = 3, epochs: int = 12, n: int =
         embeddings=features[0],
         gradient_norms={epoch: 2 * _error_length(array, labels) for epoch, array in logits.items()},
         input_gradient_norms=_error_length(seen[:, -1], labels),
+        boundary_distances=_boundary_distances(seen[:, -1]),
+        projected_gradients=tuple(
+            _projected(array, inputs, labels, rng) for array, inputs in zip(last, features, strict=True)
+        ),
         subset_runs=_subset_runs(rng, planted_difficulty(n)),
     )
 
@@ -65,6 +70,24 @@ def _error_length(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDA
     """‖p − y‖ [K, n] of logits [K, n, C]: gradients are long where the error is."""
     error = np.exp(log_softmax(logits, axis=2)) - np.eye(logits.shape[2])[labels]
     return np.linalg.norm(error, axis=2).astype(np.float32)
+
+
+def _boundary_distances(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Gap of the two largest logits [K, n]: the wrong are predicted with doubt; one image has no known distance."""
+    ordered = np.sort(logits, axis=2)
+    distances = (ordered[..., -1] - ordered[..., -2]).astype(np.float32)
+    distances[0, distances[0].argmax()] = np.inf
+    return distances
+
+
+def _projected(
+    logits: NDArray[np.float32], features: NDArray[np.float32], labels: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """The last layer's gradients of log(p / (1 − p)), [n, 16] by a random projection."""
+    onehot = np.eye(logits.shape[1])[labels]
+    others = np.exp(log_softmax(np.where(onehot == 1, -np.inf, logits), axis=1))
+    gradients = (onehot - others)[:, :, None] * features[:, None, :]
+    return (gradients.reshape(labels.size, -1) @ rng.normal(0, 0.25, (gradients[0].size, 16))).astype(np.float32)
 
 
 def _features(logits: NDArray[np.float32], rng: np.random.Generator, wrong: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -129,6 +152,8 @@ def reordered(evidence: Evidence, order: NDArray[np.int64]) -> Evidence:
         embeddings=embeddings[order],
         gradient_norms={epoch: array[:, order] for epoch, array in evidence.gradient_norms.items()},
         input_gradient_norms=evidence.input_gradient_norms[:, order],
+        boundary_distances=evidence.boundary_distances[:, order],
+        projected_gradients=tuple(array[order] for array in evidence.projected_gradients),
         subset_runs=replace(
             evidence.subset_runs,
             membership=evidence.subset_runs.membership[:, order],

@@ -5,54 +5,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from helpers.models import MODELS
 from winnow.datasets.loader import Batch
-from winnow.models.base import Classifier
-from winnow.models.resnet_cifar import ResNetCifar
-from winnow.models.smallconv import SmallConv
 from winnow.probes import gradients
 from winnow.probes.gradients import examples_at_once, gradient_norms, input_gradient_norms
 
 N = 23
-
-
-class Grouped(nn.Module):
-    """Layers of every kind that is done by layer, on few positions and on many."""
-
-    def __init__(self):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(3, 8, 3, padding=1, groups=1, bias=True),
-            nn.BatchNorm2d(8),
-            nn.ReLU(),
-            nn.Conv2d(8, 16, 3, stride=2, dilation=2, groups=4),
-            nn.BatchNorm2d(16, affine=False),
-            nn.Conv2d(16, 64, 1),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            nn.Linear(64, 5, bias=False),
-        )
-
-    def forward(self, images):
-        return self.layers(images)
-
-
-class Normed(nn.Module):
-    """A layer that is not known by name, so that torch.func does it."""
-
-    def __init__(self):
-        super().__init__()
-        self.layers = nn.Sequential(nn.Flatten(), nn.LayerNorm(3 * 12 * 12), nn.Linear(3 * 12 * 12, 6))
-
-    def forward(self, images):
-        return self.layers(images)
-
-
-MODELS = {
-    "smallconv": lambda: SmallConv(width=4).build((12, 12, 3), 4),
-    "resnet": lambda: ResNetCifar(depth=8, width=4).build((12, 12, 3), 4),
-    "grouped": lambda: Classifier(Grouped(), 5, 4),
-    "torch.func": lambda: Classifier(Normed(), 6, 4),
-}
 
 
 @pytest.fixture(params=MODELS)

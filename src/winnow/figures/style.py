@@ -51,6 +51,12 @@ _METRIC_LOOKS = [
 _METRICS = {name: _METRIC_LOOKS[i] for i, name in enumerate(("el2n", "forgetting", "grand", "aum", "loss"))}
 _LINES: list[Any] = ["-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (9, 3))]
 _SELECTORS = {name: _LINES[i] for i, name in enumerate(("hardest", "exact", "easiest", "approximate"))}
+_SELECTOR_LOOKS = {
+    "hardest": (_BLUE, "o"),
+    "exact": (_VERMILION, "^"),
+    "easiest": (_GREEN, "D"),
+    "approximate": (_ORANGE, "s"),
+}
 _FILLINGS: list[Any] = ["none", "left", "bottom", "right", "top", "full"]
 
 
@@ -98,6 +104,17 @@ def rule_looks(rules: Iterable[str]) -> dict[str, dict[str, Any]]:
             "markersize": 4.2 if filling == "full" else 6,
             "zorder": 2.2 if filling == "full" else 2.4,
         }
+    return looks
+
+
+def selector_looks(rules: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Line arguments like those of `rule_looks`; where all rules are of one metric, hues tell the selectors apart."""
+    looks = rule_looks(rules)
+    if len({rule.split(" ")[0] for rule in looks} - {"random"}) == 1:
+        for rule, look in looks.items():
+            selector = rule.split(" ")[1] if rule != "random" else ""
+            if selector in _SELECTOR_LOOKS:
+                look["color"], look["marker"] = _SELECTOR_LOOKS[selector]
     return looks
 
 

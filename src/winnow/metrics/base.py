@@ -1,9 +1,9 @@
 """What every pruning metric is: evidence in, one score per example out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,11 @@ class Metric(Component, ABC):
     def epochs(self) -> frozenset[int]:
         """The evaluation epochs that it reads logits of; empty where it reads none, or the last one there is."""
         return frozenset()
+
+    @property
+    def pass_options(self) -> Mapping[str, Mapping[str, Any]]:
+        """Options of the passes behind the fields that it reads, by field: part of the key of what a pass leaves."""
+        return {}
 
     @property
     def averages_members(self) -> bool:

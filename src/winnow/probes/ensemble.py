@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -57,13 +58,14 @@ def gather(
     *,
     needs: frozenset[str],
     epochs: frozenset[int] = frozenset(),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
     store: ArtifactStore,
     trainer: TrainerSpec,
     logger: LoggerSpec,
 ) -> Evidence:
     """Evidence with exactly the fields in `needs`; members that are not on disk yet are trained first.
 
-    epochs: those whose gradient norms are needed; none means the last evaluated.
+    epochs: those whose gradient norms are needed; none means the last evaluated. options: of passes, by field.
     """
     source = tuple(evidence_keys(dataset, probe, needs))
     parts = None
@@ -82,7 +84,16 @@ def gather(
     def passed(name: str, epoch: int | None = None, *, first: int = probe.members) -> list[np.ndarray]:
         at = probe.evaluated[-1] if epoch is None else epoch
         return [
-            pass_of_member(name, dataset, probe, member, epoch=at, store=store, trainer=trainer)
+            pass_of_member(
+                name,
+                dataset,
+                probe,
+                member,
+                epoch=at,
+                options=(options or {}).get(name, {}),
+                store=store,
+                trainer=trainer,
+            )
             for member in members[:first]
         ]
 
@@ -103,6 +114,8 @@ def gather(
             else None
         ),
         input_gradient_norms=np.stack(passed("input_gradient_norms")) if "input_gradient_norms" in needs else None,
+        boundary_distances=np.stack(passed("boundary_distances")) if "boundary_distances" in needs else None,
+        projected_gradients=tuple(passed("projected_gradients")) if "projected_gradients" in needs else None,
         subset_runs=parts,
         source=source,
     )

@@ -19,6 +19,17 @@ from winnow.models.base import Classifier
 
 BYTES = 4
 
+Objective = Callable[[Tensor, Tensor], Tensor]
+"""(logits [B, C], labels [B]) -> [B]: what is differentiated."""
+
+Scratch = Callable[[nn.Module, Tensor], int]
+"""(layer, its output [1, ...]) -> numbers that are held for one example beside the layer's input and output."""
+
+
+def losses(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy in nats, [B]."""
+    return F.cross_entropy(outputs, labels, reduction="none")
+
 
 def gradient_norms(model: Classifier, batch: Batch) -> Tensor:
     """‖∇_θ ℓ(f(x), y)‖₂ over all parameters θ, [B]: exact for each example, whatever the batch.
@@ -26,10 +37,10 @@ def gradient_norms(model: Classifier, batch: Batch) -> Tensor:
     Linear, convolution and batch-norm layers are done layer by layer; a model with other parameters goes through
     torch.func, which is exact too, and slower.
     """
-    if not _all_known(model):
-        return _by_torch_func(model, batch)
+    if not all_known(model):
+        return torch.stack([_sum_of_squares(g) for g in parameter_gradients(model, batch, losses)]).sum(0).sqrt()
     squares = torch.zeros(len(batch.label), dtype=torch.float64, device=batch.image.device)
-    for layer, inputs, output_gradients in _layers(model, batch):
+    for layer, inputs, output_gradients in layer_gradients(model, batch, losses):
         squares += _squared_norm(layer, inputs, output_gradients)
     return squares.sqrt()
 
@@ -43,8 +54,18 @@ def input_gradient_norms(model: Classifier, batch: Batch) -> Tensor:
     return gradient.double().flatten(1).norm(dim=1)
 
 
-def examples_at_once(model: Classifier, image_shape: tuple[int, int, int], memory_gb: float) -> int:
-    """The largest batch whose activations, their gradients and unfolded inputs stay within `memory_gb`; at least 1."""
+def unfolding(layer: nn.Module, output: Tensor) -> int:
+    """Numbers that a convolution needs beside its input and output: the unfolded input and the example's gradient."""
+    if not isinstance(layer, nn.Conv2d):
+        return 0
+    patch = layer.weight[0].numel() * layer.groups
+    return patch * output[0, 0].numel() + layer.weight.numel()
+
+
+def examples_at_once(
+    model: Classifier, image_shape: tuple[int, int, int], memory_gb: float, scratch: Scratch = unfolding
+) -> int:
+    """The largest batch whose activations, their gradients and the scratch of a layer stay within `memory_gb`, or 1."""
     held = largest = 0
     height, width, channels = image_shape
     image = next(model.parameters()).new_zeros(1, channels, height, width)
@@ -52,24 +73,16 @@ def examples_at_once(model: Classifier, image_shape: tuple[int, int, int], memor
     def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal held, largest
         held += inputs[0].numel() + 2 * output.numel()
-        largest = max(largest, _scratch(layer, output))
+        largest = max(largest, scratch(layer, output))
 
     handles = [layer.register_forward_hook(count) for layer in model.modules() if not list(layer.children())]
     with torch.no_grad(), _evaluating(model):
         model(image)
     for handle in handles:
         handle.remove()
-    if not _all_known(model):
+    if not all_known(model):
         held += 2 * sum(p.numel() for p in model.parameters())
     return max(1, int(memory_gb * 1e9 / (BYTES * (held + largest))))
-
-
-def _scratch(layer: nn.Module, output: Tensor) -> int:
-    """Numbers that a convolution needs beside its input and output: the unfolded input and the example's gradient."""
-    if not isinstance(layer, nn.Conv2d):
-        return 0
-    patch = layer.weight[0].numel() * layer.groups
-    return patch * output[0, 0].numel() + layer.weight.numel()
 
 
 @contextmanager
@@ -82,7 +95,7 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
         model.train(training)
 
 
-def _all_known(model: nn.Module) -> bool:
+def all_known(model: nn.Module) -> bool:
     return all(_is_known(layer) for layer in model.modules() if list(layer.parameters(recurse=False)))
 
 
@@ -92,8 +105,10 @@ def _is_known(layer: nn.Module) -> bool:
     return isinstance(layer, nn.Linear | _BatchNorm)
 
 
-def _layers(model: Classifier, batch: Batch) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
-    """Each layer that has parameters, with its input [B, ...] and the gradient of its output [B, ...]."""
+def layer_gradients(
+    model: Classifier, batch: Batch, objective: Objective
+) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
+    """Each layer that has parameters, with its input [B, ...] and the objective's gradient in its output [B, ...]."""
     calls: list[tuple[nn.Module, Tensor, Tensor]] = []
 
     def keep(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -104,8 +119,8 @@ def _layers(model: Classifier, batch: Batch) -> Iterator[tuple[nn.Module, Tensor
     try:
         with torch.enable_grad():
             outputs = model(batch.image)
-            loss = F.cross_entropy(outputs, batch.label, reduction="sum")
-            gradients = torch.autograd.grad(loss, [output for *_, output in calls])
+            total = objective(outputs, batch.label).sum()
+            gradients = torch.autograd.grad(total, [output for *_, output in calls])
     finally:
         for handle in handles:
             handle.remove()
@@ -123,13 +138,15 @@ def _squared_norm(layer: nn.Module, a: Tensor, b: Tensor) -> Tensor:
         squares = _of_convolution(layer, a, b)
         return squares + _sum_of_squares(b.sum(dim=(2, 3))) if layer.bias is not None else squares
     assert isinstance(layer, _BatchNorm)
+    return _sum_of_squares((b * standardised(layer, a)).flatten(2).sum(2)) + _sum_of_squares(b.flatten(2).sum(2))
+
+
+def standardised(layer: _BatchNorm, a: Tensor) -> Tensor:
+    """What batch norm in evaluation mode scales and shifts."""
     assert layer.running_mean is not None
     assert layer.running_var is not None
-    if not layer.affine:
-        return torch.zeros(len(a), dtype=torch.float64, device=a.device)
     view = (1, -1, *[1] * (a.dim() - 2))
-    normed = (a - layer.running_mean.view(view)) * (layer.running_var.view(view) + layer.eps).rsqrt()
-    return _sum_of_squares((b * normed).flatten(2).sum(2)) + _sum_of_squares(b.flatten(2).sum(2))
+    return (a - layer.running_mean.view(view)) * (layer.running_var.view(view) + layer.eps).rsqrt()
 
 
 def _of_convolution(layer: nn.Conv2d, a: Tensor, b: Tensor) -> Tensor:
@@ -154,13 +171,14 @@ def _sum_of_squares(values: Tensor) -> Tensor:
     return values.flatten(1).double().square().sum(1)
 
 
-def _by_torch_func(model: nn.Module, batch: Batch) -> Tensor:
-    parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
+def parameter_gradients(model: nn.Module, batch: Batch, objective: Objective) -> list[Tensor]:
+    """The objective's gradient in each parameter for each example, [B, ...], by torch.func: for any model, and slow."""
+    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    buffers = dict(model.named_buffers())
 
-    def loss(parameters: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
+    def of_one(parameters: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
         outputs = functional_call(model, (parameters, buffers), (image[None],))
-        return F.cross_entropy(outputs, label[None])
+        return objective(outputs, label[None]).sum()
 
-    of_each: Callable[..., dict[str, Tensor]] = vmap(grad(loss), in_dims=(None, 0, 0))
-    gradients = of_each(parameters, batch.image, batch.label)
-    return torch.stack([_sum_of_squares(g) for g in gradients.values()]).sum(0).sqrt()
+    of_each: Callable[..., dict[str, Tensor]] = vmap(grad(of_one), in_dims=(None, 0, 0))
+    return list(of_each(parameters, batch.image, batch.label).values())

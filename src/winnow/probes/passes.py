@@ -1,8 +1,10 @@
 """Passes of a trained probe over the training set, each made once and kept: features, gradients, distances."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,11 @@ from winnow.datasets.base import ImageDataset
 from winnow.datasets.loader import DeviceImages, evaluation_batch, on_device
 from winnow.keys import make_key
 from winnow.models.base import Classifier, ModelSpec
-from winnow.probes.gradients import examples_at_once, gradient_norms, input_gradient_norms
+from winnow.probes.boundary import boundary_distances
+from winnow.probes.gradients import Scratch, examples_at_once, gradient_norms, input_gradient_norms, unfolding
 from winnow.probes.probe import Probe
-from winnow.probes.scorer import Output, features, pass_into
+from winnow.probes.projections import projected_gradients, scratch
+from winnow.probes.scorer import features, pass_into
 from winnow.training.fit import TrainerSpec, quiet
 
 log = logging.getLogger(__name__)
@@ -26,12 +30,13 @@ log = logging.getLogger(__name__)
 class Pass:
     """One thing to compute of every example.
 
-    shape: of one example's output. batch_size: examples at once; None: by their size. version: raised when results
-    change.
+    shape: of one example's output. scratch: what it holds beside activations. Both and `output` take the pass's options
+    by keyword. batch_size: examples at once, by their size if None. version: raised when results change.
     """
 
-    output: Output
-    shape: Callable[[Classifier], tuple[int, ...]] = lambda model: ()
+    output: Callable[..., Tensor]
+    shape: Callable[..., tuple[int, ...]] = lambda model, **options: ()
+    scratch: Callable[..., int] = lambda layer, output, **options: unfolding(layer, output)
     differentiates: bool = True
     batch_size: int | None = None
     version: int = 1
@@ -41,7 +46,52 @@ PASSES = {
     "features": Pass(output=features, shape=lambda model: (model.head.in_features,), differentiates=False),
     "gradient_norms": Pass(output=gradient_norms),
     "input_gradient_norms": Pass(output=input_gradient_norms),
+    "boundary_distances": Pass(output=boundary_distances),
+    "projected_gradients": Pass(
+        output=projected_gradients, shape=lambda model, *, size=1024, seed=0: (size,), scratch=scratch
+    ),
 }
+
+
+def pass_key(
+    name: str, dataset: ImageDataset, probe: Probe, member: str, epoch: int, **options: Any
+) -> tuple[str, dict[str, Any]]:
+    """The key of a pass, and what it was made from. member: the key of its training."""
+    inputs = {"member": member, "epoch": epoch, "pass": name, "version": PASSES[name].version, **options}
+    return make_key(f"{dataset.slug}-{probe.model.name}-{name}", inputs), inputs
+
+
+def pass_of_member(
+    name: str,
+    dataset: ImageDataset,
+    probe: Probe,
+    member: Artifact,
+    *,
+    epoch: int,
+    options: Mapping[str, Any],
+    store: ArtifactStore,
+    trainer: TrainerSpec,
+) -> np.ndarray:
+    """What the pass `name` gives of a trained member after `epoch` epochs, [n, ...] float32, a memory map.
+
+    member: the artifact of its training, whose folder's name is its key.
+    """
+    channels_last = probe.recipe.channels_last
+    key, inputs = pass_key(name, dataset, probe, member.folder.name, epoch, **options)
+    return kept_pass(
+        PASSES[name],
+        name,
+        dataset,
+        key=key,
+        inputs=inputs,
+        load=lambda *_: load_model(
+            probe.model, dataset, member.tensors(f"weights_{epoch}"), channels_last=channels_last
+        ),
+        options=options,
+        channels_last=channels_last,
+        store=store,
+        trainer=trainer,
+    )
 
 
 def kept_pass(
@@ -52,6 +102,7 @@ def kept_pass(
     key: str,
     inputs: dict[str, Any],
     load: Callable[[ImageDataset, DeviceImages], Classifier],
+    options: Mapping[str, Any] = MappingProxyType({}),
     channels_last: bool = True,
     store: ArtifactStore,
     trainer: TrainerSpec,
@@ -68,16 +119,17 @@ def kept_pass(
             lightning = trainer.trainer(logger=False, inference_mode=not made.differentiates)
             train, _ = on_device(dataset, lightning.strategy.root_device)
             model = load(dataset, train)
-            out = draft.new_array(name, (dataset.n, *made.shape(model)), np.float32)
+            out = draft.new_array(name, (dataset.n, *made.shape(model, **options)), np.float32)
             batch = made.batch_size or evaluation_batch(train)
             if made.differentiates:
-                batch = min(batch, examples_at_once(model, dataset.image_shape, trainer.memory_gb))
+                held: Scratch = partial(made.scratch, **options)
+                batch = min(batch, examples_at_once(model, dataset.image_shape, trainer.memory_gb, held))
             pass_into(
                 out[None],
                 [model],
                 train,
                 lightning,
-                output=made.output,
+                output=partial(made.output, **options),
                 batch_size=batch,
                 channels_last=channels_last,
             )
@@ -86,36 +138,7 @@ def kept_pass(
     return store.fetch("pass", key, write=write, inputs=inputs).array(name)
 
 
-def pass_of_member(
-    name: str,
-    dataset: ImageDataset,
-    probe: Probe,
-    member: Artifact,
-    *,
-    epoch: int,
-    store: ArtifactStore,
-    trainer: TrainerSpec,
-) -> np.ndarray:
-    """What the pass `name` gives of a trained member after `epoch` epochs, [n, ...] float32, a memory map.
-
-    member: the artifact of its training, whose folder's name is its key; the epoch must be evaluated or a checkpoint.
-    """
-    made, channels_last = PASSES[name], probe.recipe.channels_last
-    inputs = {"member": member.folder.name, "epoch": epoch, "pass": name, "version": made.version}
-    return kept_pass(
-        made,
-        name,
-        dataset,
-        key=make_key(f"{dataset.slug}-{probe.model.name}-{name}", inputs),
-        inputs=inputs,
-        load=lambda *_: built(probe.model, dataset, member.tensors(f"weights_{epoch}"), channels_last=channels_last),
-        channels_last=channels_last,
-        store=store,
-        trainer=trainer,
-    )
-
-
-def built(
+def load_model(
     spec: ModelSpec, dataset: ImageDataset, weights: dict[str, Tensor], *, channels_last: bool = True
 ) -> Classifier:
     """A model with these weights; the random state stays as it was."""

@@ -70,7 +70,8 @@ class Probe(Component):
     def cost(self, n: int, needs: frozenset[str] = frozenset({"logits"})) -> int:
         """Examples processed for the evidence in `needs` of n examples: presentations in training plus passes.
 
-        A pass for gradients counts once, though its backward half costs as much again.
+        A pass for gradients counts once, though its backward half costs as much again, and so does the search for a
+        boundary, whose every step differentiates each of the classes it looks at.
         """
         total = self.embedding.cost(n) if "embeddings" in needs else 0
         if whole := self.of_members(needs):

@@ -86,7 +86,7 @@ class Encoder(Embedding):
         self.check(dataset)
         made = Pass(
             output=features,
-            shape=lambda model: (model.head.in_features,),
+            shape=lambda model, **_: (model.head.in_features,),
             differentiates=False,
             batch_size=self.batch_size,
         )

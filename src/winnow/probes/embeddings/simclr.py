@@ -19,7 +19,7 @@ from winnow.errors import DivergedError, OptionError
 from winnow.keys import make_key
 from winnow.models.base import Classifier, ModelSpec
 from winnow.probes.embeddings.base import Embedding
-from winnow.probes.passes import PASSES, built, kept_pass
+from winnow.probes.passes import PASSES, kept_pass, load_model
 from winnow.seeds import derive
 from winnow.training.fit import TrainerSpec, quiet
 from winnow.training.loggers import LoggerSpec
@@ -133,7 +133,7 @@ class SimCLR(Embedding):
             dataset,
             key=make_key(f"{dataset.slug}-{self.model.name}-simclr-features", of_run),
             inputs=of_run,
-            load=lambda *_: built(self.model, dataset, run.tensors("weights")),
+            load=lambda *_: load_model(self.model, dataset, run.tensors("weights")),
             store=store,
             trainer=trainer,
         )
