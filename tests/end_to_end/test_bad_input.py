@@ -31,7 +31,7 @@ BAD = {
     "seed that is no integer": (["seed=1.5"], "whole number"),
     "rate that is not finite": (["recipe.lr=nan"], "recipe.lr=nan"),
     "option that would be ignored": (["selector=calibrated", "selector.tau=0.3"], "protocol=tempered"),
-    "signal that is no selector": (["selector=calibrated", "selector.signal=cccs"], "choose one of: calibrated"),
+    "signal that is no selector": (["selector=calibrated", "selector.signal=cccs"], "cccs is not known; choose"),
     "scores that have seen the test labels": (["metric=influence", "metric.targets=test"], "held_out"),
     "sweep without -m": (["experiment=demo"], "add -m"),
     "unknown choice": (["metric.variant=windows"], "choose one of: ensemble, window"),
