@@ -24,7 +24,7 @@ class SSP(Metric):
     with k = 1,000; results hardly depend on k). Embeddings [n, d] are normalised to length one and clustered by
     spherical k-means (faiss), the best of `restarts` runs of `iterations`, on a seeded sample of 256 examples a
     centroid where there are more, and of at most 2 GiB (262,144 of 2,048 dimensions). It is read, and the score of
-    every example then computed, by blocks from the memory map: 1.3 M × 2,048 is to fit in 4 GB (scripts/bench/ssp.py).
+    every example then computed, by blocks from the memory map: 1.3 M × 2,048 fits in 4 GB (scripts/bench/ssp.py).
 
     k=None: one centroid a class. supervised=True: the centroids are the class means of the embeddings, and an example
     is compared with its own class's (the paper's supervised prototypes), so that wrong labels are hard.
