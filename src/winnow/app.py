@@ -60,6 +60,7 @@ def cell_from(cfg: DictConfig) -> CellSpec:
     for name in ("selection_seed", "train_seed"):
         if not _fits(cfg[name], int):
             raise OptionError(f"{name}={cfg[name]} must be a whole number (seed=... sets both seeds).")
+    _made(cfg.embedding, "embedding")  # the probe's; made here too, so that its errors name the group
     parts = {group: _made(_with_read_indices(_with_named_signal(cfg[group])), group) for group in STAGE_GROUPS}
     recorders = tuple(_made(node, f"callbacks.{name}") for name, node in cfg.callbacks.items())
     return CellSpec(**parts, selection_seed=cfg.selection_seed, train_seed=cfg.train_seed, recorders=recorders)
@@ -271,7 +272,7 @@ def _known_names(error: Exception, config_name: str) -> str:
     if misspelt is None:
         return ""
     GlobalHydra.instance().clear()
-    choices = [override for override in sys.argv[1:] if override.split("=")[0] in STAGE_GROUPS]
+    choices = [override for override in sys.argv[1:] if override.split("=")[0] in (*STAGE_GROUPS, "embedding")]
     try:
         with initialize_config_dir(CONF, version_base="1.3"):
             node = compose(config_name, overrides=choices)

@@ -156,7 +156,7 @@ class ArtifactStore:
             )
             facts |= {
                 "seconds": round(time.perf_counter() - started, 3),
-                "sha256": {p.name: file_hash(p) for p in parts},
+                "sha256": {p.name: _sha256(p) for p in parts},
             }
             (temporary / PROVENANCE).write_text(json.dumps(facts, indent=1))
             for path in [*parts, temporary / PROVENANCE, temporary]:
@@ -182,9 +182,40 @@ class ArtifactStore:
             lock.release()
 
 
-def file_hash(path: str | Path) -> str:
-    """The SHA-256 of a file's content."""
-    with Path(path).open("rb") as file:
+def foreign_array(path: Path) -> np.ndarray:
+    """A user's .npy as a read-only memory map; OSError or ValueError where it is none. Nothing is unpickled."""
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def foreign_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The weights in a user's file, .safetensors or what torch.save wrote, by name. Nothing is unpickled but tensors.
+
+    Training programs wrap them: what is below "state_dict" or "model" counts, and a leading "module." does not.
+    Raises OSError, ValueError, RuntimeError, UnpicklingError or SafetensorError where it holds none.
+    """
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    loaded = torch.load(path, map_location="cpu", weights_only=True)
+    for wrapper in ("state_dict", "model"):
+        loaded = loaded[wrapper] if isinstance(loaded, dict) and wrapper in loaded else loaded
+    if not isinstance(loaded, dict):
+        raise ValueError(f"it holds a {type(loaded).__name__}, not weights by name")
+    return {name.removeprefix("module."): value for name, value in loaded.items()}
+
+
+def foreign_digest(path: Path) -> str:
+    """SHA-256 of a user's file, read again only when its size or time of modification changes."""
+    status = path.stat()
+    return _digest_of_status(path.resolve(), status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=16)
+def _digest_of_status(path: Path, size: int, modified: int) -> str:
+    return _sha256(path)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -193,7 +224,7 @@ def _verify(folder: Path) -> str | None:
     try:
         expected = json.loads((folder / PROVENANCE).read_text())["sha256"]
         for name, digest in expected.items():
-            if file_hash(folder / name) != digest:
+            if _sha256(folder / name) != digest:
                 return f"{name} does not match its checksum"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"{type(error).__name__}: {error}"

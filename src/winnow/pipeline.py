@@ -147,6 +147,8 @@ def check_cell(cell: CellSpec, dataset: ImageDataset) -> None:
                 "scripts/score.py, or choose metric.targets=held_out."
             )
     cell.probe.check_evaluated(cell.selector.name, cell.selector.needs)
+    if "embeddings" in cell.needs:
+        cell.probe.embedding.check(dataset)
     if cell.auto:
         cell.probe.check_evaluated("alpha=auto", cell.auto.needs)
 
@@ -262,9 +264,7 @@ def _compute(
             width=cell.model.width,
             depth=cell.model.depth,
             multiply_adds=cell.model.multiply_adds(dataset.image_shape, dataset.n_classes),
-            probe_multiply_adds=(
-                cell.probe.model.multiply_adds(dataset.image_shape, dataset.n_classes) if cell.needs else None
-            ),
+            probe_multiply_adds=cell.probe.multiply_adds(dataset, cell.needs) if cell.needs else None,
         )
     finally:
         logger.close(opened, row, failed=row is None)

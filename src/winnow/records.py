@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from winnow.artifacts import Artifact, Draft, file_hash
+from winnow.artifacts import Artifact, Draft, foreign_digest
 from winnow.errors import DatasetError, MissingEvidenceError
 from winnow.types import Floats, Row, Scores, Subset, Trajectory
 
@@ -30,7 +30,7 @@ def load_scores(artifact: Artifact) -> Scores:
 def hash_score_file(path: str | Path) -> str:
     """What a file of scores holds, for keys. Raises DatasetError where it cannot be read."""
     try:
-        return file_hash(path)
+        return foreign_digest(Path(path))
     except OSError as error:
         raise DatasetError(
             f"metric.path={path} cannot be read ({error.strerror}); give a CSV or Parquet file."

@@ -9,9 +9,16 @@ from omegaconf import DictConfig
 
 from winnow import app
 from winnow.pipeline import CellSpec
+from winnow.probes.embeddings.probe import ProbeFeatures
 
 CONF = Path(app.CONF)
-GROUPS = ("dataset", "model", "recipe", "probe", "metric", "selector", "alpha", "compression", "callbacks")
+GROUPS = ("dataset", "model", "recipe", "probe", "embedding", "metric", "selector", "alpha", "compression", "callbacks")
+REQUIRED = {
+    ("dataset", "imagefolder"): ["dataset.root=data"],
+    ("embedding", "npy"): ["embedding.path=vectors.npy"],
+    ("embedding", "encoder"): ["embedding.weights=weights.pt"],
+    ("metric", "file"): ["metric.path=scores.csv"],
+}
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 
@@ -23,9 +30,8 @@ def _compose(*overrides: str) -> DictConfig:
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_of_every_group_makes_a_cell(group: str, option: str) -> None:
-    asked = {("dataset", "imagefolder"): ["dataset.root=data"], ("metric", "file"): ["metric.path=scores.csv"]}
-    given = asked.get((group, option), [])
-    assert isinstance(app.cell_from(_compose(f"{group}={option}", *given)), CellSpec)
+    cell = app.cell_from(_compose(f"{group}={option}", *REQUIRED.get((group, option), [])))
+    assert isinstance(cell, CellSpec)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -54,6 +60,18 @@ def test_small_data_sets_bring_models_of_their_size_and_a_choice_on_the_command_
     assert app.cell_from(_compose("dataset=digits", "model=resnet8")).model.name == "resnet8"
     assert app.cell_from(_compose("experiment=cifar10_jpeg")).model.name == "resnet8"
     assert app.cell_from(_compose("experiment=demo")).recipe.name == "digits"
+
+
+def test_the_probe_simclr_is_a_short_name_of_the_embedding() -> None:
+    long = app.cell_from(_compose("embedding=simclr", "probe=default", "embedding.epochs=7")).probe
+    for short in (["probe=simclr"], ["dataset=digits", "probe=simclr"], ["experiment=demo", "probe=simclr"]):
+        assert app.cell_from(_compose(*short, "embedding.epochs=7")).probe == long
+    assert long.embedding != app.cell_from(_compose()).probe.embedding == ProbeFeatures()
+
+
+def test_views_are_mirrored_where_training_images_are() -> None:
+    for dataset, flip in ((["dataset=digits"], False), (["dataset=imagefolder", "dataset.root=x"], True)):
+        assert app.cell_from(_compose(*dataset, "embedding=simclr")).probe.embedding.views.flip is flip
 
 
 def test_callbacks_are_combined_by_listing_them() -> None:

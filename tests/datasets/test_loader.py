@@ -7,6 +7,7 @@ import torch
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.loader import InMemoryLoader, on_device
+from winnow.datasets.views import Views
 from winnow.types import Subset
 
 N, SHAPE = 23, (6, 5, 3)
@@ -201,3 +202,14 @@ def test_memory_format(augmentation):
 
 def test_one_copy_serves_all_who_ask():
     assert on_device(DATASET, CPU) is on_device(DATASET, torch.device("cpu"))
+
+
+def test_copies_follow_each_other_and_are_augmented_on_their_own():
+    for augmentation in (None, AUGMENTED, Views()):
+        loader = InMemoryLoader(TRAIN, batch_size=6, seed=1, augmentation=augmentation, copies=2)
+        single = InMemoryLoader(TRAIN, batch_size=6, seed=1)
+        for batch, plain in zip(epoch_of(loader), epoch_of(single), strict=True):
+            assert torch.equal(batch.index, plain.index.repeat(2))
+            assert torch.equal(batch.label, plain.label.repeat(2))
+            first, second = batch.image.chunk(2)
+            assert torch.equal(first, second) == (augmentation is None)

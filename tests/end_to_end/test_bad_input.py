@@ -31,7 +31,7 @@ BAD = {
     "seed that is no integer": (["seed=1.5"], "whole number"),
     "rate that is not finite": (["recipe.lr=nan"], "recipe.lr=nan"),
     "option that would be ignored": (["selector=calibrated", "selector.tau=0.3"], "protocol=tempered"),
-    "signal that is no selector": (["selector=calibrated", "selector.signal=cccs"], "choose one of: calibrated"),
+    "signal that is no selector": (["selector=calibrated", "selector.signal=cccs"], "cccs is not known; choose"),
     "scores that have seen the test labels": (["metric=influence", "metric.targets=test"], "held_out"),
     "sweep without -m": (["experiment=demo"], "add -m"),
     "unknown choice": (["metric.variant=windows"], "choose one of: ensemble, window"),
@@ -40,6 +40,14 @@ BAD = {
     "missing data folder": (["dataset=imagefolder", "dataset.root=nowhere"], "nowhere"),
     "root not given": (["dataset=imagefolder"], "dataset.root"),
     "fraction of a member": (["probe.members=2.5"], "must be int"),
+    "embeddings that are not there": (
+        ["metric=ssp", "embedding=npy", "embedding.path=no.npy"],
+        "embedding.path=no.npy",
+    ),
+    "embeddings of no file": (["metric=ssp", "embedding=npy"], "embedding.path"),
+    "encoder without weights": (["metric=ssp", "embedding=encoder", "embedding.weights=no.pt"], "no file"),
+    "option of an embedding": (["embedding=simclr", "embedding.epochs=few"], "embedding.epochs=few"),
+    "name of an embedding's option": (["embedding=simclr", "embedding.epoch=1"], "Known in embedding: batch_size"),
     "number that is none": (["compression.r=few"], "few"),
 }
 

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,33 @@ def test_blocks_and_the_sample_change_little(monkeypatch):
     assert SSP(k=4)(evidence_of(embeddings)).values == pytest.approx(whole, abs=1e-6)
     monkeypatch.setattr(ssp, "POINTS_PER_CENTROID", 50)
     assert np.corrcoef(SSP(k=4)(evidence_of(embeddings)).values, whole)[0, 1] > 0.95
+
+
+def test_a_sample_of_limited_bytes_changes_little(monkeypatch):
+    rng = np.random.default_rng(3)
+    embeddings = np.repeat(np.eye(4, 6), 200, axis=0) + rng.normal(0, 0.1, (800, 6))
+    whole = SSP(k=4)(evidence_of(embeddings)).values
+    monkeypatch.setattr(ssp, "SAMPLE_BYTES", 100 * 4 * 6)
+    limited = SSP(k=4)(evidence_of(embeddings)).values
+    assert not np.array_equal(limited, whole)
+    assert np.corrcoef(limited, whole)[0, 1] > 0.95
+    monkeypatch.setattr(ssp, "SAMPLE_BYTES", 0)  # one example a centroid is the least
+    assert np.isfinite(SSP(k=4)(evidence_of(embeddings)).values).all()
+
+
+@pytest.mark.parametrize("metric", [SSP(k=4, restarts=1), SSP(supervised=True)])
+def test_a_memory_map_is_never_held_as_a_whole(metric, tmp_path, monkeypatch):
+    monkeypatch.setattr(ssp, "ROWS_IN_BLOCK", 512)
+    n, d = 40_000, 64
+    made = np.lib.format.open_memmap(tmp_path / "made.npy", mode="w+", dtype=np.float32, shape=(n, d))
+    made[:] = np.random.default_rng(0).standard_normal((n, d), dtype=np.float32)
+    evidence = evidence_of(np.load(tmp_path / "made.npy", mmap_mode="r"), np.arange(n) % 4)
+    metric(evidence)  # imports
+    tracemalloc.start()
+    metric(evidence)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.3 * made.nbytes  # a sample of 262 kB, vectors of n and a few blocks of 131 kB; all of it is 10 MB
 
 
 def test_errors():

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.base import ImageDataset
+from winnow.datasets.views import Views
 from winnow.seeds import derive
 from winnow.types import Subset
 
@@ -92,7 +93,8 @@ class InMemoryLoader:
     with the loss divided by the batch's own size, a rest of a few examples would give each of them a multiple of the
     others' say, and the weighted risk would not be unbiased.
 
-    subset None: all examples with weight one. augmentation None: none. seed None: canonical order.
+    subset None: all examples with weight one. augmentation None: none. seed None: canonical order. copies: how often a
+    batch holds each of its examples, first all of them, then all of them again, each copy augmented on its own.
     """
 
     def __init__(
@@ -101,7 +103,8 @@ class InMemoryLoader:
         *,
         batch_size: int,
         subset: Subset | None = None,
-        augmentation: Augmentation | None = None,
+        augmentation: Augmentation | Views | None = None,
+        copies: int = 1,
         seed: int | None = None,
         channels_last: bool = True,
     ) -> None:
@@ -111,7 +114,7 @@ class InMemoryLoader:
             augmentation,
             channels_last,
         )
-        self.seed = seed
+        self.seed, self.copies = seed, copies
         subset = subset or Subset.full(len(data.labels))
         device = data.images.device
         self.indices = torch.tensor(subset.indices, device=device)
@@ -126,7 +129,7 @@ class InMemoryLoader:
         epoch = self.sampler.epoch
         order = self.sampler.order().to(self.indices.device)
         for number, positions in enumerate(torch.tensor_split(order, len(self))):
-            yield self._batch(positions, epoch, number)
+            yield self._batch(positions.repeat(self.copies), epoch, number)
 
     def _batch(self, positions: Tensor, epoch: int, number: int) -> Batch:
         index = self.indices[positions]

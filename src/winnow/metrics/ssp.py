@@ -12,6 +12,7 @@ from winnow.seeds import derive, stream
 from winnow.types import Evidence, Floats, Ints
 
 POINTS_PER_CENTROID = 256  # what k-means is trained on at most; more changes the centroids little
+SAMPLE_BYTES = 2**31  # nor more than this of them: it is the only part that is held in memory
 ROWS_IN_BLOCK = 16_384
 
 
@@ -22,8 +23,8 @@ class SSP(Metric):
     Sorscher et al. 2022 (2206.14486), section 6: k-means of self-supervised embeddings (theirs are SwAV's on ImageNet
     with k = 1,000; results hardly depend on k). Embeddings [n, d] are normalised to length one and clustered by
     spherical k-means (faiss), the best of `restarts` runs of `iterations`, on a seeded sample of 256 examples a
-    centroid where there are more; the score of every example is then computed by blocks from the memory map, so that
-    1.3 M × 2,048 fits in 4 GB.
+    centroid where there are more, and of at most 2 GiB (262,144 of 2,048 dimensions). It is read, and the score of
+    every example then computed, by blocks from the memory map: 1.3 M × 2,048 fits in 4 GB (scripts/bench/ssp.py).
 
     k=None: one centroid a class. supervised=True: the centroids are the class means of the embeddings, and an example
     is compared with its own class's (the paper's supervised prototypes), so that wrong labels are hard.
@@ -31,6 +32,7 @@ class SSP(Metric):
     Raises OptionError for k below 1 or above n; MissingEvidenceError without embeddings.
     """
 
+    version: ClassVar[int] = 2
     free_of_order: ClassVar[bool] = False  # k-means starts from a seeded draw by index
 
     k: int | None = None
@@ -66,9 +68,14 @@ class SSP(Metric):
         import faiss
 
         n, d = embeddings.shape
+        size = max(k, min(n, k * POINTS_PER_CENTROID, SAMPLE_BYTES // (4 * d)))
         rows = np.arange(n)
-        if n > k * POINTS_PER_CENTROID:
-            rows = np.sort(stream(self.seed, "ssp sample").choice(n, k * POINTS_PER_CENTROID, replace=False))
+        if n > size:
+            rows = np.sort(stream(self.seed, "ssp sample").choice(n, size, replace=False))
+        sample = np.empty((size, d), dtype=np.float32)
+        for start in range(0, size, ROWS_IN_BLOCK):
+            block = slice(start, start + ROWS_IN_BLOCK)
+            sample[block] = _unit(embeddings[rows[block]])
         kmeans = faiss.Kmeans(
             d,
             k,
@@ -79,7 +86,7 @@ class SSP(Metric):
             min_points_per_centroid=1,
             max_points_per_centroid=POINTS_PER_CENTROID,
         )
-        kmeans.train(_unit(embeddings[rows]))
+        kmeans.train(sample)
         assert kmeans.centroids is not None
         return kmeans.centroids
 
@@ -87,7 +94,7 @@ class SSP(Metric):
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows of length one; a row of zeros has no direction and stays zero, at distance 1 of everything."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return (rows / np.where(length > 0, length, 1)).astype(np.float32)
+    return (rows / np.where(length > 0, length, 1)).astype(np.float32, copy=False)
 
 
 def _class_means(embeddings: NDArray[np.float32], labels: Ints) -> NDArray[np.float32]:

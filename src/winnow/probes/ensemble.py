@@ -46,9 +46,10 @@ def member_keys(dataset: ImageDataset, probe: Probe) -> list[str]:
 
 
 def evidence_keys(dataset: ImageDataset, probe: Probe, needs: frozenset[str]) -> list[str]:
-    """The keys of the trainings that the evidence in `needs` comes from."""
-    whole = member_keys(dataset, probe) if needs - {"subset_runs"} else []
-    return whole + (run_keys(dataset, probe) if "subset_runs" in needs else [])
+    """The keys of what the evidence in `needs` comes from: trainings, and embeddings from elsewhere."""
+    whole = member_keys(dataset, probe) if probe.of_members(needs) else []
+    embedded = probe.embedding.keys(dataset) if "embeddings" in needs else []
+    return whole + (run_keys(dataset, probe) if "subset_runs" in needs else []) + embedded
 
 
 def gather(
@@ -65,8 +66,8 @@ def gather(
     """Evidence with exactly the fields in `needs`; members that are not on disk yet are trained first.
 
     epochs: those whose gradient norms are needed; none means the last evaluated. options: of passes, by field.
-    embeddings are the features of the first member.
     """
+    source = tuple(evidence_keys(dataset, probe, needs))
     parts = None
     if "subset_runs" in needs:
         parts = gather_subset_runs(dataset, probe, store=store, trainer=trainer, logger=logger)
@@ -77,7 +78,7 @@ def gather(
             write=lambda draft, k=member: _train(draft, dataset, probe, k, trainer, logger),  # type: ignore[misc]
             inputs=member_inputs(dataset, probe, member),
         )
-        for member, key in enumerate(member_keys(dataset, probe) if needs - {"subset_runs"} else ())
+        for member, key in enumerate(member_keys(dataset, probe) if probe.of_members(needs) else ())
     ]
 
     def passed(name: str, epoch: int | None = None, *, first: int = probe.members) -> list[np.ndarray]:
@@ -96,13 +97,17 @@ def gather(
             for member in members[:first]
         ]
 
+    def embedded() -> np.ndarray:
+        computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
+        return probe.embedding.embed(dataset, of_probe=lambda: passed("features", first=1)[0], **computing)
+
     return Evidence(
         dataset=dataset.fingerprint,
         labels=dataset.train_labels,
         trajectories=Trajectory.stack([load_trajectory(m) for m in members]) if "trajectories" in needs else None,
         logits=_stacked_logits(members, probe) if "logits" in needs else None,
         features=tuple(passed("features")) if "features" in needs else None,
-        embeddings=passed("features", first=1)[0] if "embeddings" in needs else None,
+        embeddings=embedded() if "embeddings" in needs else None,
         gradient_norms=(
             {epoch: np.stack(passed("gradient_norms", epoch)) for epoch in epochs or probe.evaluated[-1:]}
             if "gradient_norms" in needs
@@ -112,7 +117,7 @@ def gather(
         boundary_distances=np.stack(passed("boundary_distances")) if "boundary_distances" in needs else None,
         projected_gradients=tuple(passed("projected_gradients")) if "projected_gradients" in needs else None,
         subset_runs=parts,
-        source=tuple(evidence_keys(dataset, probe, needs)),
+        source=source,
     )
 
 

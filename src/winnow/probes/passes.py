@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,9 @@ from torch import Tensor
 
 from winnow.artifacts import Artifact, ArtifactStore, Draft
 from winnow.datasets.base import ImageDataset
-from winnow.datasets.loader import evaluation_batch, on_device
+from winnow.datasets.loader import DeviceImages, evaluation_batch, on_device
 from winnow.keys import make_key
-from winnow.models.base import Classifier
+from winnow.models.base import Classifier, ModelSpec
 from winnow.probes.boundary import boundary_distances
 from winnow.probes.gradients import Scratch, examples_at_once, gradient_norms, input_gradient_norms, unfolding
 from winnow.probes.probe import Probe
@@ -30,13 +31,14 @@ class Pass:
     """One thing to compute of every example.
 
     shape: of one example's output. scratch: what it holds beside activations. Both and `output` take the pass's options
-    by keyword. version: raised when results change.
+    by keyword. batch_size: examples at once, by their size if None. version: raised when results change.
     """
 
     output: Callable[..., Tensor]
     shape: Callable[..., tuple[int, ...]] = lambda model, **options: ()
     scratch: Callable[..., int] = lambda layer, output, **options: unfolding(layer, output)
     differentiates: bool = True
+    batch_size: int | None = None
     version: int = 1
 
 
@@ -72,19 +74,53 @@ def pass_of_member(
 ) -> np.ndarray:
     """What the pass `name` gives of a trained member after `epoch` epochs, [n, ...] float32, a memory map.
 
-    member: the artifact of its training, whose folder's name is its key. Evaluation mode, no augmentation, float32.
+    member: the artifact of its training, whose folder's name is its key.
     """
-    made = PASSES[name]
+    channels_last = probe.recipe.channels_last
     key, inputs = pass_key(name, dataset, probe, member.folder.name, epoch, **options)
+    return kept_pass(
+        PASSES[name],
+        name,
+        dataset,
+        key=key,
+        inputs=inputs,
+        load=lambda *_: load_model(
+            probe.model, dataset, member.tensors(f"weights_{epoch}"), channels_last=channels_last
+        ),
+        options=options,
+        channels_last=channels_last,
+        store=store,
+        trainer=trainer,
+    )
+
+
+def kept_pass(
+    made: Pass,
+    name: str,
+    dataset: ImageDataset,
+    *,
+    key: str,
+    inputs: dict[str, Any],
+    load: Callable[[ImageDataset, DeviceImages], Classifier],
+    options: Mapping[str, Any] = MappingProxyType({}),
+    channels_last: bool = True,
+    store: ArtifactStore,
+    trainer: TrainerSpec,
+) -> np.ndarray:
+    """What `made` gives of the model that `load` makes, [n, ...] float32, a memory map of the artifact `key`.
+
+    load: called with the data set and its training images on their device, and only where the pass is not there yet.
+    Evaluation mode, no augmentation, float32.
+    """
 
     def write(draft: Draft) -> None:
-        log.info("passing %d examples through %s after epoch %d: %s", dataset.n, probe.model.name, epoch, name)
-        model = load_member(dataset, probe, member, epoch)
-        out = draft.new_array(name, (dataset.n, *made.shape(model, **options)), np.float32)
+        log.info("passing %d examples: %s", dataset.n, key)
         with quiet():
             lightning = trainer.trainer(logger=False, inference_mode=not made.differentiates)
             train, _ = on_device(dataset, lightning.strategy.root_device)
-            batch = evaluation_batch(train)
+            model = load(dataset, train)
+            out = draft.new_array(name, (dataset.n, *made.shape(model, **options)), np.float32)
+            batch = made.batch_size or evaluation_batch(train)
             if made.differentiates:
                 held: Scratch = partial(made.scratch, **options)
                 batch = min(batch, examples_at_once(model, dataset.image_shape, trainer.memory_gb, held))
@@ -95,16 +131,18 @@ def pass_of_member(
                 lightning,
                 output=partial(made.output, **options),
                 batch_size=batch,
-                channels_last=probe.recipe.channels_last,
+                channels_last=channels_last,
             )
         out.flush()
 
     return store.fetch("pass", key, write=write, inputs=inputs).array(name)
 
 
-def load_member(dataset: ImageDataset, probe: Probe, member: Artifact, epoch: int) -> Classifier:
-    """A trained probe as it was after `epoch` epochs, which must be evaluated or kept as a checkpoint."""
+def load_model(
+    spec: ModelSpec, dataset: ImageDataset, weights: dict[str, Tensor], *, channels_last: bool = True
+) -> Classifier:
+    """A model with these weights; the random state stays as it was."""
     with torch.random.fork_rng(devices=[]):
-        model = probe.model.build(dataset.image_shape, dataset.n_classes)
-    model.load_state_dict(member.tensors(f"weights_{epoch}"))
-    return model.to(memory_format=torch.channels_last) if probe.recipe.channels_last else model
+        model = spec.build(dataset.image_shape, dataset.n_classes)
+    model.load_state_dict(weights)
+    return model.to(memory_format=torch.channels_last) if channels_last else model

@@ -1,10 +1,13 @@
 """What a probe ensemble is: K models trained to score the data, not to be kept."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from winnow.datasets.base import ImageDataset
 from winnow.errors import MissingEvidenceError, OptionError
 from winnow.keys import Component
 from winnow.models.base import ModelSpec
+from winnow.probes.embeddings.base import Embedding
+from winnow.probes.embeddings.probe import ProbeFeatures
 from winnow.rounding import round_half_up
 from winnow.seeds import derive
 from winnow.training.recipe import Recipe
@@ -20,6 +23,7 @@ class Probe(Component):
     the seeds of selection and training. Of `recipe`, everything but epochs and budget is used.
     subset_fraction: the share of the data that each model is trained on for metrics that compare models with and
     without an example (memorization, influence), 0.7 in their paper; the ensemble is then `members` such models.
+    embedding: where embeddings come from. It enters the keys of what reads embeddings alone.
 
     Raises OptionError for an epoch outside [0, epochs], less than one member or a fraction outside (0, 1).
     """
@@ -31,6 +35,7 @@ class Probe(Component):
     evaluate_at: tuple[int, ...] | None = None
     checkpoint_at: tuple[int, ...] = ()
     subset_fraction: float = 0.7
+    embedding: Embedding = field(default_factory=ProbeFeatures)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -58,14 +63,18 @@ class Probe(Component):
     def member_seed(self, member: int) -> int:
         return derive(self.seed, "probe", member)
 
+    def of_members(self, needs: frozenset[str]) -> frozenset[str]:
+        """Those of `needs` for which members are trained on the whole training set."""
+        return needs - {"subset_runs"} - (frozenset() if self.embedding.from_members else {"embeddings"})
+
     def cost(self, n: int, needs: frozenset[str] = frozenset({"logits"})) -> int:
         """Examples processed for the evidence in `needs` of n examples: presentations in training plus passes.
 
         A pass for gradients counts once, though its backward half costs as much again, and so does the search for a
         boundary, whose every step differentiates each of the classes it looks at.
         """
-        total = 0
-        if whole := needs - {"subset_runs"}:
+        total = self.embedding.cost(n) if "embeddings" in needs else 0
+        if whole := self.of_members(needs):
             passes = len(self.evaluated) + len(whole - {"trajectories", "logits", "embeddings"})
             total += self.members * n * (self.epochs + passes)
             total += n if "embeddings" in whole and "features" not in whole else 0
@@ -73,9 +82,18 @@ class Probe(Component):
             total += self.members * (round_half_up(self.subset_fraction * n) * self.epochs + n)
         return total
 
+    def multiply_adds(self, dataset: ImageDataset, needs: frozenset[str]) -> int:
+        """Of one forward pass of one of the examples that `cost` counts; their mean, where models differ."""
+        own = self.model.multiply_adds(dataset.image_shape, dataset.n_classes)
+        apart = self.embedding.cost(dataset.n) if "embeddings" in needs else 0
+        if not apart:
+            return own
+        total = self.cost(dataset.n, needs)
+        return ((total - apart) * own + apart * self.embedding.multiply_adds(dataset)) // total
+
     def check_evaluated(self, reader: str, needs: frozenset[str]) -> None:
         """Raise MissingEvidenceError where `reader` needs a pass over the data and no epoch is evaluated."""
-        passes = sorted(needs - {"trajectories", "subset_runs"})
+        passes = sorted(self.of_members(needs) - {"trajectories"})
         if passes and not self.evaluated:
             raise MissingEvidenceError(f"{reader} reads {passes[0]}; set probe.evaluate_at to at least one epoch.")
 
