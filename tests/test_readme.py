@@ -57,15 +57,27 @@ def test_the_subset_is_used_elsewhere_as_shown(
 
 
 def test_every_path_that_it_names_exists() -> None:
-    linked = re.findall(r"\]\(([^)#:]+)\)", README)
     mapped = re.findall(
         r"^ *(?:[│├└─ ]*)([\w./]+\.(?:py|md|yaml|toml|txt|ipynb)|Makefile)\b", README, flags=re.MULTILINE
     )
-    assert linked
     assert mapped
     example = {"mine.py", "mine.yaml"}
     known = {
         path.name for folder in ("conf", "scripts", "src", "tests", "notebooks") for path in (ROOT / folder).rglob("*")
     }
-    assert [name for name in linked if not (ROOT / name).exists()] == []
     assert [name for name in mapped if Path(name).name not in known | example] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "results/README.md"])
+def test_every_link_leads_somewhere(page: str) -> None:
+    here = ROOT / page
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", here.read_text()) if "://" not in link]
+    assert len(links) > 5
+    for link in links:
+        name, _, anchor = link.partition("#")
+        there = (here.parent / name) if name else here
+        assert there.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", there.read_text(), flags=re.MULTILINE)
+            known = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in known, link
