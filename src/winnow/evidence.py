@@ -90,8 +90,9 @@ class Evidence:
     ‖∂ℓ/∂x‖₂ after the last evaluated epoch. boundary_distances: [K, n], from the normalised image to the probe's
     decision boundary, infinite where none was found. projected_gradients: for each of the K probes [n, P], the random
     projection of ∇_θ log(p / (1 − p)), p the true class's probability, over all parameters; memory maps. Both after the
-    last evaluated epoch. subset_runs: models trained on random parts of the data. given: [n] scores of
-    others, read from a file, as they stand there.
+    last evaluated epoch. target_gradients: for each of the K probes [t, P], by the same projection ∇_θ ℓ of t target
+    images outside the data set. subset_runs: models trained on random parts of the data. given: [n] scores of others,
+    read from a file, as they stand there.
     source: keys of the artifacts it was gathered from.
 
     Raises ShapeError where an array does not cover the n examples.
@@ -107,6 +108,7 @@ class Evidence:
     input_gradient_norms: NDArray[np.float32] | None = None
     boundary_distances: NDArray[np.float32] | None = None
     projected_gradients: tuple[NDArray[np.float32], ...] | None = None
+    target_gradients: tuple[NDArray[np.float32], ...] | None = None
     subset_runs: SubsetRuns | None = None
     given: Floats | None = None
     source: tuple[str, ...] = ()
@@ -141,6 +143,9 @@ class Evidence:
             for array in (given,) if isinstance(given, np.ndarray) else given or ():
                 if array.ndim != 2 or array.shape[0] != self.n:
                     raise ShapeError(f"evidence.{name} must be [{self.n}, d]; got shape {list(array.shape)}.")
+        for array in self.target_gradients or ():
+            if array.ndim != 2 or len(array) == 0:
+                raise ShapeError(f"evidence.target_gradients must be [t, P], t > 0; got shape {list(array.shape)}.")
 
     @property
     def n(self) -> int:
@@ -156,6 +161,7 @@ class Evidence:
             self.input_gradient_norms,
             self.boundary_distances,
             self.projected_gradients,
+            self.target_gradients,
         ):
             if ensemble is not None:
                 return len(ensemble)
@@ -188,6 +194,7 @@ class Evidence:
             input_gradient_norms=None if self.input_gradient_norms is None else self.input_gradient_norms[chosen],
             boundary_distances=None if self.boundary_distances is None else self.boundary_distances[chosen],
             projected_gradients=self.projected_gradients and self.projected_gradients[chosen],
+            target_gradients=self.target_gradients and self.target_gradients[chosen],
             subset_runs=runs,
         )
 
@@ -227,6 +234,12 @@ class Evidence:
         if self.projected_gradients is None:
             raise MissingEvidenceError("this reads projected_gradients, which this evidence does not have.")
         return self.projected_gradients
+
+    def toward(self) -> tuple[NDArray[np.float32], ...]:
+        """The projected loss gradients of the targets, of the K probes, or MissingEvidenceError."""
+        if self.target_gradients is None:
+            raise MissingEvidenceError("this reads target_gradients, which this evidence does not have.")
+        return self.target_gradients
 
     def logits_at(self, epoch: int | None) -> NDArray[np.float32]:
         """Logits [K, n, C] after `epoch` epochs; None means the last evaluated epoch.

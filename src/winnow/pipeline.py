@@ -34,6 +34,7 @@ from winnow.stages import (
     scores_key,
     select_subset,
     subset_key,
+    targets_of,
     train_subset,
 )
 from winnow.training.callbacks.base import RecorderSpec
@@ -139,6 +140,7 @@ def check_cell(cell: CellSpec, dataset: ImageDataset) -> None:
     cell.selector.check(dataset.train_labels, r=cell.compression.fraction(dataset.n), alpha=cell.fixed_alpha)
     if cell.selector.reads_scores:
         read_given(dataset, cell.metric)
+        targets_of(dataset, cell.metric)
     if cell.selector.reads_scores and cell.metric.needs:
         check_metric(cell.metric, cell.probe)
         if cell.metric.reads_test_set:
@@ -220,6 +222,7 @@ def _compute(
 ) -> tuple[Row, dict[str, str | None]]:
     """The row, and the keys of the artifacts that it came from."""
     subset, alpha, subset_made, alpha_made = select_for_cell(cell, dataset, store=store, trainer=trainer, logger=logger)
+    targets = targets_of(dataset, cell.metric) if cell.selector.reads_scores else None
     opened = logger.open(key, kind="cell", config=describe(cell))
     row: Row | None = None
     try:
@@ -251,7 +254,7 @@ def _compute(
             train_seed=cell.train_seed,
             steps=result.steps,
             examples_seen=result.examples_seen,
-            probe_examples=cell.probe.cost(dataset.n, cell.needs),
+            probe_examples=cell.probe.cost(dataset.n, cell.needs, targets=0 if targets is None else targets.n),
             n_test=result.n_test,
             test_error=result.test_error,
             test_loss=result.test_loss,

@@ -13,6 +13,7 @@ from pytorch_lightning.loggers import Logger
 
 from winnow.artifacts import ArtifactStore, Draft
 from winnow.datasets.base import DatasetSpec, ImageDataset
+from winnow.datasets.targets import TargetImages, read_targets
 from winnow.diagnostics.metric_properties import mean_correlation
 from winnow.errors import DivergedError, MismatchError, MissingEvidenceError
 from winnow.keys import make_key
@@ -69,6 +70,7 @@ def probe_dataset(
     needs: frozenset[str],
     epochs: frozenset[int] = frozenset(),
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    targets: TargetImages | None = None,
     store: ArtifactStore,
     trainer: TrainerSpec | None = None,
     logger: LoggerSpec | None = None,
@@ -76,13 +78,15 @@ def probe_dataset(
     """What the probe ensemble saw of the training set, with exactly the fields in `needs`.
 
     epochs: the evaluated epochs whose gradient norms are needed, the last one if none is named. options: of the passes
-    over the probes, by field (Metric.pass_options); the defaults of a pass where none are given.
+    over the probes, by field (Metric.pass_options); the defaults of a pass where none are given. targets: the images
+    that target_gradients are of.
     Members are trained at most once, whichever metric asks; `needs` empty trains none.
     """
     if not needs:
         return Evidence(dataset=dataset.fingerprint, labels=dataset.train_labels)
     computing: dict[str, Any] = {"trainer": trainer or TrainerSpec(), "logger": logger or NoLog()}
-    return gather(dataset, probe, needs=needs, epochs=epochs, options=options, store=store, **computing)
+    reads: dict[str, Any] = {"needs": needs, "epochs": epochs, "options": options, "targets": targets}
+    return gather(dataset, probe, **reads, store=store, **computing)
 
 
 def scores_key(dataset: ImageDataset, metric: Metric, probe: Probe) -> tuple[str, dict[str, Any]]:
@@ -94,6 +98,8 @@ def scores_key(dataset: ImageDataset, metric: Metric, probe: Probe) -> tuple[str
     }
     if metric.reads_file is not None:
         inputs["file"] = hash_score_file(metric.reads_file[0])
+    if (targets := targets_of(dataset, metric)) is not None:
+        inputs["targets"] = targets.digest
     return make_key(f"{dataset.slug}-{metric.name}", inputs), inputs
 
 
@@ -109,19 +115,29 @@ def score_dataset(
     """A score for each training example, higher = harder.
 
     Raises MissingEvidenceError, before anything is trained, when the probes lack an epoch that the metric reads, and
-    DatasetError when its file cannot be read or does not fit the data set.
+    DatasetError when its file, or its folder of targets, cannot be read or does not fit the data set.
     """
     check_metric(metric, probe)
     given = read_given(dataset, metric)
 
     def write(draft: Draft) -> None:
         computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
-        reads: dict[str, Any] = {"needs": metric.needs, "epochs": metric.epochs, "options": metric.pass_options}
-        evidence = probe_dataset(dataset, probe=probe, **reads, **computing)
+        evidence = _evidence_for(metric, dataset, probe=probe, **computing)
         save_scores(draft, metric(replace(evidence, given=given)), dataset.columns)
 
     key, inputs = scores_key(dataset, metric, probe)
     return load_scores(store.fetch("scores", key, write=write, inputs=inputs))
+
+
+def _evidence_for(metric: Metric, dataset: ImageDataset, **asked: Any) -> Evidence:
+    """What the metric reads of the probes. asked: what else probe_dataset takes."""
+    reads: dict[str, Any] = {"needs": metric.needs, "epochs": metric.epochs, "options": metric.pass_options}
+    return probe_dataset(dataset, **reads, targets=targets_of(dataset, metric), **asked)
+
+
+def targets_of(dataset: ImageDataset, metric: Metric) -> TargetImages | None:
+    """The images that the metric reads the gradients of, None where it reads none. Raises DatasetError."""
+    return None if metric.reads_folder is None else read_targets(dataset, metric.reads_folder)
 
 
 def read_given(dataset: ImageDataset, metric: Metric) -> Floats | None:
@@ -150,8 +166,7 @@ def agreement_of(
 
     def write(draft: Draft) -> None:
         computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
-        reads: dict[str, Any] = {"needs": metric.needs, "epochs": metric.epochs, "options": metric.pass_options}
-        evidence = probe_dataset(dataset, probe=probe, **reads, **computing)
+        evidence = _evidence_for(metric, dataset, probe=probe, **computing)
         found = [
             (k, evidence.members, np.nan if groups is None else mean_correlation(groups))
             for k, groups in by_groups(metric, evidence)

@@ -45,13 +45,13 @@ def store(tmp_path):
 def decoded(monkeypatch):
     """The files decoded so far."""
     seen = []
-    decode = imagefolder._decode_image
+    decode = imagefolder.decode_image
 
     def counting(path, *options):
         seen.append(path.name)
         return decode(path, *options)
 
-    monkeypatch.setattr(imagefolder, "_decode_image", counting)
+    monkeypatch.setattr(imagefolder, "decode_image", counting)
     return seen
 
 
@@ -287,7 +287,7 @@ def test_an_interruption_leaves_no_artifact(root, store, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(imagefolder, "_decode_image", interrupted)
+    monkeypatch.setattr(imagefolder, "decode_image", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ImageFolder(root=str(root)).load(store)
     assert artifacts(store) == []

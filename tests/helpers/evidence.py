@@ -49,6 +49,7 @@ def make_evidence(seed: int = 0, *, members: int = 3, epochs: int = 12, n: int =
         projected_gradients=tuple(
             _projected(array, inputs, labels, rng) for array, inputs in zip(last, features, strict=True)
         ),
+        target_gradients=tuple(np.random.default_rng((seed, k)).normal(size=(5, 16)) for k in range(members)),
         subset_runs=_subset_runs(rng, planted_difficulty(n)),
         given=planted_difficulty(n) + 0.1,
     )

@@ -25,7 +25,8 @@ class ImageDataset:
     train_images [n, H, W, C], test_images [n_test, H, W, C]: uint8 arrays or read-only memory maps.
     train_labels [n], test_labels [n_test]: int64 in [0, len(class_names)).
     train_files: the path of each training image below the data folder, where there are files.
-    folder: the data folder itself, where there are files.
+    folder: the data folder itself, where there are files. resize: how files became images of this shape, "crop" or
+    "squash"; files that are read for it later are treated alike.
     planted: indices of examples of known kind ("easy", "hard", "mislabelled"), for evaluation only.
     source_index [n]: where a `limit` left its mark, the index in the unlimited training set.
     fingerprint: the name and a hash of all images and labels; it names the data in every key.
@@ -41,6 +42,7 @@ class ImageDataset:
     class_names: tuple[str, ...]
     train_files: tuple[str, ...] | None = None
     folder: Path | None = None
+    resize: str = "crop"
     planted: Mapping[str, Ints] = field(default_factory=dict)
     source_index: Ints | None = None
     fingerprint: str = ""

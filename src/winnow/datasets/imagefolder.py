@@ -12,18 +12,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from winnow.artifacts import ArtifactStore, Draft
 from winnow.datasets.base import DatasetSpec, ImageDataset
-from winnow.datasets.natural import natural
+from winnow.datasets.image_files import ENDINGS, class_folders, decode_image, held_out, image_files
 from winnow.datasets.progress import decoding_progress
 from winnow.errors import DatasetError, OptionError, check_choice
 from winnow.keys import NOT_IN_KEY, make_key
 
 log = logging.getLogger(__name__)
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
 LAYOUT = "train/<class>/<image> and test/<class>/<image> (or val/ for test/)"
 FILES_PER_TASK = 64
 
@@ -91,6 +89,7 @@ class ImageFolder(DatasetSpec):
             class_names=tuple(index["class_names"]),
             train_files=train_files,
             folder=files.root,
+            resize=self.resize,
             fingerprint=index["fingerprint"],
         )
 
@@ -158,31 +157,10 @@ class ImageFolder(DatasetSpec):
         results: list[NDArray[np.uint8] | str] = []
         for path in paths:
             try:
-                results.append(_decode_image(path, self.size, self.resize, self.channels))
+                results.append(decode_image(path, self.size, self.resize, self.channels))
             except Exception as error:  # a damaged file can raise nearly anything in a decoder
                 results.append(f"{type(error).__name__}: {error}")
         return results
-
-
-def _decode_image(path: Path, size: int, resize: str, channels: int) -> NDArray[np.uint8]:
-    with Image.open(path) as file:
-        file.draft(None, (2 * size, 2 * size))  # a JPEG far larger than needed is decoded at a fraction of its size
-        ImageOps.exif_transpose(file, in_place=True)
-        image: Image.Image = file
-        if image.mode.startswith("I;16"):
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # PIL itself would clip at 255
-        elif image.mode in ("I", "F"):
-            raise ValueError("its pixels have 32 bits and no known range; save it with 8 or 16 bits")
-        mode = "RGB" if channels == 3 else "L"
-        if image.mode != mode:
-            image = image.convert(mode)
-        width, height = image.size
-        if (width, height) != (size, size):
-            left, top = max(width - height, 0) / 2, max(height - width, 0) / 2
-            box = (left, top, width - left, height - top) if resize == "crop" else None
-            image = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
-        pixels = np.asarray(image)
-    return pixels.reshape(size, size, channels)
 
 
 class _Files:
@@ -195,12 +173,12 @@ class _Files:
         self.root = root
         if not root.is_dir():
             raise DatasetError(f"there is no data folder {root}; expected {LAYOUT} in it. Set dataset.root.")
-        folders = {"train": root / "train", "test": _held_out(root)}
+        folders = {"train": root / "train", "test": held_out(root)}
         for part, folder in folders.items():
             if not folder.is_dir():
                 missing = "train/" if part == "train" else "test/ or val/"
                 raise DatasetError(f"the data folder {root} has no {missing}; expected {LAYOUT} in it.")
-        classes = {part: _class_folders(folder) for part, folder in folders.items()}
+        classes = {part: class_folders(folder) for part, folder in folders.items()}
         if len(classes["train"]) < 2:
             count = f"{folders['train']} has {len(classes['train'])} class folders"
             raise DatasetError(f"{count}; expected at least two, as {LAYOUT} in {root}.")
@@ -218,7 +196,7 @@ class _Files:
         digest = hashlib.sha256()
         for part, folder in folders.items():
             for name in classes[part]:
-                found = _images(folder / name, root)
+                found = image_files(folder / name, root)
                 if not found:
                     endings = " ".join(ENDINGS)
                     raise DatasetError(
@@ -232,35 +210,6 @@ class _Files:
 
     def __len__(self) -> int:
         return len(self.names["train"]) + len(self.names["test"])
-
-
-def _held_out(root: Path) -> Path:
-    """root/test where it has class folders, or nothing else is there; a flat test/ without labels gives way to val/."""
-    test, val = root / "test", root / "val"
-    return test if test.is_dir() and (_class_folders(test) or not val.is_dir()) else val
-
-
-def _class_folders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-
-
-def _images(folder: Path, root: Path) -> list[tuple[str, os.stat_result]]:
-    """Name relative to root, and file status, of each image below a class folder, in natural order."""
-    found = []
-    prefix = str(root) + os.sep
-    for where, _, names in os.walk(folder):
-        for name in names:
-            if name.lower().endswith(ENDINGS) and not name.startswith("."):
-                path = os.path.join(where, name)
-                found.append((path.removeprefix(prefix).replace(os.sep, "/"), _status(path)))
-    return sorted(found, key=lambda item: natural(item[0]))
-
-
-def _status(path: str) -> os.stat_result:
-    try:
-        return os.stat(path)
-    except FileNotFoundError:  # a link that leads nowhere: listed here, then reported with the unreadable files
-        return os.lstat(path)
 
 
 def _unreadable(unreadable: list[list[str]], files: _Files) -> DatasetError:

@@ -72,6 +72,11 @@ class Metric(Component, ABC):
         return None
 
     @property
+    def reads_folder(self) -> str | None:
+        """The path of a folder of images whose gradients it reads as evidence.target_gradients; None without such."""
+        return None
+
+    @property
     def least_epochs(self) -> int:
         """The shortest probe training, in epochs, whose trajectories it can read."""
         return 1

@@ -12,7 +12,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from winnow.artifacts import Artifact, ArtifactStore, Draft
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.loader import on_device
-from winnow.errors import DivergedError
+from winnow.datasets.targets import TargetImages
+from winnow.errors import DivergedError, MissingEvidenceError
 from winnow.keys import make_key
 from winnow.probes.passes import pass_of_member
 from winnow.probes.probe import Probe
@@ -59,14 +60,20 @@ def gather(
     needs: frozenset[str],
     epochs: frozenset[int] = frozenset(),
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    targets: TargetImages | None = None,
     store: ArtifactStore,
     trainer: TrainerSpec,
     logger: LoggerSpec,
 ) -> Evidence:
     """Evidence with exactly the fields in `needs`; members that are not on disk yet are trained first.
 
-    epochs: those whose gradient norms are needed; none means the last evaluated. options: of passes, by field.
+    epochs: those whose gradient norms are needed; none means the last evaluated. options: of passes, by field. targets:
+    the images that target_gradients are of.
+
+    Raises MissingEvidenceError where target_gradients are needed and there are no targets.
     """
+    if "target_gradients" in needs and targets is None:
+        raise MissingEvidenceError("this reads target_gradients; give the images of a target set (read_targets).")
     source = tuple(evidence_keys(dataset, probe, needs))
     parts = None
     if "subset_runs" in needs:
@@ -91,6 +98,7 @@ def gather(
                 member,
                 epoch=at,
                 options=(options or {}).get(name, {}),
+                targets=targets if name == "target_gradients" else None,
                 store=store,
                 trainer=trainer,
             )
@@ -116,6 +124,7 @@ def gather(
         input_gradient_norms=np.stack(passed("input_gradient_norms")) if "input_gradient_norms" in needs else None,
         boundary_distances=np.stack(passed("boundary_distances")) if "boundary_distances" in needs else None,
         projected_gradients=tuple(passed("projected_gradients")) if "projected_gradients" in needs else None,
+        target_gradients=tuple(passed("target_gradients")) if "target_gradients" in needs else None,
         subset_runs=parts,
         source=source,
     )

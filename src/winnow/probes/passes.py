@@ -1,4 +1,4 @@
-"""Passes of a trained probe over the training set, each made once and kept: features, gradients, distances."""
+"""Passes of a trained probe over the training set or targets, each made once and kept: features, gradients, distances."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -14,12 +14,13 @@ from torch import Tensor
 from winnow.artifacts import Artifact, ArtifactStore, Draft
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.loader import DeviceImages, evaluation_batch, on_device
+from winnow.datasets.targets import TargetImages
 from winnow.keys import make_key
 from winnow.models.base import Classifier, ModelSpec
 from winnow.probes.boundary import boundary_distances
 from winnow.probes.gradients import Scratch, examples_at_once, gradient_norms, input_gradient_norms, unfolding
 from winnow.probes.probe import Probe
-from winnow.probes.projections import projected_gradients, scratch
+from winnow.probes.projections import exact_losses, projected_gradients, scratch
 from winnow.probes.scorer import features, pass_into
 from winnow.training.fit import TrainerSpec, quiet
 
@@ -50,6 +51,11 @@ PASSES = {
     "projected_gradients": Pass(
         output=projected_gradients, shape=lambda model, *, size=1024, seed=0: (size,), scratch=scratch
     ),
+    "target_gradients": Pass(
+        output=partial(projected_gradients, objective=exact_losses),
+        shape=lambda model, *, size=1024, seed=0: (size,),
+        scratch=scratch,
+    ),
 }
 
 
@@ -69,15 +75,17 @@ def pass_of_member(
     *,
     epoch: int,
     options: Mapping[str, Any],
+    targets: TargetImages | None = None,
     store: ArtifactStore,
     trainer: TrainerSpec,
 ) -> np.ndarray:
     """What the pass `name` gives of a trained member after `epoch` epochs, [n, ...] float32, a memory map.
 
-    member: the artifact of its training, whose folder's name is its key.
+    member: the artifact of its training, whose folder's name is its key. targets: passed instead of the training set.
     """
     channels_last = probe.recipe.channels_last
-    key, inputs = pass_key(name, dataset, probe, member.folder.name, epoch, **options)
+    over = {} if targets is None else {"targets": targets.digest}
+    key, inputs = pass_key(name, dataset, probe, member.folder.name, epoch, **options, **over)
     return kept_pass(
         PASSES[name],
         name,
@@ -88,6 +96,7 @@ def pass_of_member(
             probe.model, dataset, member.tensors(f"weights_{epoch}"), channels_last=channels_last
         ),
         options=options,
+        targets=targets,
         channels_last=channels_last,
         store=store,
         trainer=trainer,
@@ -103,6 +112,7 @@ def kept_pass(
     inputs: dict[str, Any],
     load: Callable[[ImageDataset, DeviceImages], Classifier],
     options: Mapping[str, Any] = MappingProxyType({}),
+    targets: TargetImages | None = None,
     channels_last: bool = True,
     store: ArtifactStore,
     trainer: TrainerSpec,
@@ -110,24 +120,26 @@ def kept_pass(
     """What `made` gives of the model that `load` makes, [n, ...] float32, a memory map of the artifact `key`.
 
     load: called with the data set and its training images on their device, and only where the pass is not there yet.
+    targets: passed instead of the training set, normalised like it.
     Evaluation mode, no augmentation, float32.
     """
 
     def write(draft: Draft) -> None:
-        log.info("passing %d examples: %s", dataset.n, key)
+        log.info("passing %d examples: %s", dataset.n if targets is None else targets.n, key)
         with quiet():
             lightning = trainer.trainer(logger=False, inference_mode=not made.differentiates)
             train, _ = on_device(dataset, lightning.strategy.root_device)
             model = load(dataset, train)
-            out = draft.new_array(name, (dataset.n, *made.shape(model, **options)), np.float32)
-            batch = made.batch_size or evaluation_batch(train)
+            seen = train if targets is None else targets.on_device(train)
+            out = draft.new_array(name, (len(seen.labels), *made.shape(model, **options)), np.float32)
+            batch = made.batch_size or evaluation_batch(seen)
             if made.differentiates:
                 held: Scratch = partial(made.scratch, **options)
                 batch = min(batch, examples_at_once(model, dataset.image_shape, trainer.memory_gb, held))
             pass_into(
                 out[None],
                 [model],
-                train,
+                seen,
                 lightning,
                 output=partial(made.output, **options),
                 batch_size=batch,

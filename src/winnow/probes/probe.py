@@ -67,16 +67,18 @@ class Probe(Component):
         """Those of `needs` for which members are trained on the whole training set."""
         return needs - {"subset_runs"} - (frozenset() if self.embedding.from_members else {"embeddings"})
 
-    def cost(self, n: int, needs: frozenset[str] = frozenset({"logits"})) -> int:
+    def cost(self, n: int, needs: frozenset[str] = frozenset({"logits"}), *, targets: int = 0) -> int:
         """Examples processed for the evidence in `needs` of n examples: presentations in training plus passes.
 
         A pass for gradients counts once, though its backward half costs as much again, and so does the search for a
-        boundary, whose every step differentiates each of the classes it looks at.
+        boundary, whose every step differentiates each of the classes it looks at. targets: the images, outside the
+        n, that target_gradients are of.
         """
         total = self.embedding.cost(n) if "embeddings" in needs else 0
         if whole := self.of_members(needs):
-            passes = len(self.evaluated) + len(whole - {"trajectories", "logits", "embeddings"})
+            passes = len(self.evaluated) + len(whole - {"trajectories", "logits", "embeddings", "target_gradients"})
             total += self.members * n * (self.epochs + passes)
+            total += self.members * targets if "target_gradients" in whole else 0
             total += n if "embeddings" in whole and "features" not in whole else 0
         if "subset_runs" in needs:
             total += self.members * (round_half_up(self.subset_fraction * n) * self.epochs + n)

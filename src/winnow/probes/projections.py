@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from winnow.datasets.loader import Batch
 from winnow.models.base import Classifier
-from winnow.probes.gradients import all_known, layer_gradients, parameter_gradients, standardised
+from winnow.probes.gradients import Objective, all_known, layer_gradients, parameter_gradients, standardised
 from winnow.seeds import derive
 
 Draw = Callable[[str, int], Tensor]
@@ -31,11 +31,19 @@ def margins(outputs: Tensor, labels: Tensor) -> Tensor:
     return outputs.gather(1, mine).squeeze(1) - outputs.scatter(1, mine, -torch.inf).logsumexp(dim=1)
 
 
-def projected_gradients(model: Classifier, batch: Batch, *, size: int = 1024, seed: int = 0) -> Tensor:
+def exact_losses(outputs: Tensor, labels: Tensor) -> Tensor:
+    """−log p, [B], by the margins, so that its gradient −(1 − p) ∇ log(p / (1 − p)) is not rounded to 0 near p = 1."""
+    return F.softplus(-margins(outputs, labels))
+
+
+def projected_gradients(
+    model: Classifier, batch: Batch, *, size: int = 1024, seed: int = 0, objective: Objective = margins
+) -> Tensor:
     """φ [B, size]: the gradients of the margins log(p / (1 − p)) in all parameters, projected.
 
     size: the square of s above. A side of a layer that is no wider than s is turned, not compressed, so a small layer
-    is kept exactly. The same seed gives the same projection, for any batch, on any device.
+    is kept exactly. The same seed gives the same projection, for any batch, on any device. objective: another function
+    of outputs [B, C] and labels, [B], to take the gradients of.
     """
     side, total = math.isqrt(size), None
 
@@ -46,11 +54,11 @@ def projected_gradients(model: Classifier, batch: Batch, *, size: int = 1024, se
         )
 
     if all_known(model):
-        for number, (layer, inputs, gradients) in enumerate(layer_gradients(model, batch, margins)):
+        for number, (layer, inputs, gradients) in enumerate(layer_gradients(model, batch, objective)):
             part = _of_layer(layer, inputs, gradients, drawing(number))
             total = part if total is None else total + part
     else:
-        for number, gradient in enumerate(parameter_gradients(model, batch, margins)):
+        for number, gradient in enumerate(parameter_gradients(model, batch, objective)):
             matrix = gradient.reshape(len(gradient), (*gradient.shape[1:], 1)[0], -1)
             draw = drawing(number)
             part = draw("out", matrix.shape[1]) @ matrix @ draw("in", matrix.shape[2]).T
