@@ -1,5 +1,7 @@
 """LESS against pairs of explicit loss gradients."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,8 @@ import torch.nn.functional as F
 from helpers.evidence import make_evidence
 from helpers.training import normalised, tiny_dataset, tiny_fit, tiny_recipe
 from winnow.datasets.loader import Batch
-from winnow.errors import OptionError
+from winnow.errors import MissingEvidenceError, OptionError
+from winnow.keys import make_key
 from winnow.metrics import gradient_features
 from winnow.metrics.gradient_features import one_minus_p
 from winnow.metrics.less import LESS
@@ -98,3 +101,59 @@ def test_names_and_errors():
     assert (LESS().name, LESS(similarity="inner_product").name) == ("less", "less[inner_product]")
     with pytest.raises(OptionError, match="cosine, inner_product"):
         LESS(similarity="dot")
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "inner_product"])
+def test_targets_outside_by_hand(similarity):
+    # Two classes, p = 1/2, so the loss gradient is −φ/2. The mean loss gradient of the targets is (−1, −1).
+    phi = np.array([[6, 0], [0, -2], [2, 2], [0, 0]], dtype=np.float32)
+    theirs = np.array([[-3, 0], [0, -3], [0, 0]], dtype=np.float32)
+    evidence = Evidence(
+        dataset="hand", labels=np.zeros(4, dtype=int), logits={1: np.zeros((1, 4, 2), dtype=np.float32)},
+        projected_gradients=(phi,), target_gradients=(theirs,),
+    )  # fmt: skip
+    expected = {"cosine": [np.sqrt(0.5), -np.sqrt(0.5), 1, 0], "inner_product": [3, -1, 2, 0]}
+    scores = LESS(folder="anywhere", similarity=similarity)(evidence).values
+    assert scores == pytest.approx(expected[similarity], rel=1e-12)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "inner_product"])
+def test_targets_outside_against_the_definition(similarity, monkeypatch):
+    monkeypatch.setattr(gradient_features, "ROWS", 7)
+    evidence, metric = make_evidence(), LESS(similarity=similarity, folder="anywhere")
+    each = []
+    for k, (projected, theirs) in enumerate(zip(evidence.projected(), evidence.toward(), strict=True)):
+        gradients, target = -one_minus_p(evidence, k)[:, None] * projected.astype(float), theirs.mean(axis=0)
+        lengths = np.linalg.norm(gradients, axis=1) * np.linalg.norm(target) if similarity == "cosine" else 1
+        each.append(gradients @ target / lengths)
+    assert metric(evidence).values == pytest.approx(np.mean(each, axis=0), rel=1e-9, abs=1e-12)
+    assert metric(evidence).standard_error == pytest.approx(np.std(each, axis=0, ddof=1) / np.sqrt(3), rel=1e-9)
+
+
+def test_copies_of_training_examples_as_targets_count_the_example_itself():
+    evidence, indices = make_evidence(), list(TARGETS)
+    gradients = [-one_minus_p(evidence, k)[:, None] * phi for k, phi in enumerate(evidence.projected())]
+    copied = replace(evidence, target_gradients=tuple(each[indices] for each in gradients))
+    outside, inside = LESS(similarity="inner_product", folder="x"), LESS(similarity="inner_product", indices=TARGETS)
+    is_target, own = np.isin(np.arange(evidence.n), indices), np.mean([(g**2).sum(1) for g in gradients], axis=0)
+    expected = inside(evidence).values * (3 - is_target) + is_target * own
+    assert outside(copied).values * 3 == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+def test_a_folder_changes_what_is_read_and_not_the_key():
+    metric = LESS(projection=16, seed=3, folder="here/val")
+    assert metric.needs == LESS().needs | {"target_gradients"}
+    assert metric.pass_options["target_gradients"] == metric.pass_options["projected_gradients"]
+    assert (LESS().reads_folder, metric.reads_folder) == (None, "here/val")
+    assert make_key("metric", metric) == make_key("metric", replace(metric, folder="there", title="theirs"))
+    assert metric.name == "less to folder[projection=16,seed=3]"
+    assert LESS(folder="x", title="val", similarity="inner_product").name == "less to val[inner_product]"
+    with pytest.raises(MissingEvidenceError, match="target_gradients"):
+        metric(replace(make_evidence(), target_gradients=None))
+
+
+def test_one_target_set_at_a_time():
+    with pytest.raises(OptionError, match="give one of them"):
+        LESS(folder="x", indices=TARGETS)
+    with pytest.raises(OptionError, match=r"set metric\.folder too"):
+        LESS(title="val")

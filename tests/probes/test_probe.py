@@ -53,6 +53,8 @@ def test_cost_by_hand():
     # Three members, 100 examples: five epochs of training and two evaluations.
     assert tiny_probe(members=3, epochs=5, evaluate_at=(0, 5)).cost(100) == 3 * 100 * (5 + 2)
     assert tiny_probe(members=1, epochs=2, evaluate_at=()).cost(10) == 20
+    towards = frozenset({"logits", "projected_gradients", "target_gradients"})
+    assert tiny_probe(members=3, epochs=5).cost(100, towards, targets=7) == 3 * (100 * (5 + 2) + 7)
 
 
 def test_training_follows_the_probe_and_not_the_recipe():

@@ -12,7 +12,7 @@ from winnow.datasets.loader import Batch
 from winnow.models.base import Classifier
 from winnow.models.smallconv import SmallConv
 from winnow.probes.gradients import examples_at_once
-from winnow.probes.projections import _projection, margins, projected_gradients, scratch
+from winnow.probes.projections import _projection, exact_losses, margins, projected_gradients, scratch
 from winnow.seeds import derive
 
 N = 6
@@ -54,6 +54,21 @@ def test_margins():
     p = outputs.softmax(dim=1)[0, 1]
     torch.testing.assert_close(margins(outputs, torch.tensor([1, 0]))[0], (p / (1 - p)).log())
     assert margins(outputs, torch.tensor([1, 0]))[1] == pytest.approx(200 - math.log(2), rel=1e-15)
+
+
+@pytest.mark.parametrize("name", ["smallconv", "torch.func"])
+def test_gradients_of_the_loss_are_those_of_the_margin_times_p_minus_one(name, batch):
+    model = made(name)
+    p = model(batch.image).softmax(dim=1).gather(1, batch.label[:, None])
+    expected = (p - 1) * projected_gradients(model, batch, size=64)
+    torch.testing.assert_close(projected_gradients(model, batch, size=64, objective=exact_losses), expected)
+
+
+def test_the_gradient_of_the_loss_is_not_rounded_to_zero():
+    outputs = torch.tensor([[60.0, 0.0]], requires_grad=True)
+    loss = exact_losses(outputs, torch.tensor([0]))
+    (gradient,) = torch.autograd.grad(loss.sum(), outputs)
+    assert gradient.flatten().tolist() == pytest.approx([-math.exp(-60), math.exp(-60)], rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["smallconv", "grouped", "torch.func"])
