@@ -28,6 +28,22 @@ class Grouped(nn.Module):
         return self.layers(images)
 
 
+class InPlace(nn.Module):
+    """A block whose activations and shortcut write into the outputs of its layers, as torchvision's do."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(inplace=True))
+        self.second = nn.Sequential(nn.Conv2d(6, 6, 3, padding=1), nn.BatchNorm2d(6))
+        self.last = nn.ReLU(inplace=True)
+
+    def forward(self, images):
+        identity = self.first(images)
+        out = self.second(identity)
+        out += identity
+        return self.last(out).mean(dim=(2, 3))
+
+
 class Normed(nn.Module):
     """A layer that is not known by name, so that torch.func does it."""
 
@@ -43,5 +59,6 @@ MODELS = {
     "smallconv": lambda: SmallConv(width=4).build((12, 12, 3), 4),
     "resnet": lambda: ResNetCifar(depth=8, width=4).build((12, 12, 3), 4),
     "grouped": lambda: Classifier(Grouped(), 5, 4),
+    "in place": lambda: Classifier(InPlace(), 6, 4),
     "torch.func": lambda: Classifier(Normed(), 6, 4),
 }

@@ -150,8 +150,8 @@ def test_planted_parameters_lie_in_their_intervals(law):
 @pytest.mark.parametrize("sizes", [6, 9])
 @pytest.mark.parametrize("c", [0.0, 0.002, 0.005, 0.01, 0.05])
 def test_a_floor_near_its_boundary_lies_in_its_interval(c, sizes, noise):
-    hits = coverage("power_floor", {"a": 3.0, "b": 0.5, "c": c}, sizes, noise, sets=300)
-    assert min(hits.values()) >= 0.92 * 300, hits
+    hits = coverage("power_floor", {"a": 3.0, "b": 0.5, "c": c}, sizes, noise, sets=1000)
+    assert min(hits.values()) >= 0.92 * 1000, hits
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ def examples_at_once(
 
     def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal held, largest
-        held += inputs[0].numel() + 2 * output.numel()
+        held += inputs[0].numel() + 3 * output.numel()
         largest = max(largest, scratch(layer, output))
 
     handles = [layer.register_forward_hook(count) for layer in model.modules() if not list(layer.children())]
@@ -110,9 +110,14 @@ def layer_gradients(
 ) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
     """Each layer that has parameters, with its input [B, ...] and the objective's gradient in its output [B, ...]."""
     calls: list[tuple[nn.Module, Tensor, Tensor]] = []
+    versions: list[int] = []
 
-    def keep(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def keep(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         calls.append((layer, inputs[0].detach(), output))
+        versions.append(inputs[0]._version)
+        # The model goes on with a copy: torchvision's ReLU and shortcuts write into the output of batch norm, and the
+        # gradient in what they have written is not the gradient in what the layer gave.
+        return output.clone()
 
     layers = [layer for layer in model.modules() if list(layer.parameters(recurse=False))]
     handles = [layer.register_forward_hook(keep) for layer in layers]
@@ -125,6 +130,7 @@ def layer_gradients(
         for handle in handles:
             handle.remove()
     assert len(calls) == len(layers), "a layer that is called twice would need the sum of its gradients"
+    assert [a._version for _, a, _ in calls] == versions, "an input that is written to later is not the layer's input"
     for (layer, inputs, _), gradient in zip(calls, gradients, strict=True):
         yield layer, inputs, gradient
 

@@ -45,11 +45,11 @@ class Pass:
 
 PASSES = {
     "features": Pass(output=features, shape=lambda model: (model.head.in_features,), differentiates=False),
-    "gradient_norms": Pass(output=gradient_norms),
+    "gradient_norms": Pass(output=gradient_norms, version=2),
     "input_gradient_norms": Pass(output=input_gradient_norms),
     "boundary_distances": Pass(output=boundary_distances),
     "projected_gradients": Pass(
-        output=projected_gradients, shape=lambda model, *, size=1024, seed=0: (size,), scratch=scratch
+        output=projected_gradients, shape=lambda model, *, size=1024, seed=0: (size,), scratch=scratch, version=2
     ),
     "target_gradients": Pass(
         output=partial(projected_gradients, objective=exact_losses),
