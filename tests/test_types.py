@@ -140,6 +140,8 @@ NOT_PRESENTED = np.array([[[1, 0, 1], [1, -1, 1]]], dtype=np.int8)
         ({"logits": {5: np.zeros((3, 2))}}, r"evidence.logits\[5\] must be finite \[K, 3, C\]; got shape \[3, 2\]"),
         ({"logits": {5: np.zeros((1, 4, 2))}}, r"evidence.logits\[5\].*got shape \[1, 4, 2\]"),
         ({"logits": {4: np.zeros((1, 3, 2)), 5: np.full((1, 3, 2), np.inf)}}, r"logits\[5\].*lower recipe.lr"),
+        ({"target_gradients": (np.zeros((0, 4)),)}, r"target_gradients must be \[t, P\], t > 0; got shape \[0, 4\]"),
+        ({"target_gradients": (np.zeros(4),)}, r"target_gradients must be \[t, P\], t > 0; got shape \[4\]"),
     ],
 )
 def test_bad_evidence(parts, message):

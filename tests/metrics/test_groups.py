@@ -41,6 +41,9 @@ def test_without_probes_there_are_no_groups():
     assert list(by_groups(EL2N(), make_evidence(members=1))) == []
 
 
-@pytest.mark.parametrize("field", ["logits", "trajectories", "features", "gradient_norms", "input_gradient_norms"])
+COUNTED = ["logits", "trajectories", "features", "gradient_norms", "input_gradient_norms", "target_gradients"]
+
+
+@pytest.mark.parametrize("field", COUNTED)
 def test_members_are_counted_in_every_field(field):
     assert only(make_evidence(members=4), frozenset({field})).of_members(slice(1, 3)).members == 2

@@ -10,9 +10,12 @@ from sklearn.metrics import roc_auc_score
 from helpers.training import CPU, TINY, normalised, same_state, tiny_dataset, tiny_fit, tiny_probe, tiny_recipe
 from winnow.artifacts import ArtifactStore
 from winnow.datasets.augmentation import Augmentation
+from winnow.datasets.targets import TargetImages
+from winnow.errors import MissingEvidenceError
 from winnow.metrics.aum import AUM
 from winnow.metrics.el2n import EL2N
 from winnow.metrics.forgetting import Forgetting
+from winnow.metrics.gradient_features import one_minus_p
 from winnow.metrics.loss import Loss
 from winnow.probes import ensemble
 from winnow.probes.ensemble import gather, member_keys
@@ -202,3 +205,16 @@ def test_gradient_norms_of_the_asked_epochs_whatever_the_memory(dataset, tmp_pat
     for epoch in (0, 2):
         np.testing.assert_allclose(again.gradient_norms[epoch], evidence.gradient_norms[epoch], rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(again.input_gradient_norms, evidence.input_gradient_norms, rtol=1e-4, atol=1e-6)
+
+
+def test_targets_are_passed_through_every_member(dataset, store):
+    needs = frozenset({"logits", "projected_gradients", "target_gradients"})
+    targets = TargetImages(images=dataset.train_images[[7, 3]], labels=dataset.train_labels[[7, 3]])
+    computing = {"store": store, "trainer": CPU, "logger": NoLog()}
+    options = {name: {"size": 64, "seed": 1} for name in ("projected_gradients", "target_gradients")}
+    evidence = gather(dataset, PROBE, needs=needs, options=options, targets=targets, **computing)
+    for k, (projected, theirs) in enumerate(zip(evidence.projected(), evidence.toward(), strict=True)):
+        expected = -one_minus_p(evidence, k)[:, None] * projected
+        np.testing.assert_allclose(theirs, expected[[7, 3]], rtol=1e-3, atol=1e-5)
+    with pytest.raises(MissingEvidenceError, match="give the images of a target set"):
+        gather(dataset, PROBE, needs=needs, **computing)

@@ -1,4 +1,4 @@
-"""Passes of a trained probe over the training set or targets, each made once and kept: features, gradients, distances."""
+"""Passes of a trained probe over the training set or targets, made once and kept: features, gradients, distances."""
 
 import logging
 from collections.abc import Callable, Mapping
