@@ -85,13 +85,11 @@ def _refuse_test_files(dataset: ImageDataset, folder: str | Path, files: Iterabl
         return
     test = held_out(dataset.folder).resolve()
     if any(file.resolve().is_relative_to(test) for file in files):
-        raise _of_test_part(dataset, f"metric.folder={folder} has files of {test}")
+        raise _of_test_part(f"metric.folder={folder} has files of {test}, the test part of {dataset.name}")
 
 
-def _of_test_part(dataset: ImageDataset, found: str) -> DatasetError:
-    return DatasetError(
-        f"{found}, the test part of {dataset.name}; nothing may be selected by test images: give a validation set."
-    )
+def _of_test_part(found: str) -> DatasetError:
+    return DatasetError(f"{found}; nothing may be selected by test images: give a validation set.")
 
 
 @functools.lru_cache(maxsize=2)
@@ -108,7 +106,7 @@ def _decoded(dataset: ImageDataset, root: Path, stamps: tuple[tuple[str, int, in
         images = np.stack(list(pool.map(decode, (file for file, *_ in stamps))))
     shared = _shared_with_test(dataset, images)
     if shared == len(images):
-        raise _of_test_part(dataset, f"all {shared} images of {root} are pixel for pixel those of the test set")
+        raise _of_test_part(f"all {shared} images of {root} are pixel for pixel in the test set of {dataset.name}")
     if shared:
         log.warning(
             "%d of %d images of %s are pixel for pixel in the test set of %s; take them out, or its test error "

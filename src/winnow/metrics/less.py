@@ -29,8 +29,8 @@ class LESS(GradientFeatures):
 
     Deviations: one target set instead of the maximum over subtasks; the last evaluated epoch instead of a sum
     over epochs weighted by learning rate; the gradient of the example itself where theirs is Adam's update, because the
-    probes are trained by SGD. Because the probes have been trained on the targets too, evaluate them early
-    (probe.evaluate_at), while the targets' gradients say more than noise.
+    probes are trained by SGD. Because the probes have been trained on targets of the training set too, evaluate them
+    early (probe.evaluate_at), while the targets' gradients say more than noise.
 
     Raises OptionError as GradientFeatures does, for an unknown similarity, for a folder together with indices, and for
     a title without a folder; MissingEvidenceError without projected_gradients or logits, or for a folder without
