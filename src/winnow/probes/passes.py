@@ -26,7 +26,7 @@ from winnow.training.fit import TrainerSpec, quiet
 log = logging.getLogger(__name__)
 
 IN_CACHE = 8
-"""Examples at once in a pass that differentiates on a CPU, whose cache holds no more: 64 took up to 1.7 times as long."""
+"""Examples at once of a pass that differentiates on a CPU: its cache holds no more; 64 took up to 1.7 times as long."""
 
 
 @dataclass(frozen=True, kw_only=True)
