@@ -2,9 +2,9 @@
 
     python scripts/bench/gradients.py [--models resnet8 resnet18] [--examples 64] [--rounds 3] [--device cpu]
 
-All three give the same norms (checked to 1e-4); winnow.probes.gradients takes the first where it knows every layer and
-the second otherwise. Images are 32x32x3 and made up. One JSON line a model: examples/s of each, medians over rounds
-that take turns, and how many times faster than the loop.
+All three give the same norms (to 0.1%, in float32); winnow.probes.gradients takes the first where it knows every
+layer and the second otherwise, eight examples at once on a CPU. Images are 32x32x3 and made up. One JSON line a model:
+examples/s of each, medians over rounds that take turns, and how many times faster than the loop.
 """
 
 import argparse
@@ -23,9 +23,10 @@ from winnow.artifacts import device_name
 from winnow.datasets.loader import Batch
 from winnow.models.base import Classifier
 from winnow.probes.gradients import gradient_norms, losses, parameter_gradients
+from winnow.probes.passes import IN_CACHE
 
 CONF = Path(__file__).parents[2] / "conf"
-SHAPE, CLASSES, CHUNK = (32, 32, 3), 10, 8
+SHAPE, CLASSES, CHUNK = (32, 32, 3), 10, IN_CACHE
 
 
 def one_by_one(model: Classifier, batch: Batch) -> Tensor:
@@ -38,10 +39,16 @@ def one_by_one(model: Classifier, batch: Batch) -> Tensor:
     return torch.stack(norms)
 
 
-def in_chunks(model: Classifier, batch: Batch) -> Tensor:
-    """torch.func holds a copy of the parameters' gradients an example, so that it goes by a few at once."""
-    parts = [Batch(*(array[i : i + CHUNK] for array in batch)) for i in range(0, len(batch.label), CHUNK)]
-    gradients = [parameter_gradients(model, part, losses) for part in parts]
+def parts_of(batch: Batch) -> list[Batch]:
+    return [Batch(*(array[i : i + CHUNK] for array in batch)) for i in range(0, len(batch.label), CHUNK)]
+
+
+def by_layers(model: Classifier, batch: Batch) -> Tensor:
+    return torch.cat([gradient_norms(model, part) for part in parts_of(batch)])
+
+
+def by_torch_func(model: Classifier, batch: Batch) -> Tensor:
+    gradients = [parameter_gradients(model, part, losses) for part in parts_of(batch)]
     return torch.cat([sum(g.double().flatten(1).square().sum(1) for g in each) ** 0.5 for each in gradients])
 
 
@@ -53,8 +60,8 @@ def measure(name: str, examples: int, rounds: int, device: torch.device) -> dict
     images, labels = torch.randn(examples, 3, 32, 32, device=device), torch.randint(CLASSES, (examples,), device=device)
     batch = Batch(torch.arange(examples, device=device), images, labels, torch.ones(examples, device=device))
     ways: dict[str, Callable[[Classifier, Batch], Tensor]] = {
-        "layers": gradient_norms,
-        "torch_func": in_chunks,
+        "layers": by_layers,
+        "torch_func": by_torch_func,
         "loop": one_by_one,
     }
     taken: dict[str, list[float]] = {way: [] for way in ways}
@@ -66,7 +73,7 @@ def measure(name: str, examples: int, rounds: int, device: torch.device) -> dict
             if number:  # the first round warms up
                 taken[way].append(time.perf_counter() - started)
         for way in ways:
-            torch.testing.assert_close(norms[way], norms["loop"], rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(norms[way], norms["loop"], rtol=1e-3, atol=1e-6)
     rate = {way: examples / statistics.median(seconds) for way, seconds in taken.items()}
     speed = {f"{way}_per_s": round(value, 1) for way, value in rate.items()}
     ratios = {f"{way}_to_loop": round(rate[way] / rate["loop"], 2) for way in ways if way != "loop"}
