@@ -1,6 +1,6 @@
 """The one way through: dataset -> probes -> scores -> subset -> trained model -> row. Only this file composes stages.
 
-The stages themselves are in stages.py and can be had from here too: a whole experiment needs this one module.
+The stages are in scoring.py and stages.py and can be had from here too: a whole experiment needs this one module.
 """
 
 from dataclasses import dataclass
@@ -19,24 +19,11 @@ from winnow.records import (
     load_row,
     save_row,
 )
+from winnow.scoring import agreement_of, check_metric, probe_dataset, read_given, score_dataset, scores_key, targets_of
 from winnow.selectors.alpha import Auto, Fixed
 from winnow.selectors.base import Selector
 from winnow.selectors.compression import Count, Fraction
-from winnow.stages import (
-    TrainingResult,
-    agreement_of,
-    check_metric,
-    load_dataset,
-    load_recorded,
-    probe_dataset,
-    read_given,
-    score_dataset,
-    scores_key,
-    select_subset,
-    subset_key,
-    targets_of,
-    train_subset,
-)
+from winnow.stages import TrainingResult, load_dataset, load_recorded, select_subset, subset_key, train_subset
 from winnow.training.callbacks.base import RecorderSpec
 from winnow.training.fit import TrainerSpec
 from winnow.training.loggers import LoggerSpec, NoLog

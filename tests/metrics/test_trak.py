@@ -11,7 +11,7 @@ from winnow.artifacts import ArtifactStore
 from winnow.errors import MissingEvidenceError, OptionError
 from winnow.metrics import gradient_features
 from winnow.metrics.trak import TRAK
-from winnow.stages import probe_dataset, score_dataset
+from winnow.scoring import probe_dataset, score_dataset
 from winnow.types import Evidence
 
 DATASET = tiny_dataset(200, n_classes=4, hard=0.1, mislabelled=0.05)
