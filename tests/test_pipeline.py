@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from helpers.scripts import finished_artifacts
-from winnow import pipeline, stages
+from winnow import pipeline, scoring, stages
 from winnow.artifacts import ArtifactStore
 from winnow.datasets.synthetic import Synthetic
 from winnow.errors import BudgetError, DivergedError, MissingEvidenceError
@@ -70,7 +70,7 @@ def test_a_finished_cell_is_not_computed_again(store: ArtifactStore, monkeypatch
         raise AssertionError("trained again")
 
     monkeypatch.setattr(stages, "fit", refuse)
-    monkeypatch.setattr(stages, "gather", refuse)
+    monkeypatch.setattr(scoring, "gather", refuse)
     assert _run(store) == first
     # Everything that is kept is the same training too: the row is new, the model is not.
     assert _run(store, alpha=Fixed(value=0.9)) == first
