@@ -25,4 +25,4 @@ lint: .venv/installed
 	touch $@
 
 clean:  ## results and caches of runs; not the environment
-	rm -rf artifacts outputs .mypy_cache .ruff_cache .pytest_cache
+	rm -rf artifacts outputs notebooks/artifacts .mypy_cache .ruff_cache .pytest_cache
