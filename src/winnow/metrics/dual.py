@@ -1,15 +1,13 @@
 """DUAL: uncertainty times difficulty, early in training."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from winnow.metrics.base import Metric
-from winnow.metrics.windows import check_recorded, check_window, mean_over_windows
-from winnow.types import Evidence, Floats
+from winnow.metrics.windows import OfWindows
+from winnow.types import Floats
 
 
 @dataclass(frozen=True, kw_only=True)
-class DUAL(Metric):
+class DUAL(OfWindows):
     """The mean over sliding windows of `window` epochs of std · (1 − mean) of p_true within the window.
 
     Cho et al. 2025 (2502.06905), equations 4 and 5: J = 10 and the first T = 30 epochs on CIFAR, of one run; here mean
@@ -22,35 +20,9 @@ class DUAL(Metric):
     epochs were recorded than are read.
     """
 
-    hard_means_undecided: ClassVar[bool] = True
-
-    window: int = 10
-    first_epochs: int | None = None
-
-    def __post_init__(self) -> None:
-        check_window("dual", self.window, self.first_epochs)
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return frozenset({"trajectories"})
-
     @property
     def name(self) -> str:
         return self._named("dual")
 
-    @property
-    def least_epochs(self) -> int:
-        return self.first_epochs or self.window
-
-    @property
-    def averages_members(self) -> bool:
-        return True
-
-    def _values(self, evidence: Evidence) -> Floats:
-        trajectories = evidence.ensemble()
-        check_recorded(self.name, trajectories.epochs, self.window, self.first_epochs)
-        return mean_over_windows(trajectories.p_true, self.window, self.first_epochs, _of_window)
-
-
-def _of_window(values: Floats) -> Floats:
-    return values.std(axis=0, ddof=1) * (1 - values.mean(axis=0))
+    def _of_window(self, p_true: Floats) -> Floats:
+        return p_true.std(axis=0, ddof=1) * (1 - p_true.mean(axis=0))

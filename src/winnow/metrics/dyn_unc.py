@@ -1,15 +1,13 @@
 """Dyn-Unc: how much the true-class probability moves during training."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from winnow.metrics.base import Metric
-from winnow.metrics.windows import check_recorded, check_window, mean_over_windows
-from winnow.types import Evidence, Floats
+from winnow.metrics.windows import OfWindows
+from winnow.types import Floats
 
 
 @dataclass(frozen=True, kw_only=True)
-class DynUnc(Metric):
+class DynUnc(OfWindows):
     """The mean over sliding windows of `window` epochs of the standard deviation of p_true within the window.
 
     He et al. 2023 (2306.05175), equations 2 and 3: J = 10, windows over the whole training of one run; here mean over
@@ -22,35 +20,9 @@ class DynUnc(Metric):
     epochs were recorded than are read.
     """
 
-    hard_means_undecided: ClassVar[bool] = True
-
-    window: int = 10
-    first_epochs: int | None = None
-
-    def __post_init__(self) -> None:
-        check_window("dyn_unc", self.window, self.first_epochs)
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return frozenset({"trajectories"})
-
     @property
     def name(self) -> str:
         return self._named("dyn_unc")
 
-    @property
-    def least_epochs(self) -> int:
-        return self.first_epochs or self.window
-
-    @property
-    def averages_members(self) -> bool:
-        return True
-
-    def _values(self, evidence: Evidence) -> Floats:
-        trajectories = evidence.ensemble()
-        check_recorded(self.name, trajectories.epochs, self.window, self.first_epochs)
-        return mean_over_windows(trajectories.p_true, self.window, self.first_epochs, _of_window)
-
-
-def _of_window(values: Floats) -> Floats:
-    return values.std(axis=0, ddof=1)
+    def _of_window(self, p_true: Floats) -> Floats:
+        return p_true.std(axis=0, ddof=1)

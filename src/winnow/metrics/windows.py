@@ -1,12 +1,16 @@
 """Sliding windows over the epochs of a trajectory, as the metrics of training dynamics read them."""
 
-from collections.abc import Callable, Iterator
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from winnow.errors import MissingEvidenceError, OptionError
-from winnow.types import Floats
+from winnow.metrics.base import Metric
+from winnow.types import Evidence, Floats
 
 
 def check_window(name: str, window: int, first_epochs: int | None) -> None:
@@ -35,13 +39,43 @@ def windows(run: NDArray[np.float32], window: int) -> Iterator[Floats]:
         yield run[start : start + window].astype(np.float64)
 
 
-def mean_over_windows(
-    runs: NDArray[np.float32], window: int, first_epochs: int | None, of_window: Callable[[Floats], Floats]
-) -> Floats:
-    """[n]: mean over K runs and all windows of the first epochs of `of_window([window, n]) -> [n]`. runs: [K, T, n]."""
-    total, count = np.zeros(runs.shape[-1]), 0
-    for run in runs:
-        for values in windows(run[:first_epochs], window):
-            total += of_window(values)
-            count += 1
-    return total / count
+@dataclass(frozen=True, kw_only=True)
+class OfWindows(Metric):
+    """A metric that is the mean over K runs and all windows of `_of_window(p_true in the window)`.
+
+    window: epochs in a window. first_epochs: how many epochs are read; None reads all of them.
+    """
+
+    hard_means_undecided: ClassVar[bool] = True
+
+    window: int = 10
+    first_epochs: int | None = None
+
+    def __post_init__(self) -> None:
+        check_window(self.name, self.window, self.first_epochs)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"trajectories"})
+
+    @property
+    def least_epochs(self) -> int:
+        return self.first_epochs or self.window
+
+    @property
+    def averages_members(self) -> bool:
+        return True
+
+    @abstractmethod
+    def _of_window(self, p_true: Floats) -> Floats:
+        """[n] of one window [window, n]."""
+
+    def _values(self, evidence: Evidence) -> Floats:
+        trajectories = evidence.ensemble()
+        check_recorded(self.name, trajectories.epochs, self.window, self.first_epochs)
+        total, count = np.zeros(evidence.n), 0
+        for run in trajectories.p_true:
+            for p_true in windows(run[: self.first_epochs], self.window):
+                total += self._of_window(p_true)
+                count += 1
+        return total / count
