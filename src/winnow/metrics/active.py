@@ -43,10 +43,6 @@ class Active(Metric):
     def name(self) -> str:
         return self._named("active")
 
-    @property
-    def epochs(self) -> frozenset[int]:
-        return frozenset() if self.epoch is None else frozenset({self.epoch})
-
     def _values(self, evidence: Evidence) -> Floats:
         logits = evidence.logits_at(self.epoch)
         if self.kind == "variation_ratio":

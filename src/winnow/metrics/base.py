@@ -48,8 +48,9 @@ class Metric(Component, ABC):
 
     @property
     def epochs(self) -> frozenset[int]:
-        """The evaluation epochs that it reads logits of; empty where it reads none, or the last one there is."""
-        return frozenset()
+        """The evaluation epochs that it reads: the one that its option `epoch` names, if it has one and it is set."""
+        epoch: int | None = getattr(self, "epoch", None)
+        return frozenset() if epoch is None else frozenset({epoch})
 
     @property
     def pass_options(self) -> Mapping[str, Mapping[str, Any]]:

@@ -36,10 +36,6 @@ class DDD(Metric):
     def name(self) -> str:
         return "ddd" if self.epoch is None else f"ddd[epoch={self.epoch}]"
 
-    @property
-    def epochs(self) -> frozenset[int]:
-        return frozenset() if self.epoch is None else frozenset({self.epoch})
-
     def _values(self, evidence: Evidence) -> Floats:
         logits = evidence.logits_at(self.epoch)
         return (mean_over_members(logits, evidence.labels, _wrong) * len(logits)).round()

@@ -51,10 +51,6 @@ class EL2N(Metric):
         return "el2n" if self.epoch is None else f"el2n[epoch={self.epoch}]"
 
     @property
-    def epochs(self) -> frozenset[int]:
-        return frozenset() if self.epoch is None else frozenset({self.epoch})
-
-    @property
     def least_epochs(self) -> int:
         return self.window if self.variant == "window" else 1
 

@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import expit, logsumexp
@@ -30,6 +30,8 @@ class GradientFeatures(Metric):
     Raises OptionError for a projection that is not a square, a fraction outside (0, 1], or indices that are not at
     least two different ones of the training set.
     """
+
+    version: ClassVar[int] = 2  # of the pass too: in-place activations are seen through
 
     projection: int = 1024
     fraction: float = 0.1

@@ -1,6 +1,7 @@
 """GraNd: the length of the example's gradient."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -26,6 +27,8 @@ class GraNd(Metric):
     the epoch was not evaluated.
     """
 
+    version: ClassVar[int] = 2  # of the pass too: in-place activations are seen through
+
     parameters: str = "all"
     epoch: int | None = None
 
@@ -41,10 +44,6 @@ class GraNd(Metric):
     @property
     def name(self) -> str:
         return self._named("grand")
-
-    @property
-    def epochs(self) -> frozenset[int]:
-        return frozenset() if self.epoch is None else frozenset({self.epoch})
 
     @property
     def averages_members(self) -> bool:

@@ -31,10 +31,6 @@ class Loss(Metric):
         return "loss" if self.epoch is None else f"loss[epoch={self.epoch}]"
 
     @property
-    def epochs(self) -> frozenset[int]:
-        return frozenset() if self.epoch is None else frozenset({self.epoch})
-
-    @property
     def averages_members(self) -> bool:
         return True
 

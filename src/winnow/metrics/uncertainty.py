@@ -45,10 +45,6 @@ class Uncertainty(Metric):
         return self._named("uncertainty")
 
     @property
-    def epochs(self) -> frozenset[int]:
-        return frozenset() if self.epoch is None else frozenset({self.epoch})
-
-    @property
     def _of_mean(self) -> Callable[[Floats], Floats]:
         return {"entropy": _entropy, "margin": _margin, "least_confidence": _least_confidence}[self.kind]
 

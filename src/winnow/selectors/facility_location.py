@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
 from winnow.errors import OptionError
-from winnow.selectors.base import Selector
+from winnow.selectors.of_embeddings import OfEmbeddings
 from winnow.selectors.pool import Pool
 from winnow.types import Ints
 
 
 @dataclass(frozen=True, kw_only=True)
-class FacilityLocation(Selector):
+class FacilityLocation(OfEmbeddings):
     """Adds, one after another, the example that raises F_k(S) = Σ_i max_{j in S, j in N_k(i)} s_ij the most.
 
     s_ij = max(0, cosine of x_i − x̄ and x_j − x̄), x̄ the mean embedding of those there are to choose from; s_ii = 1.
@@ -39,14 +39,6 @@ class FacilityLocation(Selector):
         super().__post_init__()
         if self.neighbours < 1:
             raise OptionError(f"selector.neighbours={self.neighbours} must be at least 1, the example itself.")
-
-    @property
-    def _rule_reads_scores(self) -> bool:
-        return False
-
-    @property
-    def _rule_needs(self) -> frozenset[str]:
-        return frozenset({"embeddings"})
 
     def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:
         shuffled = pool.shuffled(members)

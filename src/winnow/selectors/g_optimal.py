@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 from winnow.errors import OptionError
 from winnow.seeds import stream
-from winnow.selectors.base import Selector
 from winnow.selectors.design import Posterior, add_greedily, largest_variance
+from winnow.selectors.of_embeddings import OfEmbeddings
 from winnow.selectors.pool import Pool
 from winnow.types import Floats, Ints
 
 
 @dataclass(frozen=True, kw_only=True)
-class GOptimal(Selector):
+class GOptimal(OfEmbeddings):
     """Adds, m times, the example i that minimises max over targets x* of x*ᵀ(Σ⁻¹ + x_i x_iᵀ)⁻¹x*.
 
     GO of Mukherjee et al. 2024 (2404.08846). Σ is the posterior covariance of a linear model on the embeddings x with
@@ -44,14 +44,6 @@ class GOptimal(Selector):
             raise OptionError(f"selector.targets={self.targets} leaves nothing to predict; choose 1 or more, or null.")
         if self.epsilon is not None and not 0 < self.epsilon < 1:
             raise OptionError(f"selector.epsilon={self.epsilon} is outside its range; choose it in (0, 1), or null.")
-
-    @property
-    def _rule_reads_scores(self) -> bool:
-        return False
-
-    @property
-    def _rule_needs(self) -> frozenset[str]:
-        return frozenset({"embeddings"})
 
     def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:
         order = pool.shuffled(members)

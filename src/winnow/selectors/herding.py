@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.errors import check_choice
-from winnow.selectors.base import Selector
+from winnow.selectors.of_embeddings import OfEmbeddings
 from winnow.selectors.pool import Pool
 from winnow.types import Ints
 
 
 @dataclass(frozen=True, kw_only=True)
-class Herding(Selector):
+class Herding(OfEmbeddings):
     """Keeps, one after another, the example that brings the mean of the kept ones closest to the mean μ of all.
 
     With w_t = (t + 1) μ − Σ of the t embeddings kept so far, the next one, each at most once, is
@@ -34,14 +34,6 @@ class Herding(Selector):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("selector.variant", self.variant, ("mean", "welling"))
-
-    @property
-    def _rule_reads_scores(self) -> bool:
-        return False
-
-    @property
-    def _rule_needs(self) -> frozenset[str]:
-        return frozenset({"embeddings"})
 
     def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:
         shuffled = pool.shuffled(members)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.selectors.base import Selector
+from winnow.selectors.of_embeddings import OfEmbeddings
 from winnow.selectors.pool import Pool
 from winnow.types import Ints
 
@@ -13,7 +13,7 @@ _BLOCK = 512  # of points whose distances are brought up to date together
 
 
 @dataclass(frozen=True, kw_only=True)
-class KCenter(Selector):
+class KCenter(OfEmbeddings):
     """Keeps, one after another, the example that lies farthest from all kept ones. No score is read.
 
     Sener & Savarese 2018 (1708.00489), algorithm 1, with Euclidean distances of the embeddings; the first example is
@@ -24,14 +24,6 @@ class KCenter(Selector):
     Exact up to the rounding of float32 distances. No n x n matrix is made, and most of the n · m distances are never
     computed: see `farthest_first`. alpha is ignored: everything follows the rule.
     """
-
-    @property
-    def _rule_reads_scores(self) -> bool:
-        return False
-
-    @property
-    def _rule_needs(self) -> frozenset[str]:
-        return frozenset({"embeddings"})
 
     def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:
         shuffled = pool.shuffled(members)

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.errors import check_choice
-from winnow.selectors.base import Selector
+from winnow.selectors.of_embeddings import OfEmbeddings
 from winnow.selectors.pool import Pool
 from winnow.types import Floats, Ints
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moderate(Selector):
+class Moderate(OfEmbeddings):
     """Keeps the examples whose distance to their class centre is closest to the median distance. No score is read.
 
     Xia et al. 2023 (ICLR, "Moderate coreset"), section 3.2, on the embeddings. variant:
@@ -31,14 +31,6 @@ class Moderate(Selector):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("selector.variant", self.variant, ("class", "paper", "official"))
-
-    @property
-    def _rule_reads_scores(self) -> bool:
-        return False
-
-    @property
-    def _rule_needs(self) -> frozenset[str]:
-        return frozenset({"embeddings"})
 
     def _rule(self, metric_name: str | None, alpha: str) -> str:
         return self.name if self.variant == "class" else f"{self.name} {self.variant}"
