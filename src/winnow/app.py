@@ -87,7 +87,9 @@ def _with_read_indices(node: DictConfig) -> DictConfig:
 
 def runtime_from(cfg: DictConfig) -> Runtime:
     """The runtime that a configuration describes."""
-    return Runtime(store=store_from(cfg), trainer=_made(cfg.trainer, "trainer"), logger=_made(cfg.logger, "logger"))
+    trainer: TrainerSpec = _made(cfg.trainer, "trainer")
+    workers.check_processes(trainer.devices, trainer.nodes)
+    return Runtime(store=store_from(cfg), trainer=trainer, logger=_made(cfg.logger, "logger"))
 
 
 def store_from(cfg: DictConfig) -> ArtifactStore:

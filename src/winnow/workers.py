@@ -96,7 +96,8 @@ def everywhere(
     alone: arguments that only the leader has, such as an open logger; followers get None. With one process, or from
     within such a call, this is a plain call.
 
-    Raises what the function raises in the leader; RuntimeError where a follower is lost.
+    Raises what the function raises in the leader; RuntimeError where a follower is lost; OptionError as
+    check_processes does.
     """
     if devices * nodes == 1 or together():
         return function(**shared, **alone)
@@ -240,6 +241,7 @@ def _join(devices: int, nodes: int, gpu: bool) -> _Group:
     if _group is not None and _group.place.world != devices * nodes:
         stop()
     if _group is None:
+        check_processes(devices, nodes)
         place = _called_to()
         if place is not None:
             _meet(place, gpu=gpu)

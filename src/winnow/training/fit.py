@@ -43,7 +43,7 @@ class TrainerSpec:
     lines. memory_gb: what a pass for per-example gradients may hold; it sets how many examples go at once, and no
     result depends on it.
 
-    Raises OptionError for a value outside its range, a GPU that is not there, or processes that were not started.
+    Raises OptionError for a value outside its range or a GPU that is not there.
     """
 
     accelerator: str = "auto"
@@ -65,7 +65,6 @@ class TrainerSpec:
             raise OptionError(
                 f"trainer.devices={self.devices}, but torch finds {torch.cuda.device_count()} GPUs; ask for as many."
             )
-        workers.check_processes(self.devices, self.nodes)
 
     @property
     def on_gpu(self) -> bool:
