@@ -23,11 +23,11 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from winnow import diagnosis, pipeline, results
+from winnow import diagnosis, interruption, pipeline, results
 from winnow.artifacts import ArtifactStore
 from winnow.comparison import tables
 from winnow.datasets.base import DatasetSpec, ImageDataset
-from winnow.errors import OptionError, WinnowError, check_choice
+from winnow.errors import Interrupted, OptionError, WinnowError, check_choice
 from winnow.exports.base import Export
 from winnow.figures.image_sheet import image_sheet
 from winnow.figures.style import save
@@ -238,7 +238,8 @@ def diagnose(cfg: DictConfig) -> Path:
 def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "config") -> None:
     """Run a script's task under Hydra. A user's mistake ends in one line on standard error and exit code 1.
 
-    HYDRA_FULL_ERROR=1 shows the traceback instead.
+    HYDRA_FULL_ERROR=1 shows the traceback instead. A signal ends it too (winnow.interruption), with one line and the
+    code of Interrupted.
     """
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own report and exits before this can see the error
@@ -246,7 +247,8 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
     @functools.wraps(task)
     def told_once(cfg: DictConfig) -> None:
         try:
-            task(cfg)
+            with interruption.handled():  # here as well: a launcher may call the task in a process of its own
+                task(cfg)
         except MISTAKES as error:
             # A single run keeps the error from Hydra, which adds lines of its own; a sweep leaves it to the launcher.
             if wants_traceback or HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -254,7 +256,11 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
             _stop(error, config_name)
 
     try:
-        hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(told_once)()
+        with interruption.handled():
+            hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(told_once)()
+    except Interrupted as stop:
+        print("interrupted: the same command goes on from here.", file=sys.stderr)
+        sys.exit(stop.code)
     except MISTAKES as error:
         if wants_traceback:
             raise

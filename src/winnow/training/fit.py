@@ -1,24 +1,28 @@
 """Train one model on one subset, and test it at the last step."""
 
 import logging
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import SLURMEnvironment
 
 from winnow.artifacts import device_name
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.loader import InMemoryLoader, evaluation_batch, on_device
 from winnow.errors import OptionError, check_choice
+from winnow.keys import make_key
 from winnow.models.base import Classifier, ModelSpec
 from winnow.seeds import derive
+from winnow.training.checkpoint import Checkpoints
 from winnow.training.module import ClassifierModule
+from winnow.training.noise import Noise
 from winnow.training.progress import progress_callback
 from winnow.training.recipe import Recipe
 from winnow.types import Subset
@@ -32,12 +36,14 @@ class TrainerSpec:
 
     accelerator: "auto" takes a GPU where there is one, "cpu" or "gpu" force it. progress: a bar (None: where standard
     error is a terminal) or plain log lines. memory_gb: what a pass for per-example gradients may hold; it sets how many
-    examples go at once, and no result depends on it.
+    examples go at once, and no result depends on it. checkpoint_seconds: between checkpoints of a training that has a
+    file for them.
     """
 
     accelerator: str = "auto"
     progress: bool | None = None
     memory_gb: float = 2.0
+    checkpoint_seconds: float = 300.0
 
     def __post_init__(self) -> None:
         check_choice("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu"))
@@ -45,12 +51,16 @@ class TrainerSpec:
             raise OptionError("trainer.accelerator=gpu, but torch finds no GPU; use trainer.accelerator=auto.")
         if not self.memory_gb > 0:
             raise OptionError(f"trainer.memory_gb={self.memory_gb} must be positive.")
+        if not self.checkpoint_seconds > 0:
+            raise OptionError(f"trainer.checkpoint_seconds={self.checkpoint_seconds} must be positive.")
 
     def trainer(self, *, callbacks: Sequence[Callback] = (), **options: Any) -> Trainer:
         """A Lightning trainer that writes nothing and says little."""
         return Trainer(
             accelerator=self.accelerator,
             devices=1,
+            # On SLURM Lightning would requeue the job on signals of its choice; that is the launcher's to do.
+            plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [],
             callbacks=list(callbacks),
             enable_checkpointing=False,
             enable_model_summary=False,
@@ -62,7 +72,8 @@ class TrainerSpec:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fitted:
-    """A trained model with what its training cost. seconds: wall-clock of the training alone; device: its name."""
+    """A trained model with what its training cost. seconds: wall-clock of the training alone, of all its
+    parts where it was interrupted; device: its name."""
 
     model: Classifier
     steps: int
@@ -82,10 +93,15 @@ def fit(
     callbacks: Sequence[Callback] = (),
     logger: Logger | None = None,
     title: str = "training",
+    checkpoint: Path | None = None,
 ) -> Fitted:
     """Train `model` on `subset` by `recipe`, and return it as it is after the last step.
 
     seed fixes the initial weights, the order and the augmentation; the caller's own random state is left as it was.
+    checkpoint: a file from which an interrupted training goes on, to the same result; it is written while the training
+    lasts, and left to the caller to remove. Callbacks keep what they have seen by `state_dict`.
+
+    Raises Interrupted when a signal ended it (see winnow.interruption).
     """
     spec = trainer or TrainerSpec()
     steps = recipe.steps(subset.m, dataset.n)
@@ -95,8 +111,13 @@ def fit(
         if recipe.channels_last:
             classifier = classifier.to(memory_format=torch.channels_last)
         counter = _Presentations()
+        keeper = Checkpoints(
+            checkpoint,
+            every=spec.checkpoint_seconds,
+            training=_identity(dataset, subset, model, recipe, seed) if checkpoint else "",
+        )
         lightning = spec.trainer(
-            callbacks=[*callbacks, counter, progress_callback(title, spec.progress)],
+            callbacks=[*callbacks, counter, progress_callback(title, spec.progress), Noise(seed), keeper],
             max_steps=steps,
             max_epochs=-1,
             precision=_PRECISION[recipe.precision],
@@ -114,11 +135,14 @@ def fit(
             seed=seed,
             channels_last=recipe.channels_last,
         )
-        started = time.perf_counter()
-        lightning.fit(ClassifierModule(classifier, recipe, steps), loader)
-        seconds = time.perf_counter() - started
+        keeper.fit(lightning, ClassifierModule(classifier, recipe, steps), loader)
     assert lightning.global_step == steps, (lightning.global_step, steps)
-    return Fitted(model=classifier, steps=steps, examples_seen=counter.examples, seconds=seconds, device=device)
+    return Fitted(model=classifier, steps=steps, examples_seen=counter.examples, seconds=keeper.seconds, device=device)
+
+
+def _identity(dataset: ImageDataset, subset: Subset, model: ModelSpec, recipe: Recipe, seed: int) -> str:
+    inputs = {"dataset": dataset.fingerprint, "subset": subset.content_hash, "model": model, "recipe": recipe}
+    return make_key(dataset.slug, inputs | {"seed": seed})
 
 
 def measure(
@@ -141,6 +165,12 @@ class _Presentations(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.examples += len(batch.label)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"examples": self.examples}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.examples = state_dict["examples"]
 
 
 @contextmanager

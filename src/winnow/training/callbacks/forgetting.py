@@ -66,15 +66,19 @@ class TrajectoryRecorder(Recorder):
     """
 
     def __init__(self, indices: Ints, n_classes: int) -> None:
-        self.sorted_indices, self.n_classes = torch.tensor(indices), n_classes
+        m = len(indices)
+        self.sorted_indices = torch.tensor(indices)
         self.rows: dict[str, list[np.ndarray]] = {name: [] for name in FIELDS}
+        self.row: dict[str, Tensor] = {}
+        self.softmax = torch.full((m, n_classes), torch.nan)
+        self.was_correct = torch.zeros(m, dtype=torch.bool)
+        self.events = torch.zeros(m, dtype=torch.int64)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        m, device = len(self.sorted_indices), pl_module.device
-        self.sorted_indices = self.sorted_indices.to(device)
-        self.softmax = torch.full((m, self.n_classes), torch.nan, device=device)
-        self.was_correct = torch.zeros(m, dtype=torch.bool, device=device)
-        self.events = torch.zeros(m, dtype=torch.int64, device=device)
+        device = pl_module.device
+        for name in ("sorted_indices", "softmax", "was_correct", "events"):
+            setattr(self, name, getattr(self, name).to(device))
+        self.row = {name: values.to(device) for name, values in self.row.items()}
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         m, device = len(self.sorted_indices), pl_module.device
@@ -110,6 +114,16 @@ class TrajectoryRecorder(Recorder):
                 bins = np.arange(MOST_EVENTS + 2) - 0.5
                 picture = wandb.Histogram(np_histogram=(np.array(counts), bins))
                 logger.experiment.log({"forgetting/events": picture, "trainer/global_step": trainer.global_step})
+
+    def state_dict(self) -> dict[str, Any]:
+        rows = {name: [torch.from_numpy(row) for row in rows] for name, rows in self.rows.items()}
+        now = {name: getattr(self, name) for name in ("row", "softmax", "was_correct", "events")}
+        return {"rows": rows, **now}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = {name: [row.numpy() for row in rows] for name, rows in state_dict["rows"].items()}
+        for name in ("row", "softmax", "was_correct", "events"):
+            setattr(self, name, state_dict[name])
 
     def save(self, draft: Draft) -> None:
         save_trajectory(draft, self.trajectory())
