@@ -28,12 +28,13 @@ STEPS = 12  # of the recipe below: three epochs of four batches
 class Dropping(ModelSpec):
     """A model that draws random numbers in training."""
 
-    name: str = "dropping"
+    @property
+    def name(self):
+        return "dropping"
 
     def build(self, image_shape, n_classes):
-        channels, side = image_shape[2], image_shape[0]
-        layers = [nn.Flatten(), nn.Linear(channels * side * side, 16), nn.ReLU(), nn.Dropout(0.5)]
-        return Classifier(nn.Sequential(*layers), nn.Linear(16, n_classes))
+        layers = [nn.Flatten(), nn.Linear(np.prod(image_shape), 16), nn.ReLU(), nn.Dropout(0.5)]
+        return Classifier(nn.Sequential(*layers), 16, n_classes)
 
 
 class KillAfter(Callback):
@@ -102,3 +103,132 @@ def test_interrupted_and_gone_on(dataset, whole, tmp_path, steps):
     resumed.assert_same(whole)
     assert len(seen.batches) == STEPS - steps[-1]
     assert [p.name for p in path.parent.iterdir()] == ["one.ckpt"]
+
+
+OTHERWISE = {
+    "dropout": {"model": Dropping()},
+    "budget": {"recipe": tiny_recipe(epochs=2, budget="steps", schedule="cosine"), "subset": 30},  # two batches an epoch
+    "one batch an epoch": {"recipe": tiny_recipe(epochs=6, schedule="constant"), "subset": 10},
+    "bfloat16": {"recipe": tiny_recipe(precision="bfloat16", augmentation=AUGMENTED)},
+    "bar": {"trainer": replace(CPU, progress=True)},
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+@pytest.mark.parametrize("step", [2, 5])
+def test_whatever_is_trained(dataset, tmp_path, name, step):
+    options = dict(OTHERWISE[name])
+    if "subset" in options:
+        options["subset"] = some(dataset, options["subset"])
+    interrupted(dataset, tmp_path / "one.ckpt", step, **options)
+    torch.rand(step)  # whatever state the caller is in
+    Run(dataset, checkpoint=tmp_path / "one.ckpt", **options).assert_same(Run(dataset, **options))
+
+
+def test_noise_is_new_at_each_step_and_fixed_by_the_seed(dataset):
+    class Drawn(Callback):
+        def on_train_batch_start(self, trainer, module, batch, batch_idx):
+            self.values = [*getattr(self, "values", []), torch.rand(1).item()]
+
+    seeds = {}
+    for name, seed in (("one", 0), ("again", 0), ("other", 1)):
+        seeds[name] = Drawn()
+        with torch.random.fork_rng():
+            tiny_fit(dataset, seed=seed, callbacks=[Last(seeds[name])])
+    assert len(set(seeds["one"].values)) == 8
+    assert seeds["one"].values == seeds["again"].values
+    assert not set(seeds["one"].values) & set(seeds["other"].values)
+
+
+def test_taken_every_so_often_and_once_more_at_the_end(dataset, whole, tmp_path):
+    path, steps = tmp_path / "one.ckpt", []
+
+    class Steps(Callback):
+        def on_save_checkpoint(self, trainer, module, checkpoint):
+            steps.append(trainer.global_step)
+
+    Run(dataset, Steps(), checkpoint=path)
+    assert not steps
+    assert not path.exists()
+    Run(dataset, Steps(), checkpoint=path, trainer=replace(CPU, checkpoint_seconds=1e-9)).assert_same(whole)
+    assert steps == list(range(STEPS + 1))
+    finished = Run(dataset, checkpoint=path)
+    finished.assert_same(whole)
+
+
+def test_an_error_too_can_be_gone_on_from(dataset, whole, tmp_path):
+    class Fails(Callback):
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+            if trainer.global_step == 7:
+                raise RuntimeError("out of memory")
+
+    often = replace(CPU, checkpoint_seconds=1e-9)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        Run(dataset, Fails(), checkpoint=tmp_path / "one.ckpt", trainer=often)
+    seen = Watcher()
+    Run(dataset, seen, checkpoint=tmp_path / "one.ckpt").assert_same(whole)
+    assert len(seen.batches) == STEPS - 6
+
+
+def test_seconds_are_those_of_all_parts(dataset, tmp_path):
+    path = tmp_path / "one.ckpt"
+    interrupted(dataset, path, 5)
+    saved = torch.load(path, weights_only=True)
+    before = saved["callbacks"]["Checkpoints"]["seconds"]
+    saved["callbacks"]["Checkpoints"]["seconds"] += 1000.0
+    torch.save(saved, path)
+    assert before > 0
+    assert 1000 + before < Run(dataset, checkpoint=path).fitted.seconds < 2000
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-500])
+
+
+def _flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def _text(path):
+    path.write_text("no checkpoint")
+
+
+def _empty(path):
+    torch.save({"callbacks": {}}, path)
+
+
+@pytest.mark.parametrize("damage", [_cut, _flip, _text, _empty])
+def test_a_damaged_checkpoint_is_left_aside(dataset, whole, tmp_path, caplog, damage):
+    path = tmp_path / "one.ckpt"
+    interrupted(dataset, path, 5)
+    damage(path)
+    with caplog.at_level(logging.WARNING):
+        Run(dataset, checkpoint=path).assert_same(whole)
+    assert len(caplog.records) == 1
+    assert "moved aside" in caplog.text
+    assert not path.exists()
+    assert [p.name.split("-")[0] for p in tmp_path.iterdir()] == ["one.damaged"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"seed": 1}, {"recipe": tiny_recipe(epochs=4)}, {"model": replace(TINY, width=4)}, {"subset": 40}],
+)
+def test_a_checkpoint_of_another_training_is_left_aside(dataset, tmp_path, caplog, other):
+    options = {name: some(dataset, value) if name == "subset" else value for name, value in other.items()}
+    interrupted(dataset, tmp_path / "one.ckpt", 5)
+    with caplog.at_level(logging.WARNING):
+        Run(dataset, checkpoint=tmp_path / "one.ckpt", **options).assert_same(Run(dataset, **options))
+    assert "another training" in caplog.text
+
+
+class Last(Callback):
+    """Calls another callback after all that `fit` adds."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def on_train_start(self, trainer, module):
+        trainer.callbacks.append(self.inner)
