@@ -17,6 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from winnow import workers
 from winnow.errors import WinnowError
 
 CONF = str(Path(__file__).parents[2] / "conf")
@@ -29,11 +30,15 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
 
     HYDRA_FULL_ERROR=1 shows the traceback instead.
     """
+    if workers.follow_if_called():
+        return
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own report and exits before this can see the error
 
     @functools.wraps(task)
     def told_once(cfg: DictConfig) -> None:
+        if workers.follow_if_called():  # where srun starts an engine's own program, and that starts the task
+            return
         try:
             task(cfg)
         except MISTAKES as error:
