@@ -15,9 +15,11 @@ from winnow.errors import REQUEUE, STOPPED, Interrupted
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 
-_before: dict[int, Callable[[int, FrameType | None], Any] | None] = {}  # by signal; None where there was the default
+_before: dict[
+    signal.Signals, Callable[[int, FrameType | None], Any] | None
+] = {}  # by signal; None where there was the default
 _deferring = False
-_pending: int | None = None
+_pending: signal.Signals | None = None
 
 
 def _in_main_thread() -> bool:
@@ -57,7 +59,7 @@ def reclaim() -> None:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Within this, a signal waits until `act` is called, at the latest at the end; a second one, if Ctrl-C, does not."""
+    """Within this, a signal waits for a call of `act`, or for the end. A Ctrl-C while one waits does not."""
     global _deferring
     if not (_before and _in_main_thread()):
         yield
@@ -96,11 +98,11 @@ def _receive(number: int, frame: FrameType | None) -> None:
         _pending = None
         raise Interrupted(STOPPED)  # not KeyboardInterrupt: Lightning would turn it into exit code 1
     else:
-        _pending = number
+        _pending = signal.Signals(number)
 
 
 def _answer(number: int, frame: FrameType | None) -> None:
-    before = _before[number]
+    before = _before[signal.Signals(number)]
     if before is None:
         raise Interrupted(STOPPED if number == signal.SIGINT else REQUEUE)
     before(number, frame)

@@ -213,3 +213,20 @@ def test_copies_follow_each_other_and_are_augmented_on_their_own():
             assert torch.equal(batch.label, plain.label.repeat(2))
             first, second = batch.image.chunk(2)
             assert torch.equal(first, second) == (augmentation is None)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_it_goes_on_with_the_batch_that_was_yielded_last(number):
+    options = {"batch_size": 3, "subset": SUBSET, "augmentation": AUGMENTED, "seed": 4}
+    batches = epoch_of(InMemoryLoader(TRAIN, **options), epoch=2)
+    stopped = InMemoryLoader(TRAIN, **options)
+    stopped.sampler.set_epoch(2)
+    for _ in zip(range(number + 1), stopped, strict=False):
+        pass
+    resumed = InMemoryLoader(TRAIN, **options)
+    resumed.load_state_dict(stopped.state_dict())
+    again = epoch_of(resumed, epoch=2)
+    assert len(again) == len(batches) - number
+    for one, other in zip(again, batches[number:], strict=True):
+        assert all(torch.equal(*pair) for pair in zip(one, other, strict=True))
+    assert len(epoch_of(resumed, epoch=3)) == len(batches)

@@ -14,7 +14,7 @@ from torch import nn
 from helpers.training import CPU, TINY, Watcher, same_state, state, tiny_dataset, tiny_fit, tiny_recipe
 from winnow import interruption
 from winnow.datasets.augmentation import Augmentation
-from winnow.errors import REQUEUE, STOPPED, Interrupted
+from winnow.errors import REQUEUE, Interrupted
 from winnow.models.base import Classifier, ModelSpec
 from winnow.training.callbacks.contributions import Contributions
 from winnow.training.callbacks.forgetting import FIELDS, Forgetting
@@ -107,7 +107,10 @@ def test_interrupted_and_gone_on(dataset, whole, tmp_path, steps):
 
 OTHERWISE = {
     "dropout": {"model": Dropping()},
-    "budget": {"recipe": tiny_recipe(epochs=2, budget="steps", schedule="cosine"), "subset": 30},  # two batches an epoch
+    "budget": {
+        "recipe": tiny_recipe(epochs=2, budget="steps", schedule="cosine"),
+        "subset": 30,
+    },  # two batches an epoch
     "one batch an epoch": {"recipe": tiny_recipe(epochs=6, schedule="constant"), "subset": 10},
     "bfloat16": {"recipe": tiny_recipe(precision="bfloat16", augmentation=AUGMENTED)},
     "bar": {"trainer": replace(CPU, progress=True)},

@@ -1,7 +1,8 @@
 """hydra/launcher=sequential: the cells of a sweep one after another in this process, with progress and a final report.
 
 A failing cell does not stop the others: its traceback lands in its folder, the final report names it, and the exit code
-is 1. An interruption ends the sweep, after the report of what there is. Hydra's own basic launcher says nothing of time left, and its sweeps leave no grid when a job failed.
+is 1. An interruption ends the sweep, after the report of what there is. Hydra's own basic launcher says nothing of time
+left, and its sweeps leave no grid when a job failed.
 """
 
 import os
