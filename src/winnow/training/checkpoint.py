@@ -76,12 +76,17 @@ class Checkpoints(Callback):
         self.written = time.monotonic()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        stop = interruption.pending()
-        if self.path and (stop or time.monotonic() - self.written >= self.every):
+        take, stop = self._asked()
+        if self.path and take:
             trainer.save_checkpoint(self.path, weights_only=False)
             self.written = time.monotonic()
         if stop:
             interruption.act()
+
+    def _asked(self) -> tuple[bool, bool]:
+        """Whether to take a checkpoint before this step, and whether to act on a signal then."""
+        stop = interruption.pending()
+        return stop or time.monotonic() - self.written >= self.every, stop
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # What follows, such as tests and passes, can be interrupted too; short trainings are spared the file.
