@@ -143,16 +143,19 @@ def test_a_training_that_diverged_leaves_none(dataset, tmp_path, monkeypatch):
 
 
 def test_a_log_goes_on(dataset, tmp_path, terminated):
-    tables = {}
+    tables, log = {}, "logs/cell-one/metrics.csv"
     for name, steps in (("whole", ()), ("interrupted", (7, 3))):  # in the second epoch, and where the third begins
         store, logger = ArtifactStore(tmp_path / name), CSVLog(folder=str(tmp_path / name))
         for step in steps:
             terminated(step, model, dataset, store, logger)
+            table = pd.read_csv(tmp_path / name / log)
+            late = table.iloc[[-1]].assign(step=11)  # as if it had been killed after that step, and not here
+            pd.concat([table, late]).to_csv(tmp_path / name / log, index=False)
         model(dataset, store, logger)
-        tables[name] = pd.read_csv(tmp_path / name / "logs/cell-one/metrics.csv")
+        tables[name] = pd.read_csv(tmp_path / name / log)
     recorded = [name for name in tables["whole"] if name.startswith(("forgetting", "contributions"))]
     for table in tables.values():
-        assert table["train_loss"].dropna().size == 3
+        assert table["step"][table["train_loss"].notna()].tolist() == [3, 7, 11]
     pd.testing.assert_frame_equal(
         *(
             table[["step", *recorded]].dropna(how="all", subset=recorded).reset_index(drop=True)

@@ -6,7 +6,7 @@ install the handlers (`handled`); without them nothing here does anything, and a
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -15,11 +15,11 @@ from winnow.errors import REQUEUE, STOPPED, Interrupted
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 
-_before: dict[
-    signal.Signals, Callable[[int, FrameType | None], Any] | None
-] = {}  # by signal; None where there was the default
+Handler = Callable[[int, FrameType | None], Any]
+_before: dict[int, Handler | None] = {}  # by signal; None where there was the default
 _deferring = False
-_pending: signal.Signals | None = None
+_ignoring = False
+_pending: int | None = None
 
 
 def _in_main_thread() -> bool:
@@ -36,11 +36,11 @@ def handled() -> Iterator[None]:
     if _before or not _in_main_thread():
         yield
         return
-    originals = {number: signal.getsignal(number) for number in SIGNALS}
-    for number, original in originals.items():
+    originals: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
+    for each, original in originals.items():
         if original is not signal.SIG_IGN:
             own = callable(original) and original is not signal.default_int_handler
-            _before[number] = original if own else None  # type: ignore[assignment]
+            _before[each] = original if own else None
     try:
         reclaim()
         yield
@@ -50,16 +50,41 @@ def handled() -> Iterator[None]:
         _before.clear()
 
 
+def ignore() -> None:
+    """Ignore the signals from now on, also after `reclaim`: for a process that another one, which hears them, leads."""
+    global _ignoring
+    _ignoring = True
+    reclaim()
+
+
+@contextmanager
+def heard() -> Iterator[None]:
+    """Within this, a process that ignores the signals hears them: it works on its own for a while."""
+    global _ignoring
+    if not _ignoring:
+        yield
+        return
+    _ignoring = False
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        with handled():
+            yield
+    finally:
+        ignore()
+
+
 def reclaim() -> None:
     """Install the handlers once more, after somebody put others over them (Lightning does, at the start of a fit)."""
     if _in_main_thread():
-        for number in _before:
-            signal.signal(number, _receive)
+        numbers: Iterable[int] = SIGNALS if _ignoring else _before
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN if _ignoring else _receive)
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Within this, a signal waits for a call of `act`, or for the end. A Ctrl-C while one waits does not."""
+    """Within this, a signal waits until `act` is called, at the latest at the end; a second Ctrl-C does not."""
     global _deferring
     if not (_before and _in_main_thread()):
         yield
@@ -98,11 +123,11 @@ def _receive(number: int, frame: FrameType | None) -> None:
         _pending = None
         raise Interrupted(STOPPED)  # not KeyboardInterrupt: Lightning would turn it into exit code 1
     else:
-        _pending = signal.Signals(number)
+        _pending = number
 
 
 def _answer(number: int, frame: FrameType | None) -> None:
-    before = _before[signal.Signals(number)]
+    before = _before[number]
     if before is None:
         raise Interrupted(STOPPED if number == signal.SIGINT else REQUEUE)
     before(number, frame)

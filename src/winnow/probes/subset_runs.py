@@ -5,16 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from winnow.artifacts import ArtifactStore, Draft
+from winnow.artifacts import Artifact, ArtifactStore, Draft
 from winnow.datasets.base import ImageDataset
-from winnow.datasets.loader import DeviceImages, on_device
 from winnow.errors import DivergedError
 from winnow.keys import make_key
+from winnow.probes.apart import train_apart
 from winnow.probes.probe import Probe
 from winnow.probes.scorer import pass_into
 from winnow.rounding import round_half_up
 from winnow.seeds import stream
-from winnow.training.fit import TrainerSpec, fit, quiet
+from winnow.training.fit import TrainerSpec, fit
 from winnow.training.loggers import LoggerSpec
 from winnow.types import Bools, Subset, SubsetRuns
 
@@ -47,19 +47,31 @@ def run_keys(dataset: ImageDataset, probe: Probe) -> list[str]:
     return [make_key(prefix, run_inputs(dataset, probe, member)) for member in range(probe.members)]
 
 
+def train_part(
+    dataset: ImageDataset,
+    probe: Probe,
+    member: int,
+    *,
+    store: ArtifactStore,
+    trainer: TrainerSpec,
+    logger: LoggerSpec,
+) -> Artifact:
+    """The artifact of one model of a random part, which is trained if it is not there yet."""
+    return store.fetch(
+        "subset_run",
+        run_keys(dataset, probe)[member],
+        write=lambda draft: _train(draft, dataset, probe, member, trainer, logger),
+        inputs=run_inputs(dataset, probe, member),
+    )
+
+
 def gather_subset_runs(
     dataset: ImageDataset, probe: Probe, *, store: ArtifactStore, trainer: TrainerSpec, logger: LoggerSpec
 ) -> SubsetRuns:
     """What the K = probe.members models got right; those that are not on disk yet are trained first."""
-    runs = [
-        store.fetch(
-            "subset_run",
-            key,
-            write=lambda draft, k=member: _train(draft, dataset, probe, k, trainer, logger),  # type: ignore[misc]
-            inputs=run_inputs(dataset, probe, member),
-        )
-        for member, key in enumerate(run_keys(dataset, probe))
-    ]
+    computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
+    train_apart(train_part, "subset_run", run_keys(dataset, probe), dataset=dataset, probe=probe, **computing)
+    runs = [train_part(dataset, probe, member, **computing) for member in range(probe.members)]
     names = ("membership", "correct", "test_correct")
     return SubsetRuns(**{name: np.stack([run.array(name) for run in runs]) for name in names})
 
@@ -71,8 +83,8 @@ def _train(
     title = f"model {member + 1} of {probe.members} on {inside.sum()} random examples"
     log.info("%s: training %s for %d epochs", title, probe.model.name, probe.epochs)
     subset = Subset(np.flatnonzero(inside), np.ones(inside.sum()), np.zeros(inside.sum(), dtype=bool), dataset.n)
-    name = make_key(f"part{member}", run_inputs(dataset, probe, member))
-    opened = logger.open(name, kind="probe", config={"model": probe.model.name, "member": member})
+    run = make_key(f"part{member}", run_inputs(dataset, probe, member))
+    opened = logger.open(run, kind="probe", config={"model": probe.model.name, "member": member})
     recipe, fitted = probe.training_recipe, None
     try:
         fitted = fit(
@@ -90,16 +102,11 @@ def _train(
         logger.close(opened, failed=fitted is None)
     draft.facts["device"] = fitted.device
     draft.put_array("membership", inside)
-    with quiet():
-        lightning = trainer.trainer(logger=False)
-        both = on_device(dataset, lightning.strategy.root_device)
-        for part, data in zip(("correct", "test_correct"), both, strict=True):
-            logits = np.empty((1, data.labels.numel(), dataset.n_classes), dtype=np.float32)
-            pass_into(logits, [fitted.model], data, lightning, channels_last=recipe.channels_last)
-            if not np.isfinite(logits).all():
-                raise DivergedError(f"{title} diverged (its logits are not finite); lower recipe.lr.")
-            draft.put_array(part, _correct(logits[0], data))
-
-
-def _correct(logits: np.ndarray, data: DeviceImages) -> Bools:
-    return logits.argmax(axis=1) == data.labels.cpu().numpy()
+    labels = {"train": dataset.train_labels, "test": dataset.test_labels}
+    for part, name in (("train", "correct"), ("test", "test_correct")):
+        logits = np.empty((1, labels[part].size, dataset.n_classes), dtype=np.float32)
+        options: dict[str, Any] = {"part": part, "trainer": trainer, "channels_last": recipe.channels_last}
+        pass_into(logits, [fitted.model], dataset, **options)
+        if not np.isfinite(logits).all():
+            raise DivergedError(f"{title} diverged (its logits are not finite); lower recipe.lr.")
+        draft.put_array(name, logits[0].argmax(axis=1) == labels[part])

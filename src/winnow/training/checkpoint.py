@@ -19,13 +19,14 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from winnow import interruption
+from winnow import interruption, workers
 from winnow.datasets.loader import InMemoryLoader
 from winnow.keys import make_key
 from winnow.training.loggers import ContinuedCSVLogger
 
 log = logging.getLogger(__name__)
 FORMAT = 1  # raised when what the callbacks of a training keep has changed
+STEPS_BETWEEN_TALKS = 10  # of several processes about whether to take a checkpoint
 DAMAGE = (OSError, RuntimeError, UnpicklingError, BadZipFile, EOFError, KeyError, TypeError, ValueError)
 
 
@@ -50,7 +51,7 @@ class Checkpoints(Callback):
         version = (FORMAT, pytorch_lightning.__version__)
         inputs = {"training": self.training, "version": version, "shapes": shapes, "steps": trainer.max_steps}
         self.identity = make_key("training", inputs)
-        loaded = self._load()
+        loaded = workers.of_leader(self._load)
         if loaded is not None:
             log.info("going on at step %d of %d", loaded["global_step"], trainer.max_steps)
             for logger in trainer.loggers:
@@ -76,21 +77,20 @@ class Checkpoints(Callback):
         self.written = time.monotonic()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        take, stop = self._asked()
-        if self.path and take:
+        if workers.together() and trainer.global_step % STEPS_BETWEEN_TALKS:
+            return
+        due = self.path is not None and time.monotonic() - self.written >= self.every
+        stop, due = workers.as_leader(interruption.pending(), due)
+        if self.path and (stop or due):
             trainer.save_checkpoint(self.path, weights_only=False)
             self.written = time.monotonic()
         if stop:
-            interruption.act()
-
-    def _asked(self) -> tuple[bool, bool]:
-        """Whether to take a checkpoint before this step, and whether to act on a signal then."""
-        stop = interruption.pending()
-        return stop or time.monotonic() - self.written >= self.every, stop
+            workers.with_leader(interruption.act)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # What follows, such as tests and passes, can be interrupted too; short trainings are spared the file.
-        if self.path and (interruption.pending() or self.path.exists()):
+        (needed,) = workers.as_leader(self.path is not None and (interruption.pending() or self.path.exists()))
+        if self.path and needed:
             trainer.save_checkpoint(self.path, weights_only=False)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

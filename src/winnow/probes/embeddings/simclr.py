@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from winnow.artifacts import ArtifactStore, Draft, device_name
+from winnow.artifacts import ArtifactStore, Draft, Stage, device_name
 from winnow.datasets.base import ImageDataset
-from winnow.datasets.loader import Batch, InMemoryLoader, on_device
+from winnow.datasets.batches import batches
+from winnow.datasets.loader import Batch
 from winnow.datasets.views import Views
 from winnow.errors import DivergedError, OptionError
 from winnow.keys import make_key
@@ -126,6 +127,9 @@ class SimCLR(Embedding):
     def keys(self, dataset: ImageDataset) -> list[str]:
         return [self._key(dataset)[0]]
 
+    def artifact(self, dataset: ImageDataset) -> tuple[Stage, str]:
+        return "pass", self._pass_key(dataset)[0]
+
     def cost(self, n: int) -> int:
         return n * (2 * self.epochs + 1)
 
@@ -139,14 +143,14 @@ class SimCLR(Embedding):
         run = store.fetch(
             "probe", key, write=lambda draft: self._train(draft, dataset, key, trainer, logger), inputs=inputs
         )
-        of_run = {"member": key, "pass": "features", "version": PASSES["features"].version}
+        features, of_run = self._pass_key(dataset)
         return kept_pass(
             PASSES["features"],
             "features",
             dataset,
-            key=make_key(f"{dataset.slug}-{self.model.name}-simclr-features", of_run),
+            key=features,
             inputs=of_run,
-            load=lambda *_: load_model(self.model, dataset, run.tensors("weights")),
+            load=lambda _: load_model(self.model, dataset, run.tensors("weights")),
             store=store,
             trainer=trainer,
         )
@@ -154,6 +158,10 @@ class SimCLR(Embedding):
     def _key(self, dataset: ImageDataset) -> tuple[str, dict[str, Any]]:
         inputs = {"dataset": dataset.fingerprint, "embedding": self}
         return make_key(f"{dataset.slug}-{self.model.name}-simclr", inputs), inputs
+
+    def _pass_key(self, dataset: ImageDataset) -> tuple[str, dict[str, Any]]:
+        of_run = {"member": self._key(dataset)[0], "pass": "features", "version": PASSES["features"].version}
+        return make_key(f"{dataset.slug}-{self.model.name}-simclr-features", of_run), of_run
 
     def _train(self, draft: Draft, dataset: ImageDataset, key: str, trainer: TrainerSpec, logger: LoggerSpec) -> None:
         log.info("SimCLR: training %s for %d epochs", self.model.name, self.epochs)
@@ -169,7 +177,8 @@ class SimCLR(Embedding):
                 options = {"projection": self.projection, "temperature": self.temperature}
                 module = SimCLRModule(model, **options, recipe=recipe, steps=steps)  # type: ignore[arg-type]
                 keeper = Checkpoints(draft.checkpoint, every=trainer.checkpoint_seconds, training=key)
-                lightning = trainer.trainer(
+                # Of several devices it takes one: in a batch's loss every view meets every other.
+                lightning = trainer.solo_trainer(
                     callbacks=[progress_callback("SimCLR", trainer.progress), Noise(self.seed), keeper],
                     max_steps=steps,
                     max_epochs=-1,
@@ -177,9 +186,10 @@ class SimCLR(Embedding):
                     log_every_n_steps=max(1, min(50, steps)),
                 )
                 root = lightning.strategy.root_device
-                train, _ = on_device(dataset, root)
-                loader = InMemoryLoader(
-                    train,
+                loader = batches(
+                    dataset,
+                    "train",
+                    device=root,
                     batch_size=self.batch_size,
                     augmentation=self.views,
                     copies=2,
