@@ -151,8 +151,7 @@ def run_cell(cfg: DictConfig) -> Path:
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     results.clear_result(folder)
-    if hydra_config.mode == RunMode.RUN and hydra_config.sweeper.get("params"):
-        raise OptionError("this experiment is a sweep of many cells; add -m to the command.")
+    _check_no_sweep()
     runtime = runtime_from(cfg)
     cell = cell_from(cfg)
     dataset = _shared_dataset(cell.dataset, runtime.store)
@@ -163,6 +162,12 @@ def run_cell(cfg: DictConfig) -> Path:
         made = sharing.make_shared(cell, dataset, str(cfg.only), **computing)
         return runtime.store.path(made.stage, made.key)
     return results.save_row(folder, pipeline.train_cell(cell, dataset=dataset, **computing))
+
+
+def _check_no_sweep() -> None:
+    hydra_config = HydraConfig.get()
+    if hydra_config.mode == RunMode.RUN and hydra_config.sweeper.get("params"):
+        raise OptionError("this experiment is a sweep of many cells; add -m to the command.")
 
 
 @functools.lru_cache(maxsize=2)
@@ -183,6 +188,8 @@ def plan(configs: Sequence[DictConfig], *, slots: int = 1, per_device: int = 1) 
 
     configs: of the cells, in order, of one store and trainer. slots: jobs at once; per_device: of them on one device.
     """
+    if HydraConfig.initialized():  # a launcher has not set it
+        _check_no_sweep()
     store, trainer = store_from(configs[0]), _made(configs[0].trainer, "trainer")
     cells, refused = [], []
     for number, cfg in enumerate(configs):

@@ -90,17 +90,17 @@ def _trainings(plan: Plan) -> str:
 def _work(plan: Plan) -> str:
     shared = sum(work.examples for work in plan.stages if not work.finished)
     training = sum(work.examples for work in plan.trainings if not work.finished)
-    return (
-        f"examples to process: {shared + training:,}: {training:,} in trainings, {shared:,} in what cells share "
-        "(the probes' trainings and passes)"
-    )
+    line = f"examples to process: {shared + training:,}"
+    if plan.stages:
+        line += f": {training:,} in trainings of cells, {shared:,} in the probes' trainings and passes"
+    return line
 
 
 def _time(plan: Plan) -> str:
     if not plan.left:
         return "time: none, everything is finished"
     if plan.seconds is None:
-        unknown = {_name(work) for work in plan.left if work.examples and plan.speeds[work.key] is None}
+        unknown = {_name(work) for work in plan.left if work.examples and plan.speeds.get(work.key) is None}
         return f"time: unknown: no past row on {plan.device} in this store ({', '.join(sorted(unknown))})"
     line = f"time: about {_clock(plan.seconds)} one after another on {plan.device}"
     if plan.slots > 1:
@@ -113,7 +113,7 @@ def _speeds(plan: Plan) -> list[str]:
     lines = []
     by_model = groupby(sorted((work for work in plan.left if work.examples), key=_name), key=_name)
     for name, works in by_model:
-        speeds = {speed for work in works if (speed := plan.speeds[work.key]) is not None}
+        speeds = {speed for work in works if (speed := plan.speeds.get(work.key)) is not None}
         each = sorted({f"{1e3 * speed.seconds:.3g}" for speed in speeds}, key=float)
         lines.append(f"  {name}: {' to '.join(dict.fromkeys((each[0], each[-1])))} ms an example, by past rows")
         if scaled := sorted({speed.model for speed in speeds if speed.scaled}):
