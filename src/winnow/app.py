@@ -16,11 +16,12 @@ from hydra.types import RunMode
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from winnow import diagnosis, pipeline, results, sharing
+from winnow import diagnosis, pipeline, results, sharing, workers
 from winnow.artifacts import ArtifactStore, device_name
 from winnow.comparison import tables
 from winnow.datasets.base import DatasetSpec, ImageDataset
-from winnow.entry import CONF, STAGE_GROUPS, hydra_script, one_line
+from winnow.entry import CONF, STAGE_GROUPS, one_line
+from winnow.entry import hydra_script as hydra_script
 from winnow.errors import OptionError, WinnowError, check_choice
 from winnow.exports.base import Export
 from winnow.figures.image_sheet import image_sheet
@@ -36,24 +37,6 @@ from winnow.training.loggers import LoggerSpec
 
 log = logging.getLogger(__name__)
 CLASSES_SHOWN = 20  # on a sheet of images
-__all__ = [
-    "CONF",
-    "Runtime",
-    "cell_from",
-    "diagnose",
-    "hydra_script",
-    "is_finished",
-    "is_scored",
-    "one_line",
-    "plan",
-    "run_cell",
-    "runtime_from",
-    "score",
-    "select",
-    "shared_stages",
-    "store_from",
-    "trained_key",
-]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +83,9 @@ def _with_read_indices(node: DictConfig) -> DictConfig:
 
 def runtime_from(cfg: DictConfig) -> Runtime:
     """The runtime that a configuration describes."""
-    return Runtime(store=store_from(cfg), trainer=_made(cfg.trainer, "trainer"), logger=_made(cfg.logger, "logger"))
+    trainer: TrainerSpec = _made(cfg.trainer, "trainer")
+    workers.check_processes(trainer.devices, trainer.nodes)
+    return Runtime(store=store_from(cfg), trainer=trainer, logger=_made(cfg.logger, "logger"))
 
 
 def store_from(cfg: DictConfig) -> ArtifactStore:

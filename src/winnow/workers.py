@@ -26,7 +26,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from winnow.errors import OptionError
+from winnow import interruption
+from winnow.errors import Interrupted, OptionError
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -57,6 +58,7 @@ class _Group:
     place: Place
     followers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     inside: bool = False
+    apart: bool = False
     over: bool = False
 
 
@@ -96,7 +98,8 @@ def everywhere(
     alone: arguments that only the leader has, such as an open logger; followers get None. With one process, or from
     within such a call, this is a plain call.
 
-    Raises what the function raises in the leader; RuntimeError where a follower is lost.
+    Raises what the function raises in the leader; RuntimeError where a follower is lost; OptionError as
+    check_processes does.
     """
     if devices * nodes == 1 or together():
         return function(**shared, **alone)
@@ -113,13 +116,15 @@ def everywhere(
 
 @contextmanager
 def apart() -> Iterator[None]:
-    """Each process works alone in here, though all are in a common call."""
-    assert _group is not None
-    _group.inside = False
-    try:
+    """Each process works alone in here, though all are in a common call; followers hear signals themselves."""
+    group = _group
+    if group is None or not group.inside:
         yield
-    finally:
-        _group.inside = True
+        return
+    group.inside, group.apart = False, True
+    with interruption.heard():
+        yield
+    group.inside, group.apart = True, False  # after an error there is no common call to go back to
 
 
 def sum_over_ranks(tensor: Tensor) -> Tensor:
@@ -127,6 +132,37 @@ def sum_over_ranks(tensor: Tensor) -> Tensor:
     if together():
         dist.all_reduce(tensor)
     return tensor
+
+
+def as_leader(*flags: bool) -> tuple[bool, ...]:
+    """The flags of the leader, in every process."""
+    if not together():
+        return flags
+    sent = torch.tensor(flags, dtype=torch.uint8)
+    dist.broadcast(sent, src=0)
+    return tuple(bool(flag) for flag in sent)
+
+
+def of_leader(function: Callable[[], T]) -> T:
+    """What the function gives in the leader, who alone calls it, in every process."""
+    if not together():
+        return function()
+    box: list[Any] = [function() if rank() == 0 else None]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def with_leader(function: Callable[[], None]) -> None:
+    """Call the function in the leader alone; where that ends it, the others end too, as interrupted."""
+    if rank() == 0:
+        try:
+            function()
+        except BaseException:
+            as_leader(False)
+            raise
+    (goes_on,) = as_leader(True)
+    if not goes_on:
+        raise Interrupted
 
 
 def gathered(value: Any) -> list[Any]:
@@ -160,8 +196,9 @@ def follow() -> None:
     place = _called_to()
     assert place is not None
     assert place.rank > 0
-    _meet(place, gpu=os.environ.get(KIND, "gpu" if torch.cuda.is_available() else "cpu") == "gpu")
+    _meet(place)
     assert _group is not None
+    interruption.ignore()  # the leader is told too, and ends or goes on
     while True:
         box: list[Any] = [None]
         try:
@@ -179,7 +216,10 @@ def follow() -> None:
 def follow_if_called() -> bool:
     """Serve the leader, where torchrun, srun or a leader started this process as a follower, and say so at its end."""
     place = _called_to()
-    if place is None or place.rank == 0:
+    if place is None or _group is not None:
+        return False
+    if place.rank == 0:
+        atexit.register(_dismiss_unmet, place)
         return False
     follow()
     return True
@@ -207,9 +247,15 @@ def stop() -> None:
     group, _group = _group, None
     group.over = True
     for follower in group.followers:
-        follower.kill()
+        if group.apart:
+            follower.terminate()  # it takes a checkpoint of its own work
+        else:
+            follower.kill()
     for follower in group.followers:
-        follower.wait()
+        try:
+            follower.wait(SECONDS_TO_UNWIND)
+        except subprocess.TimeoutExpired:
+            follower.kill()
     dist.destroy_process_group()
 
 
@@ -240,9 +286,10 @@ def _join(devices: int, nodes: int, gpu: bool) -> _Group:
     if _group is not None and _group.place.world != devices * nodes:
         stop()
     if _group is None:
+        check_processes(devices, nodes)
         place = _called_to()
         if place is not None:
-            _meet(place, gpu=gpu)
+            _meet(place)
         else:
             _lead(devices, gpu=gpu)
     assert _group is not None
@@ -273,9 +320,10 @@ def _lead(devices: int, *, gpu: bool) -> None:
     _group = watched
 
 
-def _meet(place: Place, *, gpu: bool) -> None:
+def _meet(place: Place) -> None:
     """Meet processes that something else started, or, as a follower, the leader that started this one."""
     global _group
+    gpu = os.environ[KIND] == "gpu" if KIND in os.environ else torch.cuda.is_available()
     store = None
     if RANK in os.environ:
         store = dist.TCPStore(place.address, place.port, place.world, is_master=False, timeout=PATIENCE)
@@ -303,6 +351,13 @@ def _dismiss() -> None:
     for follower in _group.followers:
         follower.wait()
     dist.destroy_process_group()
+
+
+def _dismiss_unmet(place: Place) -> None:
+    """Let those go that something else started and that were never needed."""
+    if _group is None:
+        _meet(place)
+        _dismiss()
 
 
 def _watch(group: _Group) -> None:

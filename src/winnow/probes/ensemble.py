@@ -14,6 +14,7 @@ from winnow.datasets.base import ImageDataset
 from winnow.datasets.targets import TargetImages
 from winnow.errors import DivergedError, MissingEvidenceError
 from winnow.keys import make_key
+from winnow.probes.apart import train_apart
 from winnow.probes.passes import MemberPass, member_passes, pass_of_member
 from winnow.probes.probe import Probe
 from winnow.probes.scorer import pass_into
@@ -95,6 +96,8 @@ def gather(
     computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
     parts = gather_subset_runs(dataset, probe, **computing) if "subset_runs" in needs else None
     of_members = range(probe.members) if probe.of_members(needs) else ()
+    if of_members:
+        train_apart(train_member, "probe", member_keys(dataset, probe), dataset=dataset, probe=probe, **computing)
     members = [train_member(dataset, probe, member, **computing) for member in of_members]
     passed = {
         each: pass_of_member(
@@ -172,6 +175,7 @@ def _train(
             callbacks=[recorder, snapshots],
             logger=opened,
             title=title,
+            checkpoint=draft.checkpoint,
         )
     finally:
         logger.close(opened, failed=fitted is None)
@@ -196,7 +200,7 @@ class _Snapshots(Callback):
         self.weights: dict[int, dict[str, torch.Tensor]] = {}
 
     def _keep(self, epoch: int, module: LightningModule) -> None:
-        if epoch in self.epochs:
+        if epoch in self.epochs and epoch not in self.weights:  # where training goes on, 0 was kept by its first part
             assert isinstance(module.model, torch.nn.Module)
             self.weights[epoch] = {k: v.detach().cpu() for k, v in copy.deepcopy(module.model.state_dict()).items()}
 
@@ -205,3 +209,9 @@ class _Snapshots(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._keep(trainer.current_epoch + 1, pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"weights": self.weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.weights = state_dict["weights"]
