@@ -28,7 +28,7 @@ from winnow.figures.image_sheet import image_sheet
 from winnow.figures.style import save
 from winnow.pipeline import CellSpec
 from winnow.planning.memory import Available
-from winnow.planning.plan import Plan, planned_cell
+from winnow.planning.plan import Plan, PlannedCell, planned_cell
 from winnow.planning.text import told
 from winnow.records import read_indices
 from winnow.sharing import SharedStage
@@ -176,17 +176,18 @@ def plan(configs: Sequence[DictConfig], *, slots: int = 1, per_device: int = 1) 
     if HydraConfig.initialized():  # a launcher has not set it
         _check_no_sweep()
     store, trainer = store_from(configs[0]), _made(configs[0].trainer, "trainer")
-    cells, refused = [], []
+    cells: list[PlannedCell] = []
+    refused: dict[str, list[int]] = {}
     for number, cfg in enumerate(configs):
         try:
             cell = cell_from(cfg)
             dataset = _shared_dataset(cell.dataset, store)
             cells.append(planned_cell(number, cell, dataset, store=store, trainer=trainer))
         except WinnowError as error:
-            refused.append(f"cell {number}: {one_line(error)}")
+            refused.setdefault(one_line(error), []).append(number)
     with quiet():
         device = trainer.solo_trainer(logger=False).strategy.root_device
-    jobs: dict[str, Any] = {"slots": slots, "per_device": per_device, "refused": tuple(refused)}
+    jobs: dict[str, Any] = {"slots": slots, "per_device": per_device, "refused": refused}
     made = Plan.of(cells, store=store, device=device_name(device.type), **jobs)
     return told(made, Available(device))
 

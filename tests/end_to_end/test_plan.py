@@ -6,7 +6,7 @@ import pytest
 
 from helpers.scripts import TINY, finished_artifacts, run_script
 
-GRID = ["selector=random,threshold", "compression.r=0.2,1", "seed=0,1"]
+GRID = ["selector=random,threshold", "compression.r=0.2,1"]
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sweep_is_planned_and_nothing_is_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ended = run_script("run.py", "-m", *TINY, *GRID, "plan=true", "hydra.sweep.dir=grid", capsys=capsys)
     assert ended.code == 0, ended.err
-    assert "plan of 8 cells: 8 to run, 0 finished" in ended.out
+    assert "plan of 4 cells: 4 to run, 0 finished" in ended.out
     # Two seeds of random, of the hardest and of everything; each sees 120 examples' steps of an epoch: two.
     assert "trainings: at most 6 to run, 0 finished" in ended.out
     # Two members: two epochs of 120 examples and one evaluation. Trainings: 24 twice a cell, 120 once.
@@ -36,11 +36,11 @@ def test_what_is_finished_is_told_and_times_come_from_it(tmp_path: Path, capsys:
     ended = run_script("run.py", *cell, "plan=true", capsys=capsys)
     assert "plan of 1 cell: 0 to run, 1 finished" in ended.out
     before = finished_artifacts(tmp_path / "artifacts")
-    ended = run_script("run.py", "-m", *cell, "seed=0,1,2", "plan=true", "compression.r=0.3,0", capsys=capsys)
+    ended = run_script("run.py", "-m", *cell, "seed=0,1", "plan=true", "compression.r=0.3,0", capsys=capsys)
     assert ended.code == 0, ended.err
-    assert "plan of 3 cells: 2 to run, 1 finished" in ended.out
-    assert "trainings: 2 to run, 1 finished" in ended.out
-    assert ended.out.count("refused: cell ") == 3
+    assert "plan of 2 cells: 1 to run, 1 finished" in ended.out
+    assert "trainings: 1 to run, 1 finished" in ended.out
+    assert "refused: 2 cells (1,3): compression.r=0 must be" in ended.out
     assert "time: about 0:00:0" in ended.out
     assert "by past rows" in ended.out
     assert finished_artifacts(tmp_path / "artifacts") == before

@@ -16,7 +16,9 @@ def told(plan: Plan, available: Available) -> str:
     """The whole plan, of several lines."""
     left = sum(not cell.finished for cell in plan.cells)
     sections = [f"plan of {_count(len(plan.cells), 'cell')}: {left} to run, {len(plan.cells) - left} finished"]
-    sections += [f"refused: {line}" for line in plan.refused]
+    for reason, numbers in plan.refused.items():
+        named = f"{_count(len(numbers), 'cell')} ({_list(map(str, numbers))})"
+        sections.append(f"refused: {named}: {reason}")
     if plan.cells:
         sections += [_cells(plan.cells)]
     if plan.stages:
@@ -56,9 +58,9 @@ def _seeds(cell: PlannedCell) -> str:
     return str(selection) if selection == training else f"{selection}/{training}"
 
 
-def _list(seeds: Iterable[str]) -> str:
-    once = list(dict.fromkeys(seeds))
-    return ",".join(once) if len(once) <= 5 else f"{len(once)} of them"
+def _list(values: Iterable[str]) -> str:
+    once = list(dict.fromkeys(values))
+    return ",".join(once) if len(once) <= 5 else f"{once[0]}..{once[-1]}"
 
 
 def _stages(stages: Sequence[Work]) -> str:
@@ -128,7 +130,7 @@ def _name(work: Work) -> str:
 def _memory(plan: Plan, available: Available) -> str:
     """On a CPU what would be on the device is on the host."""
     apart = available.device is not None
-    lines = ["memory at the peak of one job:"]
+    lines = ["memory at the peak of one job, without what convolutions and allocators take on top:"]
     for need in plan.needs:
         host = available.own + need.on_host + (0 if apart else need.on_device)
         parts = [f"{name} {_bytes(size)}" for name, size in (*need.device.items(), *need.host.items()) if size]
