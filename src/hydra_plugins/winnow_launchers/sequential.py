@@ -54,7 +54,7 @@ class SequentialLauncher(Launcher):
         command = shlex.join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
         shown = [list(filter_overrides(overrides)) for overrides in job_overrides]
         numbers = range(initial_job_idx, initial_job_idx + len(shown))
-        if self.of == "cells" and self._config(numbers[0], job_overrides[0]).plan:
+        if self.of == "cells" and self.config.plan:
             print(app.plan([self._config(*cell) for cell in zip(numbers, job_overrides, strict=True)]))
             return []
         # A sweeper that searches launches one batch after another.

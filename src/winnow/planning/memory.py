@@ -49,10 +49,9 @@ class Available:
 def cell_need(cell: CellSpec, dataset: ImageDataset, trainer: TrainerSpec, m: int) -> Need:
     """Training the cell's model on m examples and testing it."""
     recorded = sum(recorder.held_bytes(m, dataset.n_classes) for recorder in cell.recorders)
-    return Need(
-        title=f"a cell ({cell.model.name}, {m} examples)",
-        device=_trained(cell.model, cell.recipe, dataset, trainer, m, dataset.n_test) | ({"recorders": recorded} if recorded else {}),
-    )
+    trained = _trained(cell.model, cell.recipe, dataset, trainer, m, dataset.n_test)
+    recorders = {"recorders": recorded} if recorded else {}
+    return Need(title=f"a cell ({cell.model.name}, {m} examples)", device=trained | recorders)
 
 
 def shared_needs(
@@ -75,7 +74,10 @@ def shared_needs(
         yield Need(title="scoring and selecting", device=held, host=_evidence(cell, dataset))
 
 
-def _trained(model: ModelSpec, recipe: Recipe, dataset: ImageDataset, trainer: TrainerSpec, m: int) -> dict[str, int]:
+def _trained(
+    model: ModelSpec, recipe: Recipe, dataset: ImageDataset, trainer: TrainerSpec, m: int, seen: int
+) -> dict[str, int]:
+    """Training on m examples, and a pass over `seen` images by the trained model."""
     largest = -(-m // -(-m // recipe.batch_size))  # batches are dealt as equal as can be
     batch = -(-largest // (trainer.devices * trainer.nodes))
     shape = dataset.image_shape
