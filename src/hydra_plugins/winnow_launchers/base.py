@@ -1,0 +1,99 @@
+"""What the launchers of this project share: composing cells, sweep.json, failures and the report at the end."""
+
+import os
+import shlex
+import sys
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+
+class Cell(NamedTuple):
+    """One cell of a sweep. title: the overrides in which it differs from others; folder: for its result."""
+
+    number: int
+    title: str
+    overrides: list[str]
+    folder: Path
+
+
+class SweepLauncher(Launcher):
+    """Runs the cells of a sweep, leaves sweep.json and the report: a grid of rows, or a comparison of scores.
+
+    Hydra imports every plugin at the start of every app, so what is heavy is imported only where a sweep begins.
+    """
+
+    def __init__(self, of: str = "cells") -> None:
+        self.of = of
+        self.cells: list[tuple[str, list[str]]] = []
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from winnow import results
+
+        setup_globals()
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        folder = Path(str(self.config.hydra.sweep.dir))
+        command = shlex.join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
+        shown = [list(filter_overrides(overrides)) for overrides in job_overrides]
+        everywhere = set.intersection(*map(set, shown)) if len(shown) > 1 else set()
+        cells = []
+        for number, (title, overrides) in enumerate(zip(shown, job_overrides, strict=True), start=initial_job_idx):
+            differing = " ".join(override for override in title if override not in everywhere)
+            cells.append(Cell(number, differing, list(overrides), folder / str(number)))
+            # A sweeper that searches launches one batch after another.
+            self.cells.append((str(number), title))
+        results.begin_sweep(folder, [results.SweepCell(*cell) for cell in self.cells], command)
+        return self.run(cells, folder)
+
+    @abstractmethod
+    def run(self, cells: Sequence[Cell], folder: Path) -> Sequence[JobReturn]:
+        """Run the cells and report; exits where one failed."""
+
+    def compose(self, cell: Cell) -> DictConfig:
+        """The configuration of one cell."""
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, cell.overrides)
+        with open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = cell.number
+            config.hydra.sweep.subdir = str(cell.number)
+            if OmegaConf.select(config, "hydra.job_logging.handlers.console") is not None:
+                config.hydra.job_logging.handlers.console.level = "WARNING"
+            if config.trainer.progress is None:
+                config.trainer.progress = False  # one bar at a time: the one over cells
+        return config
+
+    def report(self, folder: Path) -> bool:
+        """Write and print the report of what is there; False, with the reason on standard error, where it cannot."""
+        from winnow import app
+        from winnow.comparison.report import report as report_scores
+        from winnow.errors import WinnowError
+        from winnow.scaling.report import report as report_cells
+
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        try:
+            if self.of == "cells":
+                report_cells(folder)
+            else:
+                report_scores(folder)
+        except WinnowError as error:
+            print(f"error: {app.one_line(error)}", file=sys.stderr)
+            return False
+        return True
+
+
+def failed(cell: Cell, error: BaseException) -> JobReturn:
+    """The return of a cell that stopped with this error, which is left in its folder."""
+    from winnow import app, results
+
+    results.save_failure(cell.folder, app.failure_text(error))
+    returned = JobReturn(overrides=cell.overrides, status=JobStatus.FAILED)
+    returned.return_value = error
+    return returned
