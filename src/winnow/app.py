@@ -19,7 +19,7 @@ from winnow import diagnosis, pipeline, results, sharing
 from winnow.artifacts import ArtifactStore
 from winnow.comparison import tables
 from winnow.datasets.base import DatasetSpec, ImageDataset
-from winnow.entry import CONF, STAGE_GROUPS, hydra_script, one_line
+from winnow.entry import CONF, STAGE_GROUPS, failure_text, hydra_script, one_line
 from winnow.errors import OptionError, WinnowError, check_choice
 from winnow.exports.base import Export
 from winnow.figures.image_sheet import image_sheet
@@ -37,10 +37,12 @@ __all__ = [
     "Runtime",
     "cell_from",
     "diagnose",
+    "failure_text",
     "hydra_script",
     "is_finished",
     "is_scored",
     "one_line",
+    "parts_of",
     "run_cell",
     "runtime_from",
     "score",
@@ -164,6 +166,12 @@ def run_cell(cfg: DictConfig) -> Path:
 def _shared_dataset(spec: DatasetSpec, store: ArtifactStore) -> ImageDataset:
     """The cells of a sweep share what is loaded, and its copy on the device."""
     return pipeline.load_dataset(spec, store=store)
+
+
+def parts_of(cfg: DictConfig) -> tuple[CellSpec, ImageDataset, ArtifactStore, TrainerSpec]:
+    """What a launcher needs to plan the cell that a configuration describes, with its data set loaded."""
+    cell, store = cell_from(cfg), store_from(cfg)
+    return cell, _shared_dataset(cell.dataset, store), store, _made(cfg.trainer, "trainer")
 
 
 def is_finished(cfg: DictConfig) -> bool:

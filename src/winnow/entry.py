@@ -4,6 +4,7 @@ import functools
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -17,6 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from winnow import processes, results
 from winnow.errors import WinnowError
 
 CONF = str(Path(__file__).parents[2] / "conf")
@@ -27,8 +29,10 @@ MISTAKES = (WinnowError, HydraException, OmegaConfBaseException)
 def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "config") -> None:
     """Run a script's task under Hydra. A user's mistake ends in one line on standard error and exit code 1.
 
-    HYDRA_FULL_ERROR=1 shows the traceback instead.
+    HYDRA_FULL_ERROR=1 shows the traceback instead. A run that a launcher started ends with it, and leaves the traceback
+    of any error in its folder.
     """
+    is_child = processes.watch_parent()
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own report and exits before this can see the error
 
@@ -36,9 +40,11 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
     def told_once(cfg: DictConfig) -> None:
         try:
             task(cfg)
-        except MISTAKES as error:
+        except Exception as error:
+            if is_child:
+                results.save_failure(HydraConfig.get().runtime.output_dir, failure_text(error))
             # A single run keeps the error from Hydra, which adds lines of its own; a sweep leaves it to the launcher.
-            if wants_traceback or HydraConfig.get().mode == RunMode.MULTIRUN:
+            if not isinstance(error, MISTAKES) or wants_traceback or HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
             _stop(error, config_name)
 
@@ -76,6 +82,11 @@ def _known_names(error: Exception, config_name: str) -> str:
     owners = sorted(path.stem for path in (Path(CONF) / parent).glob("*.yaml") if field in set(OmegaConf.load(path)))
     elsewhere = f" {field} belongs to {parent}={' or '.join(owners)}." if parent and owners else ""
     return f" Known in {parent or 'the configuration'}: {', '.join(there)}.{elsewhere}"
+
+
+def failure_text(error: BaseException) -> str:
+    """An error's traceback, and in a last line of its own, which is what reports show, its type and message."""
+    return "".join(traceback.format_exception(error)) + f"{type(error).__name__}: {one_line(error)}"
 
 
 def one_line(error: BaseException) -> str:

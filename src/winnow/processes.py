@@ -37,7 +37,7 @@ def spawn(
 def end(
     processes: Sequence[subprocess.Popen[bytes]], grace: float, *, hurry: Callable[[], bool] = lambda: False
 ) -> None:
-    """End processes of `spawn` with their groups: SIGTERM, `grace` seconds to finish, SIGKILL. hurry: no longer wait."""
+    """End processes of `spawn` with their groups: SIGTERM, `grace` seconds or until `hurry` says so, SIGKILL."""
     for process in processes:
         signal_group(process, signal.SIGTERM)
     deadline = time.monotonic() + grace

@@ -89,10 +89,11 @@ class SweepLauncher(Launcher):
         return True
 
 
-def failed(cell: Cell, error: BaseException) -> JobReturn:
+def fail(cell: Cell, error: BaseException) -> JobReturn:
     """The return of a cell that stopped with this error, which is left in its folder."""
     from winnow import app, results
 
+    results.clear_result(cell.folder)
     results.save_failure(cell.folder, app.failure_text(error))
     returned = JobReturn(overrides=cell.overrides, status=JobStatus.FAILED)
     returned.return_value = error

@@ -14,7 +14,7 @@ DONE, CACHED, FAILED, INTERRUPTED = "done", "cached", "failed", "interrupted"
 
 @dataclass(kw_only=True, eq=False)
 class Job:
-    """One process to come. Cells have a number; shared stages have a key instead.
+    """One process to come. key: of the shared stage that it makes, None for a cell.
 
     after: the keys of the shared stages that must be finished first. devices: how many it takes. exclusive: names that
     no two running jobs share, asked for when the job could start. is_finished: whether nothing is left to do, asked
@@ -25,7 +25,6 @@ class Job:
     command: list[str]
     folder: Path
     devices: int = 1
-    number: int | None = None
     key: str | None = None
     after: frozenset[str] = frozenset()
     exclusive: Callable[[], frozenset[str]] = frozenset
@@ -47,11 +46,15 @@ class Running:
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How a job ended. reason: of the shared stage that failed, for a job that needed it. cost: slots times seconds."""
+    """How a job ended, and why it failed. blamed: the shared stage that it needed, where that is what failed.
+
+    cost: slots times seconds.
+    """
 
     job: Job
     outcome: str
     reason: str | None = None
+    blamed: Job | None = None
     cost: float = 0.0
 
 
@@ -73,12 +76,15 @@ class Schedule:
         self.waiting: list[Job] = []
         self.running: list[Running] = []
         self.keys: set[str] = set()  # of every shared stage that was added
-        self.made: dict[str, tuple[str, str | None]] = {}  # by key: outcome and reason
+        self.made: dict[str, Ended] = {}  # by key
 
     def add(self, jobs: Iterable[Job]) -> None:
+        """Add jobs; a shared stage that was added before, for another cell, is left out."""
         for job in jobs:
-            self.waiting.append(job)
-            if job.key is not None:
+            if job.key is None:
+                self.waiting.append(job)
+            elif job.key not in self.keys:
+                self.waiting.append(job)
                 self.keys.add(job.key)
         self.waiting.sort(key=lambda job: job.key is None)  # stable
 
@@ -87,8 +93,8 @@ class Schedule:
         ended = self._reap() + self._give_up()
         for job in list(self.waiting):
             if not any(self.slots.free):
-                break
-            if not all(self.made.get(key, ("", None))[0] == DONE for key in job.after):
+                break  # before anything is asked that takes time
+            if not all(key in self.made for key in job.after):
                 continue
             names = job.exclusive()
             if any(names & other.names for other in self.running):
@@ -128,15 +134,17 @@ class Schedule:
         """The jobs that need what could not be made, which then cannot be made either."""
         ended = []
         for job in list(self.waiting):
-            bad = [self.made[key] for key in sorted(job.after) if key in self.made and self.made[key][0] != DONE]
-            if bad:
-                self.waiting.remove(job)
-                outcome, reason = min(bad)  # "failed" comes before "interrupted"
-                ended.append(self._end(Ended(job=job, outcome=outcome, reason=reason)))
+            made = [self.made[key] for key in sorted(job.after) if key in self.made]
+            for outcome in (FAILED, INTERRUPTED):
+                bad = next((stage for stage in made if stage.outcome == outcome), None)
+                if bad is not None:
+                    self.waiting.remove(job)
+                    blamed = bad.blamed or bad.job
+                    ended.append(self._end(Ended(job=job, outcome=outcome, reason=bad.reason, blamed=blamed)))
+                    break
         return ended
 
     def _end(self, ended: Ended) -> Ended:
         if ended.job.key is not None:
-            outcome = DONE if ended.outcome == CACHED else ended.outcome
-            self.made[ended.job.key] = (outcome, ended.reason)
+            self.made[ended.job.key] = ended
         return ended

@@ -12,7 +12,7 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus, run_job
 
-from hydra_plugins.winnow_launchers.base import Cell, SweepLauncher, failed
+from hydra_plugins.winnow_launchers.base import Cell, SweepLauncher, fail
 
 
 @dataclass
@@ -60,5 +60,5 @@ class SequentialLauncher(SweepLauncher):
                 job_subdir_key="hydra.sweep.subdir",
             )
         except Exception as error:  # any error of one cell must leave the others running
-            return failed(cell, error), cached
-        return (failed(cell, done._return_value) if done.status == JobStatus.FAILED else done), cached
+            return fail(cell, error), cached
+        return (fail(cell, done._return_value) if done.status == JobStatus.FAILED else done), cached

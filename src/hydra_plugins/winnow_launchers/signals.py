@@ -12,11 +12,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Signals:
-    """Within it, the first signal raises Interrupted, with STOPPED for Ctrl-C and REQUEUE for others; more are counted."""
+    """Within it the first signal raises Interrupted, STOPPED for Ctrl-C and REQUEUE for others; more are counted."""
 
     def __init__(self) -> None:
         self.received: list[int] = []
-        self.holding = False
+        self.holding = self.raised = False
 
     def __enter__(self) -> "Signals":
         self.before: dict[int, Any] = {number: signal.signal(number, self._receive) for number in SIGNALS}
@@ -39,13 +39,16 @@ class Signals:
             yield
         finally:
             self.holding = False
-        if len(self.received) == 1:
-            self._raise()
+        if self.received:
+            self._raise_once()
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received.append(number)
-        if len(self.received) == 1 and not self.holding:
-            self._raise()
+        if not self.holding:
+            self._raise_once()
 
-    def _raise(self) -> None:
+    def _raise_once(self) -> None:
+        if self.raised:
+            return
+        self.raised = True
         raise Interrupted(STOPPED if self.received[0] == signal.SIGINT else REQUEUE)
