@@ -6,6 +6,7 @@ import math
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,7 +239,8 @@ def diagnose(cfg: DictConfig) -> Path:
 def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "config") -> None:
     """Run a script's task under Hydra. A user's mistake ends in one line on standard error and exit code 1.
 
-    HYDRA_FULL_ERROR=1 shows the traceback instead.
+    HYDRA_FULL_ERROR=1 shows the traceback instead. Whatever launcher runs it, a task that fails leaves its traceback in
+    the folder of its run.
     """
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own report and exits before this can see the error
@@ -247,9 +249,10 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
     def told_once(cfg: DictConfig) -> None:
         try:
             task(cfg)
-        except MISTAKES as error:
+        except Exception as error:
+            leave_failure(HydraConfig.get().runtime.output_dir, error)
             # A single run keeps the error from Hydra, which adds lines of its own; a sweep leaves it to the launcher.
-            if wants_traceback or HydraConfig.get().mode == RunMode.MULTIRUN:
+            if wants_traceback or HydraConfig.get().mode == RunMode.MULTIRUN or not isinstance(error, MISTAKES):
                 raise
             _stop(error, config_name)
 
@@ -259,6 +262,13 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
         if wants_traceback:
             raise
         _stop(error, config_name)
+
+
+def leave_failure(folder: str | Path, error: BaseException) -> None:
+    """Leave an error's traceback in the folder of the run that it ended."""
+    # The last line is what reports show; a message of several lines is folded into it.
+    text = "".join(traceback.format_exception(error)) + f"{type(error).__name__}: {one_line(error)}"
+    results.save_failure(folder, text)
 
 
 def _stop(error: Exception, config_name: str) -> NoReturn:

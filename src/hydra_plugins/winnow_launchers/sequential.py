@@ -7,7 +7,6 @@ is 1. Hydra's own basic launcher says nothing of time left, and its sweeps leave
 import os
 import shlex
 import sys
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +67,7 @@ class SequentialLauncher(Launcher):
         return returned
 
     def _run(self, number: int, overrides: list[str], folder: Path) -> tuple[JobReturn, bool]:
-        """One cell, and whether its row was there already. Its error is kept in the JobReturn and in its folder."""
+        """One cell, and whether its row was there already. Its error is in the JobReturn and left in its folder."""
         from winnow import app, results
 
         results.clear_result(folder)
@@ -93,11 +92,7 @@ class SequentialLauncher(Launcher):
         except Exception as error:  # any error of one cell must leave the others running
             done = JobReturn(overrides=overrides, status=JobStatus.FAILED)
             done.return_value = error
-        if done.status == JobStatus.FAILED:
-            reason = done._return_value
-            lines = traceback.format_exception(reason)
-            # The last line is what reports show; a message of several lines is folded into it.
-            results.save_failure(folder, "".join(lines) + f"{type(reason).__name__}: {app.one_line(reason)}")
+            app.leave_failure(folder, error)  # it struck before the task, which leaves its own
         return done, cached
 
     def _report(self, folder: Path, any_failed: bool) -> None:
