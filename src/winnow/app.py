@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,9 @@ CONF = str(Path(__file__).parents[2] / "conf")
 STAGE_GROUPS = ("dataset", "model", "recipe", "probe", "metric", "selector", "alpha", "compression")
 CLASSES_SHOWN = 20  # on a sheet of images
 MISTAKES = (WinnowError, HydraException, OmegaConfBaseException)
+
+# conf/hydra/launcher has defaults of ours under the names that the launchers' own options have.
+warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 @dataclass
 class SequentialConf:
     _target_: str = "hydra_plugins.winnow_launchers.sequential.SequentialLauncher"
-    of: str = "cells"  # or scores: what each run of the sweep makes, and so what it ends with
+    of: str = "${oc.select:hydra.sweeper.of,cells}"  # or scores: what each run makes, and so what the sweep ends with
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="sequential", node=SequentialConf, provider="winnow")

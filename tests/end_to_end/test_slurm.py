@@ -1,0 +1,72 @@
+"""Sweeps through SLURM as submitit drives it, against a SLURM of shell scripts."""
+
+from pathlib import Path
+
+import pytest
+
+from helpers.scripts import TINY, finished_artifacts, run_script
+from helpers.slurm import FakeSlurm, slurm  # noqa: F401
+from winnow import results
+
+SWEEP = ["-m", *TINY, "hydra.sweep.dir=grid", "trainer=cpu", "seed=0,1"]
+
+
+def job_of(launcher: str, slurm: FakeSlurm, capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, str]:
+    """The options of the job that a sweep asks for, from a cluster that refuses it."""
+    slurm.refuse()
+    ended = run_script("run.py", *SWEEP, f"hydra/launcher={launcher}", *options, capsys=capsys)
+    assert ended.code == 1
+    assert ended.err.strip().splitlines()[-1].startswith(f"error: hydra/launcher={launcher}: ")
+    assert ended.err.strip().endswith("sbatch: error: invalid partition")
+    return slurm.options()
+
+
+def test_a_cell_is_a_job_with_one_gpu_that_can_be_requeued(
+    slurm: FakeSlurm,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = job_of("submitit_slurm", slurm, capsys, "hydra.launcher.partition=gpu", "hydra.launcher.timeout_min=30")
+    assert asked["array"].startswith("0-1%")
+    assert asked["nodes"] == asked["ntasks-per-node"] == asked["gpus-per-node"] == "1"
+    assert asked["cpus-per-task"] == "8"
+    assert asked["signal"] == "USR2@120"
+    assert (asked["partition"], asked["time"], asked["requeue"]) == ("gpu", "30", "")
+    before_srun = slurm.script().split("\nsrun ")[0]
+    assert "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK" in before_srun
+
+
+def test_a_cell_is_a_node_with_one_task(
+    slurm: FakeSlurm,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = job_of("submitit_slurm_node", slurm, capsys)
+    assert asked["nodes"] == asked["ntasks-per-node"] == "1"
+    assert asked["gpus-per-node"] == "8"
+    assert asked["signal"] == "USR2@120"
+    assert asked["requeue"] == asked["exclusive"] == ""
+
+
+def test_cells_run_and_fail_as_under_the_sequential_launcher(
+    slurm: FakeSlurm,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sweep = [*SWEEP[:-1], "hydra/launcher=submitit_slurm", "compression.r=0.5,0.001"]
+    ended = run_script("run.py", *sweep, capsys=capsys)
+    assert ended.code == 1
+    assert (tmp_path / "grid/0/row.json").exists()
+    assert "Traceback" in Path("grid/1/error.txt").read_text()
+    found = results.collect("grid")
+    assert (len(found.rows), len(found.failed), found.missing) == (1, 1, 0)
+    assert found.command is not None
+    assert "hydra/launcher=submitit_slurm" in found.command
+    assert Path("grid/grid.csv").exists()
+    assert len(finished_artifacts(Path("artifacts"), "probe")) == 2  # members of one ensemble
