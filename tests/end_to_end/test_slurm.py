@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.scripts import TINY, finished_artifacts, run_script
+from helpers.scripts import TINY, logs_with, run_script
 from helpers.slurm import FakeSlurm, slurm  # noqa: F401
 from winnow import results
 
@@ -59,14 +59,15 @@ def test_cells_run_and_fail_as_under_the_sequential_launcher(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    sweep = [*SWEEP[:-1], "hydra/launcher=submitit_slurm", "compression.r=0.5,0.001"]
+    sweep = [*SWEEP[:-1], "hydra/launcher=submitit_slurm", "compression.r=0.5,0.8,0.001"]
     ended = run_script("run.py", *sweep, capsys=capsys)
     assert ended.code == 1
-    assert (tmp_path / "grid/0/row.json").exists()
-    assert "Traceback" in Path("grid/1/error.txt").read_text()
+    assert Path("grid/0/row.json").exists()
+    assert Path("grid/1/row.json").exists()
+    assert "Traceback" in Path("grid/2/error.txt").read_text()
     found = results.collect("grid")
-    assert (len(found.rows), len(found.failed), found.missing) == (1, 1, 0)
+    assert (len(found.rows), len(found.failed), found.missing) == (2, 1, 0)
     assert found.command is not None
     assert "hydra/launcher=submitit_slurm" in found.command
     assert Path("grid/grid.csv").exists()
-    assert len(finished_artifacts(Path("artifacts"), "probe")) == 2  # members of one ensemble
+    assert len(logs_with("probe 1 of 2: training", "grid")) == 1
