@@ -25,7 +25,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from winnow import diagnosis, pipeline, results
+from winnow import diagnosis, pipeline, results, workers
 from winnow.artifacts import ArtifactStore
 from winnow.comparison import tables
 from winnow.datasets.base import DatasetSpec, ImageDataset
@@ -246,11 +246,15 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
     HYDRA_FULL_ERROR=1 shows the traceback instead. Whatever launcher runs it, a task that fails leaves its traceback in
     the folder of its run.
     """
+    if workers.follow_if_called():
+        return
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own report and exits before this can see the error
 
     @functools.wraps(task)
     def told_once(cfg: DictConfig) -> None:
+        if workers.follow_if_called():  # where srun starts an engine's own program, and that starts the task
+            return
         try:
             task(cfg)
         except Exception as error:

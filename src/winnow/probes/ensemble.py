@@ -11,7 +11,6 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from winnow.artifacts import Artifact, ArtifactStore, Draft
 from winnow.datasets.base import ImageDataset
-from winnow.datasets.loader import on_device
 from winnow.datasets.targets import TargetImages
 from winnow.errors import DivergedError, MissingEvidenceError
 from winnow.keys import make_key
@@ -21,7 +20,7 @@ from winnow.probes.scorer import pass_into
 from winnow.probes.subset_runs import gather_subset_runs, run_keys
 from winnow.records import load_trajectory
 from winnow.training.callbacks.forgetting import Forgetting
-from winnow.training.fit import Fitted, TrainerSpec, fit, quiet
+from winnow.training.fit import Fitted, TrainerSpec, fit
 from winnow.training.loggers import LoggerSpec
 from winnow.types import Evidence, Subset, Trajectory
 
@@ -169,14 +168,11 @@ def _train(
     recorder.save(draft)
     for epoch in snapshots.weights:
         draft.put_tensors(f"weights_{epoch}", snapshots.weights[epoch])
-    with quiet():
-        lightning = trainer.trainer(logger=False)
-        train, _ = on_device(dataset, lightning.strategy.root_device)
-        for epoch in probe.evaluated:
-            fitted.model.load_state_dict(snapshots.weights[epoch])
-            logits = draft.new_array(f"logits_{epoch}", (dataset.n, dataset.n_classes), np.float32)
-            pass_into(logits[None], [fitted.model], train, lightning, channels_last=recipe.channels_last)
-            logits.flush()
+    for epoch in probe.evaluated:
+        fitted.model.load_state_dict(snapshots.weights[epoch])
+        logits = draft.new_array(f"logits_{epoch}", (dataset.n, dataset.n_classes), np.float32)
+        pass_into(logits[None], [fitted.model], dataset, trainer=trainer, channels_last=recipe.channels_last)
+        logits.flush()
 
 
 class _Snapshots(Callback):

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from winnow.artifacts import ArtifactStore, Draft, device_name
 from winnow.datasets.base import ImageDataset
-from winnow.datasets.loader import Batch, InMemoryLoader, on_device
+from winnow.datasets.batches import batches
+from winnow.datasets.loader import Batch
 from winnow.datasets.views import Views
 from winnow.errors import DivergedError, OptionError
 from winnow.keys import make_key
@@ -133,7 +134,7 @@ class SimCLR(Embedding):
             dataset,
             key=make_key(f"{dataset.slug}-{self.model.name}-simclr-features", of_run),
             inputs=of_run,
-            load=lambda *_: load_model(self.model, dataset, run.tensors("weights")),
+            load=lambda _: load_model(self.model, dataset, run.tensors("weights")),
             store=store,
             trainer=trainer,
         )
@@ -155,17 +156,20 @@ class SimCLR(Embedding):
                 model = self.model.build(dataset.image_shape, dataset.n_classes).to(memory_format=torch.channels_last)
                 options = {"projection": self.projection, "temperature": self.temperature}
                 module = SimCLRModule(model, **options, recipe=recipe, steps=steps)  # type: ignore[arg-type]
-                lightning = trainer.trainer(
-                    callbacks=[progress_callback("SimCLR", trainer.progress)],
-                    max_steps=steps,
-                    max_epochs=-1,
-                    logger=opened or False,
-                    log_every_n_steps=max(1, min(50, steps)),
+                lightning = (
+                    trainer.solo_trainer(  # of several devices the first: a batch's views are told apart in one place
+                        callbacks=[progress_callback("SimCLR", trainer.progress)],
+                        max_steps=steps,
+                        max_epochs=-1,
+                        logger=opened or False,
+                        log_every_n_steps=max(1, min(50, steps)),
+                    )
                 )
                 root = lightning.strategy.root_device
-                train, _ = on_device(dataset, root)
-                loader = InMemoryLoader(
-                    train,
+                loader = batches(
+                    dataset,
+                    "train",
+                    device=root,
                     batch_size=self.batch_size,
                     augmentation=self.views,
                     copies=2,

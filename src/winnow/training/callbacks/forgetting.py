@@ -10,6 +10,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
+from winnow import workers
 from winnow.artifacts import Draft
 from winnow.datasets.loader import Batch
 from winnow.records import save_trajectory
@@ -58,11 +59,36 @@ def observe(logits: Tensor, labels: Tensor, previous: Tensor | None = None) -> t
     return values, p
 
 
+def merge(columns: list[Tensor], seen: Tensor) -> None:
+    """Put into each column, [m] or [m, C], what other processes saw, in place; seen [m] becomes what any of them saw.
+
+    An example is seen by one process between two calls. Rows that none saw stay as they are, so they must be alike
+    everywhere. Bits are added as whole numbers to the zeros of those who saw nothing, which no order of adding changes.
+    """
+    bits = [_bits(column).reshape(len(seen), -1) for column in columns]
+    exchanged = torch.cat([*bits, seen[:, None].int()], dim=1)
+    exchanged[~seen] = 0
+    workers.sum_over_ranks(exchanged)
+    *merged, by = exchanged.split([*(part.shape[1] for part in bits), 1], dim=1)
+    seen |= by[:, 0].bool()
+    for column, part in zip(columns, merged, strict=True):
+        values = part.contiguous().view(column.dtype) if column.is_floating_point() else part.to(column.dtype)
+        column[seen] = values.reshape(column.shape)[seen]
+
+
+def _bits(column: Tensor) -> Tensor:
+    """As 32-bit whole numbers: a float32 by its bits, whole numbers by their value."""
+    return column.view(torch.int32) if column.is_floating_point() else column.int()
+
+
 class TrajectoryRecorder(Recorder):
     """Fills one row of a Trajectory an epoch from the logits that the training step yields, before each update.
 
     A forgetting event is a correct presentation followed by a wrong one (Toneva et al. 2019, 1812.05159, §3). The
     histogram goes to the logger as `forgetting/0` ... `forgetting/10+` (numbers of examples); wandb gets a picture too.
+
+    Of several processes each sees its part of an epoch; at its end their parts are put together, by index and in one
+    exchange, so that each knows the softmax and the events of examples that it has not seen. The first keeps the rows.
     """
 
     def __init__(self, indices: Ints, n_classes: int) -> None:
@@ -80,6 +106,7 @@ class TrajectoryRecorder(Recorder):
         m, device = len(self.sorted_indices), pl_module.device
         self.row = {name: torch.full((m,), torch.nan, device=device) for name in FIELDS if name != "correct"}
         self.row["correct"] = torch.full((m,), -1, dtype=torch.int8, device=device)
+        self.seen = torch.zeros(m, dtype=torch.bool, device=device)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
@@ -89,6 +116,7 @@ class TrajectoryRecorder(Recorder):
     def record(self, index: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Enter one minibatch: canonical indices [B], logits [B, C], labels [B]."""
         at = torch.searchsorted(self.sorted_indices, index)
+        self.seen[at] = True
         values, self.softmax[at] = observe(logits, labels, self.softmax[at])
         for name, value in values.items():
             self.row[name][at] = value
@@ -97,6 +125,10 @@ class TrajectoryRecorder(Recorder):
         self.was_correct[at] = correct
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if workers.together():
+            merge([*self.row.values(), self.softmax, self.events, self.was_correct], self.seen)
+        if workers.rank() > 0:
+            return
         for name, row in self.row.items():
             self.rows[name].append(row.cpu().numpy())
         counts = torch.bincount(self.events.clamp(max=MOST_EVENTS), minlength=MOST_EVENTS + 1).tolist()
