@@ -4,11 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from helpers.scripts import TINY, logs_with, run_script
-from helpers.slurm import FakeSlurm, slurm  # noqa: F401
+from helpers.scripts import TINY, run_script
+from helpers.slurm import FakeSlurm
 from winnow import results
 
 SWEEP = ["-m", *TINY, "hydra.sweep.dir=grid", "trainer=cpu", "seed=0,1"]
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    monkeypatch.chdir(tmp_path)
+    fake = FakeSlurm(tmp_path / "slurm")
+    for name, value in fake.environment.items():
+        monkeypatch.setenv(name, value)
+    return fake
 
 
 def job_of(launcher: str, slurm: FakeSlurm, capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, str]:
@@ -21,13 +30,7 @@ def job_of(launcher: str, slurm: FakeSlurm, capsys: pytest.CaptureFixture[str], 
     return slurm.options()
 
 
-def test_a_cell_is_a_job_with_one_gpu_that_can_be_requeued(
-    slurm: FakeSlurm,  # noqa: F811
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_cell_is_a_job_with_one_gpu(slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]) -> None:
     asked = job_of("submitit_slurm", slurm, capsys, "hydra.launcher.partition=gpu", "hydra.launcher.timeout_min=30")
     assert asked["array"].startswith("0-1%")
     assert asked["nodes"] == asked["ntasks-per-node"] == asked["gpus-per-node"] == "1"
@@ -38,13 +41,7 @@ def test_a_cell_is_a_job_with_one_gpu_that_can_be_requeued(
     assert "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK" in before_srun
 
 
-def test_a_cell_is_a_node_with_one_task(
-    slurm: FakeSlurm,  # noqa: F811
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_cell_is_a_node_with_one_task(slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]) -> None:
     asked = job_of("submitit_slurm_node", slurm, capsys)
     assert asked["nodes"] == asked["ntasks-per-node"] == "1"
     assert asked["gpus-per-node"] == "8"
@@ -52,22 +49,14 @@ def test_a_cell_is_a_node_with_one_task(
     assert asked["requeue"] == asked["exclusive"] == ""
 
 
-def test_cells_run_and_fail_as_under_the_sequential_launcher(
-    slurm: FakeSlurm,  # noqa: F811
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    sweep = [*SWEEP[:-1], "hydra/launcher=submitit_slurm", "compression.r=0.5,0.8,0.001"]
+def test_cells_run_and_fail_as_in_one_process(slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = [*SWEEP[:-1], "hydra/launcher=submitit_slurm", "compression.r=0.5,0.001"]
     ended = run_script("run.py", *sweep, capsys=capsys)
     assert ended.code == 1
     assert Path("grid/0/row.json").exists()
-    assert Path("grid/1/row.json").exists()
-    assert "Traceback" in Path("grid/2/error.txt").read_text()
+    assert "Traceback" in Path("grid/1/error.txt").read_text()
     found = results.collect("grid")
-    assert (len(found.rows), len(found.failed), found.missing) == (2, 1, 0)
+    assert (len(found.rows), len(found.failed), found.missing) == (1, 1, 0)
     assert found.command is not None
     assert "hydra/launcher=submitit_slurm" in found.command
     assert Path("grid/grid.csv").exists()
-    assert len(logs_with("probe 1 of 2: training", "grid")) == 1

@@ -3,8 +3,6 @@
 import os
 from pathlib import Path
 
-import pytest
-
 JOB = "77"
 SCRIPTS = {
     # Keeps the job script; a refusing cluster stops there. Else every task of the array runs, and when scontrol asked
@@ -57,7 +55,8 @@ class FakeSlurm:
         for name, text in SCRIPTS.items():
             (binaries / name).write_text("#!/bin/bash" + text)
             (binaries / name).chmod(0o755)
-        self.path = f"{binaries}:{os.environ['PATH']}"
+        path = f"{binaries}:{os.environ['PATH']}"
+        self.environment = tasks_environment() | {"PATH": path, "FAKE_SLURM": str(folder)}
 
     def refuse(self) -> None:
         """From now on take a job, keep its script, and say that it cannot be."""
@@ -73,22 +72,8 @@ class FakeSlurm:
         return (self.folder / "job.sh").read_text()
 
 
-@pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
-    fake = FakeSlurm(tmp_path / "slurm")
-    source = str(Path(__file__).parents[2] / "src")
-    monkeypatch.setenv("PATH", fake.path)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])]))
-    monkeypatch.setenv("FAKE_SLURM", str(fake.folder))
-    for name, value in {
-        "SLURM_ARRAY_JOB_ID": JOB,
-        "SLURM_NTASKS": "1",
-        "SLURM_JOB_NUM_NODES": "1",
-        "SLURM_NODEID": "0",
-        "SLURM_PROCID": "0",
-        "SLURM_LOCALID": "0",
-        "SLURM_JOB_NODELIST": "node1",
-        "SLURM_CPUS_PER_TASK": "1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    return fake
+def tasks_environment() -> dict[str, str]:
+    """What SLURM tells the only task of a job on one node; and where the code is, which need not be installed."""
+    names = {"SLURM_NTASKS": "1", "SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_NODELIST": "node1", "SLURM_CPUS_PER_TASK": "1"}
+    ranks = dict.fromkeys(("SLURM_NODEID", "SLURM_PROCID", "SLURM_LOCALID"), "0")
+    return names | ranks | {"SLURM_ARRAY_JOB_ID": JOB, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}

@@ -44,48 +44,48 @@ class CartesianSweeper(BasicSweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from winnow.errors import OptionError
 
+        self.folder = Path(str(config.hydra.sweep.dir))
+        self.option = f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']}"
         try:
             super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         except RuntimeError as error:
             if "Unknown plugin class" not in str(error):
                 raise
-            name = self.launcher_name(config)
-            raise OptionError(f"hydra/launcher={name} is not installed; pip install -e '.[{name}]'.") from None
-        self.foreign = not type(self.launcher).__module__.startswith("hydra_plugins.winnow_launchers.")
+            extra = self.option.rpartition("=")[2]
+            raise OptionError(f"{self.option} is not installed; pip install -e '.[{extra}]'.") from None
+        own = type(self.launcher).__module__.startswith("hydra_plugins.winnow_launchers.")
+        self.reports = not own and self.of is not None
 
     def sweep(self, arguments: list[str]) -> Any:
-        if not self.foreign or self.of is None:
+        if not self.reports:
             return super().sweep(arguments)
         from winnow import results
         from winnow.errors import OptionError
 
-        folder = Path(str(self.config.hydra.sweep.dir))
         returned, any_failed = None, False
         try:
             returned = super().sweep(arguments)
         except Exception as error:  # the first one of a cell, or one of the engine, which no cell has left
-            any_failed = (folder / results.SWEEP).exists() and bool(results.failures(folder))
-            if not any_failed and isinstance(error, RuntimeError):  # no engine here, an unknown partition, ...
-                raise OptionError(f"hydra/launcher={self.launcher_name(self.config)}: {error}") from error
+            any_failed = (self.folder / results.SWEEP).exists() and bool(results.failures(self.folder))
+            if not any_failed and isinstance(error, RuntimeError):  # no such engine here, an unknown partition, ...
+                raise OptionError(f"{self.option}: {error}") from error
             if not any_failed:
                 raise
-        end_sweep(folder, self.of, any_failed=any_failed)
+        assert self.of is not None
+        end_sweep(self.folder, self.of, any_failed=any_failed)
         return returned
 
-    @staticmethod
-    def launcher_name(config: DictConfig) -> str:
-        return str(config.hydra.runtime.choices["hydra/launcher"])
-
     def get_job_batch(self) -> Sequence[Sequence[str]]:
-        if self.foreign and self.of is not None and self.batch_index == 0:
+        if self.reports and self.batch_index == 0:
             from winnow import results
 
-            folder, cells = Path(str(self.config.hydra.sweep.dir)), list(chain.from_iterable(self.overrides))
-            list_cells(folder, cells)
+            assert self.overrides is not None
+            cells = list(chain.from_iterable(self.overrides))
+            list_cells(self.folder, cells)
             for number in range(len(cells)):
-                results.clear_result(folder / str(number))
+                results.clear_result(self.folder / str(number))
         return super().get_job_batch()
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        if self.foreign and self.of is not None:
+        if self.reports:
             super().validate_batch_is_legal(batch)

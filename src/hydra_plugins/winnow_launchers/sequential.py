@@ -92,7 +92,7 @@ class SequentialLauncher(Launcher):
         except Exception as error:  # any error of one cell must leave the others running
             done = JobReturn(overrides=overrides, status=JobStatus.FAILED)
             done.return_value = error
-            app.leave_failure(folder, error)  # it struck before the task, which leaves its own
+            results.save_failure(folder, app.failure_text(error))  # it struck before the task, which leaves its own
         return done, cached
 
     def _report(self, folder: Path, any_failed: bool) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from winnow.artifacts import ArtifactStore, Draft, device_name
+from winnow.artifacts import ArtifactStore, Draft, Stage, device_name
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.batches import batches
 from winnow.datasets.loader import Batch
@@ -114,6 +114,9 @@ class SimCLR(Embedding):
     def keys(self, dataset: ImageDataset) -> list[str]:
         return [self._key(dataset)[0]]
 
+    def artifact(self, dataset: ImageDataset) -> tuple[Stage, str]:
+        return "pass", self._pass_key(dataset)[0]
+
     def cost(self, n: int) -> int:
         return n * (2 * self.epochs + 1)
 
@@ -127,12 +130,12 @@ class SimCLR(Embedding):
         run = store.fetch(
             "probe", key, write=lambda draft: self._train(draft, dataset, key, trainer, logger), inputs=inputs
         )
-        of_run = {"member": key, "pass": "features", "version": PASSES["features"].version}
+        features, of_run = self._pass_key(dataset)
         return kept_pass(
             PASSES["features"],
             "features",
             dataset,
-            key=make_key(f"{dataset.slug}-{self.model.name}-simclr-features", of_run),
+            key=features,
             inputs=of_run,
             load=lambda _: load_model(self.model, dataset, run.tensors("weights")),
             store=store,
@@ -142,6 +145,10 @@ class SimCLR(Embedding):
     def _key(self, dataset: ImageDataset) -> tuple[str, dict[str, Any]]:
         inputs = {"dataset": dataset.fingerprint, "embedding": self}
         return make_key(f"{dataset.slug}-{self.model.name}-simclr", inputs), inputs
+
+    def _pass_key(self, dataset: ImageDataset) -> tuple[str, dict[str, Any]]:
+        of_run = {"member": self._key(dataset)[0], "pass": "features", "version": PASSES["features"].version}
+        return make_key(f"{dataset.slug}-{self.model.name}-simclr-features", of_run), of_run
 
     def _train(self, draft: Draft, dataset: ImageDataset, key: str, trainer: TrainerSpec, logger: LoggerSpec) -> None:
         log.info("SimCLR: training %s for %d epochs", self.model.name, self.epochs)
