@@ -1,5 +1,8 @@
 """Sweeps through SLURM as submitit drives it, against a SLURM of shell scripts."""
 
+import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -60,3 +63,30 @@ def test_cells_run_and_fail_as_in_one_process(slurm: FakeSlurm, capsys: pytest.C
     assert found.command is not None
     assert "hydra/launcher=submitit_slurm" in found.command
     assert Path("grid/grid.csv").exists()
+
+
+@pytest.mark.slow
+def test_a_cell_whose_time_is_up_goes_on_in_a_requeued_job(slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]) -> None:
+    # One job of the array is long; its time is up when it has taken a checkpoint of its training.
+    sweep = [*SWEEP[:-1], "logger=none", "selector=random", "compression.r=0.5", "recipe.epochs=60,1"]
+    whole = run_script("run.py", *sweep, "hydra.sweep.dir=whole", "paths.artifacts=whole/artifacts", capsys=capsys)
+    assert whole.code == 0, whole.err
+
+    def time_is_up() -> None:
+        while not list(Path("artifacts/unfinished").glob("model-*.ckpt")):
+            time.sleep(0.01)
+        slurm.signal(0, signal.SIGUSR2)
+
+    threading.Thread(target=time_is_up, daemon=True).start()
+    ended = run_script(
+        "run.py", *sweep, "hydra/launcher=submitit_slurm", "trainer.checkpoint_seconds=0.1", capsys=capsys
+    )
+    assert ended.code == 0, ended.err
+    assert (slurm.folder / "requeued-0").exists()
+    assert slurm.exits(0, runs=2) == [255, 0]
+    assert slurm.exits(1, runs=1) == [0]
+    assert "going on at step" in Path("grid/0/winnow.log").read_text()
+    rows, expected = results.collect("grid").rows, results.collect("whole").rows
+    assert [(row.key, row.steps, row.test_loss) for row in rows] == [
+        (row.key, row.steps, row.test_loss) for row in expected
+    ]

@@ -1,6 +1,7 @@
 """A SLURM of four shell scripts, which runs the jobs of an array at once on this machine."""
 
 import os
+import time
 from pathlib import Path
 
 JOB = "77"
@@ -15,10 +16,10 @@ SCRIPTS = {
         for task in $(seq 0 $last); do
             (
                 export SLURM_ARRAY_TASK_ID=$task SLURM_JOB_ID=$((100 + task))
-                bash "$FAKE_SLURM/job.sh"; echo $? > "$FAKE_SLURM/exit-$task"
+                bash "$FAKE_SLURM/job.sh"; echo $? >> "$FAKE_SLURM/exits-$task"
                 while [ -e "$FAKE_SLURM/requeue-${SLURM_ARRAY_JOB_ID}_$task" ]; do
                     mv "$FAKE_SLURM/requeue-${SLURM_ARRAY_JOB_ID}_$task" "$FAKE_SLURM/requeued-$task"
-                    bash "$FAKE_SLURM/job.sh"; echo $? > "$FAKE_SLURM/exit-$task"
+                    bash "$FAKE_SLURM/job.sh"; echo $? >> "$FAKE_SLURM/exits-$task"
                 done
             ) < /dev/null > /dev/null 2>&1 &
         done
@@ -33,6 +34,7 @@ SCRIPTS = {
             shift
         done
         name() { echo "$1" | sed "s/%A/$SLURM_ARRAY_JOB_ID/g; s/%a/$SLURM_ARRAY_TASK_ID/g; s/%t/0/g"; }
+        echo $$ > "$FAKE_SLURM/pid-$SLURM_ARRAY_TASK_ID"
         exec "$@" >> "$(name "$out")" 2>> "$(name "$err")"
     """,
     "sacct": """
@@ -67,6 +69,17 @@ class FakeSlurm:
         lines = [line for line in self.script().splitlines() if line.startswith("#SBATCH --")]
         pairs = [line.removeprefix("#SBATCH --").partition("=") for line in lines]
         return {name: value for name, _, value in pairs}
+
+    def signal(self, task: int, number: int) -> None:
+        """Send a signal to a task of the array, as SLURM does near the end of its time."""
+        os.kill(int((self.folder / f"pid-{task}").read_text()), number)
+
+    def exits(self, task: int, runs: int) -> list[int]:
+        """The exit codes of a task of the array, once it has run so often."""
+        path = self.folder / f"exits-{task}"
+        while not (path.exists() and len(path.read_text().split()) >= runs):
+            time.sleep(0.01)
+        return [int(line) for line in path.read_text().split()]
 
     def script(self) -> str:
         return (self.folder / "job.sh").read_text()
