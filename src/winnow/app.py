@@ -42,6 +42,7 @@ __all__ = [
     "is_finished",
     "is_scored",
     "one_line",
+    "parts_of",
     "run_cell",
     "runtime_from",
     "score",
@@ -165,6 +166,12 @@ def run_cell(cfg: DictConfig) -> Path:
 def _shared_dataset(spec: DatasetSpec, store: ArtifactStore) -> ImageDataset:
     """The cells of a sweep share what is loaded, and its copy on the device."""
     return pipeline.load_dataset(spec, store=store)
+
+
+def parts_of(cfg: DictConfig) -> tuple[CellSpec, ImageDataset, ArtifactStore, TrainerSpec]:
+    """What a launcher needs to plan the cell that a configuration describes, with its data set loaded."""
+    cell, store = cell_from(cfg), store_from(cfg)
+    return cell, _shared_dataset(cell.dataset, store), store, _made(cfg.trainer, "trainer")
 
 
 def is_finished(cfg: DictConfig) -> bool:

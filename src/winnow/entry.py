@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from winnow import results, workers
+from winnow import processes, results, workers
 from winnow.errors import WinnowError
 
 CONF = str(Path(__file__).parents[2] / "conf")
@@ -34,10 +34,11 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
     """Run a script's task under Hydra. A user's mistake ends in one line on standard error and exit code 1.
 
     HYDRA_FULL_ERROR=1 shows the traceback instead. Whatever launcher runs it, a task that fails leaves its traceback in
-    the folder of its run.
+    the folder of its run. A run that the pool launcher started ends with it.
     """
     if workers.follow_if_called():
         return
+    processes.watch_parent()
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own report and exits before this can see the error
 
@@ -50,7 +51,7 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
         except Exception as error:
             results.save_failure(HydraConfig.get().runtime.output_dir, failure_text(error))
             # A single run keeps the error from Hydra, which adds lines of its own; a sweep leaves it to the launcher.
-            if wants_traceback or HydraConfig.get().mode == RunMode.MULTIRUN or not isinstance(error, MISTAKES):
+            if not isinstance(error, MISTAKES) or wants_traceback or HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
             _stop(error, config_name)
 

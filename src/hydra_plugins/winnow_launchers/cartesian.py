@@ -9,6 +9,7 @@ a cell that cannot be composed should fail alone, like any other failing cell, i
 cells are only composed beforehand where another's launcher would find out on a machine that was waited for.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -20,7 +21,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from hydra_plugins.winnow_launchers.reports import end_sweep, list_cells
+from hydra_plugins.winnow_launchers import reports
 
 
 @dataclass
@@ -54,10 +55,10 @@ class CartesianSweeper(BasicSweeper):
             extra = self.option.rpartition("=")[2]
             raise OptionError(f"{self.option} is not installed; pip install -e '.[{extra}]'.") from None
         own = type(self.launcher).__module__.startswith("hydra_plugins.winnow_launchers.")
-        self.reports = not own and self.of is not None
+        self.foreign = not own and self.of is not None
 
     def sweep(self, arguments: list[str]) -> Any:
-        if not self.reports:
+        if not self.foreign:
             return super().sweep(arguments)
         from winnow import results
         from winnow.errors import OptionError
@@ -72,20 +73,16 @@ class CartesianSweeper(BasicSweeper):
             if not any_failed:
                 raise
         assert self.of is not None
-        end_sweep(self.folder, self.of, any_failed=any_failed)
+        if not reports.report(self.folder, self.of) or any_failed:
+            sys.exit(1)
         return returned
 
     def get_job_batch(self) -> Sequence[Sequence[str]]:
-        if self.reports and self.batch_index == 0:
-            from winnow import results
-
+        if self.foreign and self.batch_index == 0:
             assert self.overrides is not None
-            cells = list(chain.from_iterable(self.overrides))
-            list_cells(self.folder, cells)
-            for number in range(len(cells)):
-                results.clear_result(self.folder / str(number))
+            reports.begin(self.folder, list(chain.from_iterable(self.overrides)))
         return super().get_job_batch()
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        if self.reports:
+        if self.foreign:
             super().validate_batch_is_legal(batch)

@@ -9,25 +9,19 @@ from pathlib import Path
 from hydra.core.utils import filter_overrides
 
 
-def command() -> str:
-    """How this sweep was started."""
-    return shlex.join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
-
-
-def list_cells(folder: Path, cells: Sequence[Sequence[str]]) -> None:
+def begin(folder: Path, cells: Sequence[Sequence[str]]) -> None:
     """Write sweep.json. cells: the overrides of each; a cell's place in the list is the name of its folder."""
     from winnow import results
 
-    listed = [
-        results.SweepCell(str(number), list(filter_overrides(overrides))) for number, overrides in enumerate(cells)
-    ]
-    results.save_sweep(folder, listed, command())
+    command = shlex.join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
+    listed = [results.SweepCell(str(number), list(filter_overrides(cell))) for number, cell in enumerate(cells)]
+    results.begin_sweep(folder, listed, command)
 
 
-def end_sweep(folder: Path, of: str, *, any_failed: bool) -> None:
-    """Leave the report: a grid of rows, or a comparison of scores. The exit code is 1 where a cell failed.
+def report(folder: Path, of: str) -> bool:
+    """Write and print the report of what is there; False, with the reason on standard error, where it cannot.
 
-    of: "cells" or "scores".
+    of: "cells", for a grid of rows, or "scores", for a comparison.
     """
     from winnow import app
     from winnow.comparison.report import report as report_scores
@@ -41,6 +35,5 @@ def end_sweep(folder: Path, of: str, *, any_failed: bool) -> None:
             report_scores(folder)
     except WinnowError as error:
         print(f"error: {app.one_line(error)}", file=sys.stderr)
-        sys.exit(1)
-    if any_failed:
-        sys.exit(1)
+        return False
+    return True
