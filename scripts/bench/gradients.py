@@ -40,8 +40,9 @@ def one_by_one(model: Classifier, batch: Batch) -> Tensor:
 
 
 def parts_of(batch: Batch) -> list[Batch]:
-    starts = range(0, len(batch.label), CHUNK)
-    return [Batch(*(array[i : i + CHUNK] for array in batch[:4]), batch.size) for i in starts]
+    index, image, label, weight, _ = batch
+    runs = [slice(start, start + CHUNK) for start in range(0, len(label), CHUNK)]
+    return [Batch(index[run], image[run], label[run], weight[run], len(label[run])) for run in runs]
 
 
 def by_layers(model: Classifier, batch: Batch) -> Tensor:

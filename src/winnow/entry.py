@@ -19,8 +19,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from winnow import processes, results, workers
-from winnow.errors import WinnowError
+from winnow import interruption, processes, results, workers
+from winnow.errors import Interrupted, WinnowError
 
 CONF = str(Path(__file__).parents[2] / "conf")
 STAGE_GROUPS = ("dataset", "model", "recipe", "probe", "metric", "selector", "alpha", "compression")
@@ -34,7 +34,8 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
     """Run a script's task under Hydra. A user's mistake ends in one line on standard error and exit code 1.
 
     HYDRA_FULL_ERROR=1 shows the traceback instead. Whatever launcher runs it, a task that fails leaves its traceback in
-    the folder of its run. A run that the pool launcher started ends with it.
+    the folder of its run. A run that the pool launcher started ends with it. A signal ends it too
+    (winnow.interruption), with one line and the code of Interrupted.
     """
     if workers.follow_if_called():
         return
@@ -47,7 +48,8 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
         if workers.follow_if_called():  # where srun starts an engine's own program, and that starts the task
             return
         try:
-            task(cfg)
+            with interruption.handled():  # here as well: a launcher may call the task in a process of its own
+                task(cfg)
         except Exception as error:
             results.save_failure(HydraConfig.get().runtime.output_dir, failure_text(error))
             # A single run keeps the error from Hydra, which adds lines of its own; a sweep leaves it to the launcher.
@@ -56,7 +58,11 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
             _stop(error, config_name)
 
     try:
-        hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(told_once)()
+        with interruption.handled():
+            hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(told_once)()
+    except Interrupted as stop:
+        print("interrupted: the same command goes on from here.", file=sys.stderr)
+        sys.exit(stop.code)
     except MISTAKES as error:
         if wants_traceback:
             raise

@@ -1,7 +1,8 @@
 """hydra/launcher=sequential: the cells of a sweep one after another in this process, with progress and a final report.
 
 A failing cell does not stop the others: its traceback lands in its folder, the final report names it, and the exit code
-is 1. Hydra's own basic launcher says nothing of time left, and its sweeps leave no grid when a job failed.
+is 1. An interruption ends the sweep, after the report of what there is. Hydra's own basic launcher says nothing of time
+left, and its sweeps leave no grid when a job failed.
 """
 
 import sys
@@ -29,15 +30,20 @@ class SequentialLauncher(SweepLauncher):
 
     def run(self, cells: Sequence[Cell], folder: Path) -> Sequence[JobReturn]:
         from hydra_plugins.winnow_launchers.progress import CellProgress
+        from winnow.errors import Interrupted
 
-        returned = []
-        with CellProgress(len(cells)) as progress:
-            for cell in cells:
-                progress.begin(cell.title)
-                done, cached = self._run(cell)
-                has_failed = done.status == JobStatus.FAILED
-                progress.end("failed" if has_failed else "cached" if cached else "done")
-                returned.append(done)
+        returned: list[JobReturn] = []
+        try:
+            with CellProgress(len(cells)) as progress:
+                for cell in cells:
+                    progress.begin(cell.title)
+                    done, cached = self._run(cell)
+                    has_failed = done.status == JobStatus.FAILED
+                    progress.end("failed" if has_failed else "cached" if cached else "done")
+                    returned.append(done)
+        except Interrupted:
+            self.report(folder)  # that no cell has finished, or one failed, does not matter now
+            raise
         any_failed = any(done.status == JobStatus.FAILED for done in returned)
         if not self.report(folder) or any_failed:
             sys.exit(1)

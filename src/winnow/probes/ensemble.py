@@ -172,6 +172,7 @@ def _train(
             callbacks=[recorder, snapshots],
             logger=opened,
             title=title,
+            checkpoint=draft.checkpoint,
         )
     finally:
         logger.close(opened, failed=fitted is None)
@@ -196,7 +197,7 @@ class _Snapshots(Callback):
         self.weights: dict[int, dict[str, torch.Tensor]] = {}
 
     def _keep(self, epoch: int, module: LightningModule) -> None:
-        if epoch in self.epochs:
+        if epoch in self.epochs and epoch not in self.weights:  # where training goes on, 0 was kept by its first part
             assert isinstance(module.model, torch.nn.Module)
             self.weights[epoch] = {k: v.detach().cpu() for k, v in copy.deepcopy(module.model.state_dict()).items()}
 
@@ -205,3 +206,9 @@ class _Snapshots(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._keep(trainer.current_epoch + 1, pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"weights": self.weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.weights = state_dict["weights"]

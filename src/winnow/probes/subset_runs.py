@@ -94,6 +94,7 @@ def _train(
             trainer=trainer,
             logger=opened,
             title=title,
+            checkpoint=draft.checkpoint,
         )
     finally:
         logger.close(opened, failed=fitted is None)
