@@ -40,7 +40,9 @@ def one_by_one(model: Classifier, batch: Batch) -> Tensor:
 
 
 def parts_of(batch: Batch) -> list[Batch]:
-    return [Batch(*(array[i : i + CHUNK] for array in batch)) for i in range(0, len(batch.label), CHUNK)]
+    index, image, label, weight, _ = batch
+    runs = [slice(start, start + CHUNK) for start in range(0, len(label), CHUNK)]
+    return [Batch(index[run], image[run], label[run], weight[run], len(label[run])) for run in runs]
 
 
 def by_layers(model: Classifier, batch: Batch) -> Tensor:
@@ -58,7 +60,7 @@ def measure(name: str, examples: int, rounds: int, device: torch.device) -> dict
     torch.manual_seed(0)
     model = spec.build(SHAPE, CLASSES).to(device).eval()
     images, labels = torch.randn(examples, 3, 32, 32, device=device), torch.randint(CLASSES, (examples,), device=device)
-    batch = Batch(torch.arange(examples, device=device), images, labels, torch.ones(examples, device=device))
+    batch = Batch(torch.arange(examples, device=device), images, labels, torch.ones(examples, device=device), examples)
     ways: dict[str, Callable[[Classifier, Batch], Tensor]] = {
         "layers": by_layers,
         "torch_func": by_torch_func,

@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from winnow import diagnosis, pipeline, results, sharing
+from winnow import diagnosis, pipeline, results, sharing, workers
 from winnow.artifacts import ArtifactStore
 from winnow.comparison import tables
 from winnow.datasets.base import DatasetSpec, ImageDataset
@@ -97,7 +97,9 @@ def _with_read_indices(node: DictConfig) -> DictConfig:
 
 def runtime_from(cfg: DictConfig) -> Runtime:
     """The runtime that a configuration describes."""
-    return Runtime(store=store_from(cfg), trainer=_made(cfg.trainer, "trainer"), logger=_made(cfg.logger, "logger"))
+    trainer: TrainerSpec = _made(cfg.trainer, "trainer")
+    workers.check_processes(trainer.devices, trainer.nodes)
+    return Runtime(store=store_from(cfg), trainer=trainer, logger=_made(cfg.logger, "logger"))
 
 
 def store_from(cfg: DictConfig) -> ArtifactStore:

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -18,38 +19,50 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from winnow import processes, results
-from winnow.errors import WinnowError
+from winnow import interruption, processes, results, workers
+from winnow.errors import Interrupted, WinnowError
 
 CONF = str(Path(__file__).parents[2] / "conf")
 STAGE_GROUPS = ("dataset", "model", "recipe", "probe", "metric", "selector", "alpha", "compression")
 MISTAKES = (WinnowError, HydraException, OmegaConfBaseException)
 
+# conf/hydra/launcher has defaults of ours under the names that the launchers' own options have.
+warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
+
 
 def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "config") -> None:
     """Run a script's task under Hydra. A user's mistake ends in one line on standard error and exit code 1.
 
-    HYDRA_FULL_ERROR=1 shows the traceback instead. A run that a launcher started ends with it, and leaves the traceback
-    of any error in its folder.
+    HYDRA_FULL_ERROR=1 shows the traceback instead. Whatever launcher runs it, a task that fails leaves its traceback in
+    the folder of its run. A run that the pool launcher started ends with it. A signal ends it too
+    (winnow.interruption), with one line and the code of Interrupted.
     """
-    is_child = processes.watch_parent()
+    if workers.follow_if_called():
+        return
+    processes.watch_parent()
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own report and exits before this can see the error
 
     @functools.wraps(task)
     def told_once(cfg: DictConfig) -> None:
+        if workers.follow_if_called():  # where srun starts an engine's own program, and that starts the task
+            return
         try:
-            task(cfg)
+            with interruption.handled():  # here as well: a launcher may call the task in a process of its own
+                task(cfg)
         except Exception as error:
-            if is_child:
-                results.save_failure(HydraConfig.get().runtime.output_dir, failure_text(error))
+            results.save_failure(HydraConfig.get().runtime.output_dir, failure_text(error))
             # A single run keeps the error from Hydra, which adds lines of its own; a sweep leaves it to the launcher.
             if not isinstance(error, MISTAKES) or wants_traceback or HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
             _stop(error, config_name)
 
     try:
-        hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(told_once)()
+        with interruption.handled():
+            hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(told_once)()
+    except Interrupted as stop:
+        print("interrupted: the same command goes on from here.", file=sys.stderr)
+        sys.exit(stop.code)
     except MISTAKES as error:
         if wants_traceback:
             raise

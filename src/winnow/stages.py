@@ -157,6 +157,7 @@ def train_subset(
             callbacks=callbacks,
             logger=lightning_logger,
             title=title,
+            checkpoint=draft.checkpoint,
         )
         error, loss = measure(dataset, fitted.model, recipe=recipe, trainer=trainer)
         if not np.isfinite(loss):

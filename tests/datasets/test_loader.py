@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.base import ImageDataset
-from winnow.datasets.loader import InMemoryLoader, on_device
+from winnow.datasets.loader import Batch, InMemoryLoader, Shard, on_device
 from winnow.datasets.views import Views
 from winnow.types import Subset
 
@@ -41,8 +43,8 @@ def epoch_of(loader, epoch=0):
 
 
 def joined(batches):
-    """All batches of an epoch as one."""
-    return [torch.cat(parts) for parts in zip(*batches, strict=True)]
+    """All batches of an epoch as one: index, image, label, weight."""
+    return [torch.cat(parts) for parts in list(zip(*batches, strict=True))[:4]]
 
 
 def order_of(loader, epoch):
@@ -51,7 +53,7 @@ def order_of(loader, epoch):
 
 def same(one, other) -> bool:
     return len(one) == len(other) and all(
-        torch.equal(a, b) for x, y in zip(one, other, strict=True) for a, b in zip(x, y, strict=True)
+        torch.equal(a, b) for x, y in zip(one, other, strict=True) for a, b in zip(x[:4], y[:4], strict=True)
     )
 
 
@@ -76,8 +78,8 @@ def test_every_example_once_an_epoch_with_all_that_is_its_own(seed, batch_size):
 
 def test_types_of_a_batch():
     batch = next(iter(InMemoryLoader(TRAIN, batch_size=4, subset=SUBSET, seed=0, augmentation=AUGMENTED)))
-    assert [part.dtype for part in batch] == [torch.int64, torch.float32, torch.int64, torch.float32]
-    assert [tuple(part.shape) for part in batch] == [(4,), (4, 3, 6, 5), (4,), (4,)]
+    assert [part.dtype for part in batch[:4]] == [torch.int64, torch.float32, torch.int64, torch.float32]
+    assert [tuple(part.shape) for part in batch[:4]] == [(4,), (4, 3, 6, 5), (4,), (4,)]
 
 
 @pytest.mark.parametrize(
@@ -213,3 +215,35 @@ def test_copies_follow_each_other_and_are_augmented_on_their_own():
             assert torch.equal(batch.label, plain.label.repeat(2))
             first, second = batch.image.chunk(2)
             assert torch.equal(first, second) == (augmentation is None)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 5])
+@pytest.mark.parametrize("batch_size", [3, 5, 7])
+def test_shards_are_parts_of_the_same_batches(world, batch_size):
+    options = {"batch_size": batch_size, "subset": SUBSET, "seed": 2, "augmentation": AUGMENTED}
+    for epoch in (0, 3):
+        whole = epoch_of(InMemoryLoader(TRAIN, **options), epoch)
+        parts = {
+            rank: epoch_of(InMemoryLoader(TRAIN, **options, shard=Shard(rank, world)), epoch) for rank in range(world)
+        }
+        for number, batch in enumerate(whole):
+            if len(batch.index) < world:
+                continue
+            there = [parts[rank][number] for rank in range(world)]
+            assert same([batch], [Batch(*joined(there), batch.size)])
+            assert {part.size for part in there} == {batch.size} == {len(batch.index)}
+            sizes = [len(part.index) for part in there]
+            assert max(sizes) - min(sizes) <= 1
+
+
+@given(size=st.integers(0, 100), world=st.integers(1, 20))
+def test_shards_of_a_batch_hold_each_place_once(size, world):
+    places = [place for rank in range(world) for place in range(size)[Shard(rank, world).of(size)]]
+    assert places == list(range(size))
+
+
+def test_empty_parts_are_left_out():
+    loaders = [InMemoryLoader(TEST, batch_size=2, shard=Shard(rank, 3)) for rank in range(3)]
+    assert all(len(batch.index) for loader in loaders for batch in loader)
+    seen = sorted(index for loader in loaders for batch in loader for index in batch.index.tolist())
+    assert seen == list(range(len(TEST.labels)))

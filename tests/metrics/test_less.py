@@ -43,7 +43,7 @@ def toy():
     dataset = tiny_dataset(80)
     model = tiny_fit(dataset, tiny_recipe(epochs=4)).model.double().eval()
     images, labels = normalised(dataset, dataset.train_images).double(), torch.tensor(dataset.train_labels)
-    batch = Batch(torch.arange(dataset.n), images, labels, torch.ones(dataset.n))
+    batch = Batch(torch.arange(dataset.n), images, labels, torch.ones(dataset.n), dataset.n)
     with torch.no_grad():
         logits = model(batch.image).numpy()
     phi = projected_gradients(model, batch, size=150**2).detach().numpy()

@@ -26,11 +26,11 @@ def model(request):
 def batch():
     generator = torch.Generator().manual_seed(4)
     images = torch.randn(N, 3, 12, 12, generator=generator, dtype=torch.float64)
-    return Batch(torch.arange(N), images, torch.randint(0, 4, (N,), generator=generator), torch.ones(N))
+    return Batch(torch.arange(N), images, torch.randint(0, 4, (N,), generator=generator), torch.ones(N), N)
 
 
 def part(batch, rows):
-    return Batch(*(array[rows] for array in batch))
+    return Batch(*(array[rows] for array in batch[:4]), 0)
 
 
 def loop(model, batch):
@@ -64,7 +64,7 @@ def test_batch_size_and_position_do_not_matter(model, batch, of):
 @pytest.mark.parametrize("of", [gradient_norms, input_gradient_norms])
 def test_single_precision_is_close(model, batch, of):
     exact = of(model, batch)
-    single = Batch(batch.index, batch.image.float(), batch.label, batch.weight)
+    single = Batch(batch.index, batch.image.float(), batch.label, batch.weight, N)
     for size in (1, 7, N):
         parts = [of(model.float(), part(single, slice(start, start + size))) for start in range(0, N, size)]
         torch.testing.assert_close(torch.cat(parts), exact, rtol=1e-4, atol=1e-6)

@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from helpers.training import CPU, TINY, normalised, same_state, state, tiny_dataset, tiny_fit, tiny_recipe
-from winnow.datasets.loader import Batch, InMemoryLoader, on_device
+from winnow.datasets.batches import batches
+from winnow.datasets.loader import Batch
 from winnow.probes import scorer
 from winnow.probes.scorer import EnsembleScorer, pass_into
-from winnow.training.fit import quiet
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +21,8 @@ def models(dataset):
 
 
 def passed(models, dataset, **options):
-    train, _ = on_device(dataset, torch.device("cpu"))
-    with quiet():
-        out = np.zeros((len(models), dataset.n, 3), dtype=np.float32)
-        pass_into(out, models, train, CPU.trainer(logger=False), **({"channels_last": True} | options))
+    out = np.zeros((len(models), dataset.n, 3), dtype=np.float32)
+    pass_into(out, models, dataset, trainer=CPU, **({"channels_last": True} | options))
     return out
 
 
@@ -35,7 +33,7 @@ def expected(models, dataset):
 
 
 def test_predict_step_yields_the_index_and_every_models_logits(models):
-    batch = Batch(torch.tensor([9, 2]), torch.randn(2, 1, 8, 8), torch.tensor([0, 1]), torch.ones(2))
+    batch = Batch(torch.tensor([9, 2]), torch.randn(2, 1, 8, 8), torch.tensor([0, 1]), torch.ones(2), 2)
     index, logits = EnsembleScorer(models).eval().predict_step(batch, 0)
     assert index.tolist() == [9, 2]
     assert logits.shape == (3, 2, 3)
@@ -46,7 +44,7 @@ def test_predict_step_yields_the_index_and_every_models_logits(models):
 @pytest.mark.parametrize("batch", [1000, 7])
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_logits_of_every_example_in_canonical_order(dataset, models, batch, channels_last, monkeypatch):
-    monkeypatch.setattr(scorer, "evaluation_batch", lambda data: batch)
+    monkeypatch.setattr("winnow.datasets.batches.at_once", lambda image_shape: batch)
     logits = passed(models, dataset, channels_last=channels_last)
     assert logits.shape == (3, dataset.n, 3)
     assert logits.dtype == np.float32
@@ -55,10 +53,10 @@ def test_logits_of_every_example_in_canonical_order(dataset, models, batch, chan
 
 def test_the_index_gives_the_place(dataset, models, monkeypatch):
     # Batches in another order, as from a loader that shuffles.
-    def shuffled(data, **options):
-        return InMemoryLoader(data, **(options | {"seed": 5, "batch_size": 13}))
+    def shuffled(*of, **options):
+        return batches(*of, **(options | {"seed": 5, "batch_size": 13}))
 
-    monkeypatch.setattr(scorer, "InMemoryLoader", shuffled)
+    monkeypatch.setattr(scorer, "batches", shuffled)
     np.testing.assert_allclose(passed(models, dataset), expected(models, dataset), rtol=1e-4, atol=1e-4)
 
 

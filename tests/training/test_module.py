@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from scipy.special import log_softmax
 
 from helpers.training import CPU, TINY, Watcher, normalised, same_state, state, tiny_dataset, tiny_fit, tiny_recipe
+from winnow.datasets.batches import batches
 from winnow.datasets.loader import Batch, InMemoryLoader, on_device
 from winnow.training import fit as fit_module
 from winnow.training.callbacks.forgetting import Forgetting
@@ -35,7 +36,7 @@ def train_step(batch, **recipe):
 def made_batch(weights, size=4):
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(size, 1, 8, 8, generator=generator)
-    return Batch(torch.arange(size), images, torch.tensor([0, 1, 2, 1])[:size], torch.tensor(weights))
+    return Batch(torch.arange(size), images, torch.tensor([0, 1, 2, 1])[:size], torch.tensor(weights), size)
 
 
 def test_weighted_loss_by_hand():
@@ -56,7 +57,7 @@ def test_step_divides_by_the_batch_and_not_by_the_weights():
 def test_weights_reach_the_gradient():
     # Weight 2 on the first of three is that example twice, divided by 3 all the same.
     batch = made_batch([2.0, 1.0, 1.0], size=3)
-    twice = Batch(*(torch.cat([part, part[:1]]) for part in batch))._replace(weight=torch.ones(4))
+    twice = Batch(*(torch.cat([part, part[:1]]) for part in batch[:4]), 4)._replace(weight=torch.ones(4))
     _, heavy = train_step(batch)
     _, repeated = train_step(twice)
     torch.testing.assert_close(heavy, repeated * 4 / 3)
@@ -80,10 +81,10 @@ def test_weight_one_is_no_weight(dataset, monkeypatch):
     losses, ended = losses_and_weights_of_a_fit(dataset, Subset.full(dataset.n))
 
     def without_subset(*args, subset, **options):
-        return InMemoryLoader(*args, **options)
+        return batches(*args, **options)
 
-    monkeypatch.setattr(fit_module, "InMemoryLoader", without_subset)
-    monkeypatch.setattr("winnow.training.module.weighted_loss", lambda losses, weights: losses.sum() / losses.numel())
+    monkeypatch.setattr(fit_module, "batches", without_subset)
+    monkeypatch.setattr("winnow.training.module.weighted_loss", lambda losses, weights, size: losses.sum() / size)
     plain, plain_end = losses_and_weights_of_a_fit(dataset, Subset.full(dataset.n))
     assert len(losses) == 8
     assert all(torch.equal(one, other) for one, other in zip(losses, plain, strict=True))
@@ -111,7 +112,7 @@ def test_label_smoothing_reaches_the_loss_only(dataset):
 
 @pytest.mark.parametrize("batch", [1000, 16])
 def test_measure_is_the_mean_over_the_whole_test_set(dataset, batch, monkeypatch):
-    monkeypatch.setattr(fit_module, "evaluation_batch", lambda data: batch)
+    monkeypatch.setattr("winnow.datasets.batches.at_once", lambda image_shape: batch)
     model = tiny_fit(dataset, tiny_recipe(label_smoothing=0.2)).model
     error, loss = measure(dataset, model, recipe=tiny_recipe(label_smoothing=0.2), trainer=CPU)
     with torch.no_grad():

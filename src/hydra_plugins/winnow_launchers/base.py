@@ -1,8 +1,5 @@
 """What the launchers of this project share: composing cells, sweep.json, failures and the report at the end."""
 
-import os
-import shlex
-import sys
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +9,8 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrid
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
+
+from hydra_plugins.winnow_launchers import reports
 
 
 class Cell(NamedTuple):
@@ -31,27 +30,23 @@ class SweepLauncher(Launcher):
 
     def __init__(self, of: str = "cells") -> None:
         self.of = of
-        self.cells: list[tuple[str, list[str]]] = []
+        self.cells: list[list[str]] = []
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from winnow import results
-
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         folder = Path(str(self.config.hydra.sweep.dir))
-        command = shlex.join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
         shown = [list(filter_overrides(overrides)) for overrides in job_overrides]
         everywhere = set.intersection(*map(set, shown)) if len(shown) > 1 else set()
         cells = []
         for number, (title, overrides) in enumerate(zip(shown, job_overrides, strict=True), start=initial_job_idx):
             differing = " ".join(override for override in title if override not in everywhere)
             cells.append(Cell(number, differing, list(overrides), folder / str(number)))
-            # A sweeper that searches launches one batch after another.
-            self.cells.append((str(number), title))
-        results.begin_sweep(folder, [results.SweepCell(*cell) for cell in self.cells], command)
+        self.cells += shown  # a sweeper that searches launches one batch after another
+        reports.begin(folder, self.cells)
         return self.run(cells, folder)
 
     @abstractmethod
@@ -72,21 +67,8 @@ class SweepLauncher(Launcher):
 
     def report(self, folder: Path) -> bool:
         """Write and print the report of what is there; False, with the reason on standard error, where it cannot."""
-        from winnow import app
-        from winnow.comparison.report import report as report_scores
-        from winnow.errors import WinnowError
-        from winnow.scaling.report import report as report_cells
-
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        try:
-            if self.of == "cells":
-                report_cells(folder)
-            else:
-                report_scores(folder)
-        except WinnowError as error:
-            print(f"error: {app.one_line(error)}", file=sys.stderr)
-            return False
-        return True
+        return reports.report(folder, self.of)
 
 
 def fail(cell: Cell, error: BaseException) -> JobReturn:

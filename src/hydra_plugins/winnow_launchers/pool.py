@@ -31,7 +31,7 @@ SECONDS_BETWEEN_LOOKS = 0.1
 @dataclass
 class PoolConf:
     _target_: str = "hydra_plugins.winnow_launchers.pool.PoolLauncher"
-    of: str = "cells"
+    of: str = "${oc.select:hydra.sweeper.of,cells}"  # cells or scores: what each run makes
     devices: int | None = None  # GPUs; null: every visible one. Without GPUs, or with trainer=cpu: CPU cores
     jobs_per_device: int = 1
     grace: float = 60.0  # seconds that a job has to end by itself after a signal

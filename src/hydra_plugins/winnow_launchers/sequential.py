@@ -1,7 +1,8 @@
 """hydra/launcher=sequential: the cells of a sweep one after another in this process, with progress and a final report.
 
 A failing cell does not stop the others: its traceback lands in its folder, the final report names it, and the exit code
-is 1. Hydra's own basic launcher says nothing of time left, and its sweeps leave no grid when a job failed.
+is 1. An interruption ends the sweep, after the report of what there is. Hydra's own basic launcher says nothing of time
+left, and its sweeps leave no grid when a job failed.
 """
 
 import sys
@@ -18,7 +19,7 @@ from hydra_plugins.winnow_launchers.base import Cell, SweepLauncher, fail
 @dataclass
 class SequentialConf:
     _target_: str = "hydra_plugins.winnow_launchers.sequential.SequentialLauncher"
-    of: str = "cells"  # or scores: what each run of the sweep makes, and so what it ends with
+    of: str = "${oc.select:hydra.sweeper.of,cells}"  # or scores: what each run makes, and so what the sweep ends with
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="sequential", node=SequentialConf, provider="winnow")
@@ -29,22 +30,27 @@ class SequentialLauncher(SweepLauncher):
 
     def run(self, cells: Sequence[Cell], folder: Path) -> Sequence[JobReturn]:
         from hydra_plugins.winnow_launchers.progress import CellProgress
+        from winnow.errors import Interrupted
 
-        returned = []
-        with CellProgress(len(cells)) as progress:
-            for cell in cells:
-                progress.begin(cell.title)
-                done, cached = self._run(cell)
-                has_failed = done.status == JobStatus.FAILED
-                progress.end("failed" if has_failed else "cached" if cached else "done")
-                returned.append(done)
+        returned: list[JobReturn] = []
+        try:
+            with CellProgress(len(cells)) as progress:
+                for cell in cells:
+                    progress.begin(cell.title)
+                    done, cached = self._run(cell)
+                    has_failed = done.status == JobStatus.FAILED
+                    progress.end("failed" if has_failed else "cached" if cached else "done")
+                    returned.append(done)
+        except Interrupted:
+            self.report(folder)  # that no cell has finished, or one failed, does not matter now
+            raise
         any_failed = any(done.status == JobStatus.FAILED for done in returned)
         if not self.report(folder) or any_failed:
             sys.exit(1)
         return returned
 
     def _run(self, cell: Cell) -> tuple[JobReturn, bool]:
-        """One cell, and whether its row was there already. Its error is kept in the JobReturn and in its folder."""
+        """One cell, and whether its row was there already. Its error is in the JobReturn and left in its folder."""
         from winnow import app, results
 
         results.clear_result(cell.folder)
@@ -60,5 +66,5 @@ class SequentialLauncher(SweepLauncher):
                 job_subdir_key="hydra.sweep.subdir",
             )
         except Exception as error:  # any error of one cell must leave the others running
-            return fail(cell, error), cached
-        return (fail(cell, done._return_value) if done.status == JobStatus.FAILED else done), cached
+            return fail(cell, error), cached  # it struck before the task, which leaves its own
+        return done, cached

@@ -30,17 +30,22 @@ class Augmentation(Component):
             if not 0 <= getattr(self, name) < 1:
                 raise OptionError(f"recipe.augmentation.{name}={getattr(self, name)} must be a fraction in [0, 1).")
 
-    def take(self, images: Tensor, chosen: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+    def take(
+        self, images: Tensor, chosen: Tensor, generator: torch.Generator, mine: slice = slice(None)
+    ) -> tuple[Tensor, Tensor | None]:
         """Augmented copies of images[chosen]; images [n, H, W, C] uint8, chosen [B].
 
+        mine: the part of the batch to make, as if all of it were made.
         Returns the pixels [B, H, W, C] uint8 and a mask [B, H, W, 1], False where a pixel is to be the mean colour
         (None where every pixel stands). One gather does selection, shift and flip: nothing is padded or copied twice.
         """
-        size, device = chosen.numel(), images.device
+        drawn, device = chosen.numel(), images.device
+        chosen = chosen[mine]
+        size = chosen.numel()
         height, width = images.shape[1:3]
 
         def draw(low: int, high: int) -> Tensor:
-            return torch.randint(low, high + 1, (size, 1), generator=generator, device=device)
+            return torch.randint(low, high + 1, (drawn, 1), generator=generator, device=device)[mine]
 
         rows = torch.arange(height, device=device).expand(size, height)
         columns = torch.arange(width, device=device).expand(size, width)

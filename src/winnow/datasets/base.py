@@ -1,5 +1,6 @@
 """What every data set gives: images and labels in canonical order, and the two changes that all of them allow."""
 
+import functools
 import hashlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ class ImageDataset:
     planted: indices of examples of known kind ("easy", "hard", "mislabelled"), for evaluation only.
     source_index [n]: where a `limit` left its mark, the index in the unlimited training set.
     fingerprint: the name and a hash of all images and labels; it names the data in every key.
+    origin: what it was loaded from. Another process of the same run gets that instead of the images, and loads them.
 
     Raises DatasetError where shapes, types or labels do not fit.
     """
@@ -46,6 +48,7 @@ class ImageDataset:
     planted: Mapping[str, Ints] = field(default_factory=dict)
     source_index: Ints | None = None
     fingerprint: str = ""
+    origin: "tuple[DatasetSpec, ArtifactStore] | None" = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         for part, images, labels in (
@@ -107,6 +110,9 @@ class ImageDataset:
             known["flipped"] = np.isin(np.arange(self.n), self.planted["flipped"])
         return known
 
+    def __reduce__(self) -> Any:
+        return super().__reduce__() if self.origin is None else (load_once, self.origin)
+
     def __len__(self) -> int:
         return self.n
 
@@ -147,7 +153,14 @@ class DatasetSpec(Component):
             dataset = _limited(dataset, self.limit, self.noise_seed)
         if self.label_noise > 0:
             dataset = _noisy(dataset, self.label_noise, self.noise_seed)
+        object.__setattr__(dataset, "origin", (self, store))
         return dataset
+
+
+@functools.lru_cache(maxsize=2)
+def load_once(spec: DatasetSpec, store: ArtifactStore) -> ImageDataset:
+    """The data set of a spec, one object a process, so that those who use it share its copy on the device."""
+    return spec.load(store)
 
 
 def _limited(dataset: ImageDataset, limit: int, seed: int) -> ImageDataset:

@@ -17,12 +17,31 @@ from winnow.types import Subset
 
 
 class Batch(NamedTuple):
-    """index [B] int64, canonical; image [B, C, H, W] float32, normalised; label [B] int64; weight [B] float32."""
+    """index [B] int64, canonical; image [B, C, H, W] float32, normalised; label [B] int64; weight [B] float32.
+
+    size: the examples of the whole batch, of which several processes have a part each.
+    """
 
     index: Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody asks of a batch
     image: Tensor
     label: Tensor
     weight: Tensor
+    size: int
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Which part of every batch a process takes: a run of it, as equal to those of the others as can be."""
+
+    rank: int = 0
+    world: int = 1
+
+    def of(self, size: int) -> slice:
+        """The part of a batch of `size` examples; it may be empty."""
+        return slice(size * self.rank // self.world, size * (self.rank + 1) // self.world)
+
+
+WHOLE = Shard()
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +78,9 @@ def _channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(means).float().to(device), torch.stack(stds).float().to(device)
 
 
-def evaluation_batch(data: DeviceImages) -> int:
+def at_once(image_shape: tuple[int, int, int]) -> int:
     """How many images a pass without gradients takes at once: a thousand of 32x32, fewer of larger ones."""
-    height, width = data.images.shape[1:3]
+    height, width, _ = image_shape
     return max(1, min(1000, 1000 * 32 * 32 // (height * width)))
 
 
@@ -95,6 +114,11 @@ class InMemoryLoader:
 
     subset None: all examples with weight one. augmentation None: none. seed None: canonical order. copies: how often a
     batch holds each of its examples, first all of them, then all of them again, each copy augmented on its own.
+    shard: of several processes, each makes its own part of the same batches, augmented as if one had made them whole.
+    An empty part, of a batch with fewer examples than there are processes, is left out.
+
+    `state_dict` is the place of the batch that was yielded last: after `load_state_dict` it is the first to come, so a
+    training whose checkpoint was taken before a step takes that step again.
     """
 
     def __init__(
@@ -107,6 +131,7 @@ class InMemoryLoader:
         copies: int = 1,
         seed: int | None = None,
         channels_last: bool = True,
+        shard: Shard = WHOLE,
     ) -> None:
         self.data, self.batch_size, self.augmentation, self.channels_last = (
             data,
@@ -114,12 +139,13 @@ class InMemoryLoader:
             augmentation,
             channels_last,
         )
-        self.seed, self.copies = seed, copies
+        self.seed, self.copies, self.shard = seed, copies, shard
         subset = subset or Subset.full(len(data.labels))
         device = data.images.device
         self.indices = torch.tensor(subset.indices, device=device)
         self.weights = torch.tensor(subset.weights, dtype=torch.float32, device=device)
         self.sampler = EpochOrder(subset.m, seed)
+        self.number = self.first = 0
         self.batch_sampler = None  # Lightning reads it of every loader that has a sampler
 
     def __len__(self) -> int:
@@ -128,21 +154,34 @@ class InMemoryLoader:
     def __iter__(self) -> Iterator[Batch]:
         epoch = self.sampler.epoch
         order = self.sampler.order().to(self.indices.device)
-        for number, positions in enumerate(torch.tensor_split(order, len(self))):
-            yield self._batch(positions.repeat(self.copies), epoch, number)
+        first, self.first = self.first, 0
+        for number, positions in enumerate(torch.tensor_split(order, len(self))[first:], first):
+            self.number = number
+            batch = self._batch(positions.repeat(self.copies), epoch, number)
+            if len(batch.index):
+                yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"batch": self.number}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self.first = state_dict["batch"]
 
     def _batch(self, positions: Tensor, epoch: int, number: int) -> Batch:
+        size = positions.numel()
+        mine = self.shard.of(size)
         index = self.indices[positions]
         data, kept = self.data, None
         if self.augmentation is None or self.seed is None:
-            pixels = data.images[index]
+            pixels = data.images[index[mine]]
         else:
             generator = torch.Generator(index.device).manual_seed(derive(self.seed, "augmentation", epoch, number))
-            pixels, kept = self.augmentation.take(data.images, index, generator)
+            pixels, kept = self.augmentation.take(data.images, index, generator, mine)
+        index, positions = index[mine], positions[mine]
         values = (pixels.float() - data.mean) / data.std
         if kept is not None:
             values = values * kept
         image = values.permute(0, 3, 1, 2)  # channels_last in memory, without a copy
         if not self.channels_last:
             image = image.contiguous()
-        return Batch(index, image, data.labels[index], self.weights[positions])
+        return Batch(index, image, data.labels[index], self.weights[positions], size)

@@ -47,8 +47,10 @@ class Views(Component):
             if not 0 <= getattr(self, name) <= 1:
                 raise OptionError(f"embedding.views.{name}={getattr(self, name)} must be a fraction in [0, 1].")
 
-    def take(self, images: Tensor, chosen: Tensor, generator: torch.Generator) -> tuple[Tensor, None]:
-        """A view of each of images[chosen]; images [n, H, W, C] uint8, chosen [B].
+    def take(
+        self, images: Tensor, chosen: Tensor, generator: torch.Generator, mine: slice = slice(None)
+    ) -> tuple[Tensor, None]:
+        """A view of each of images[chosen], of which `mine` is given; images [n, H, W, C] uint8, chosen [B].
 
         Returns the pixels [B, H, W, C] float32 in 0..255, and no mask: a crop shows nothing from outside.
         """
@@ -60,7 +62,7 @@ class Views(Component):
         if self.grey and pixels.shape[1] == 3:
             hit = _uniform(pixels, generator, 0, 1) < self.grey
             pixels = torch.where(hit, _luma(pixels), pixels)
-        return pixels.permute(0, 2, 3, 1), None
+        return pixels[mine].permute(0, 2, 3, 1), None
 
     def _cropped(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
         """One resampling does crop, resizing and mirror: a view's corner (±1, ±1) shows the corner of its crop."""

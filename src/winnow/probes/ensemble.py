@@ -11,7 +11,6 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from winnow.artifacts import Artifact, ArtifactStore, Draft
 from winnow.datasets.base import ImageDataset
-from winnow.datasets.loader import on_device
 from winnow.datasets.targets import TargetImages
 from winnow.errors import DivergedError, MissingEvidenceError
 from winnow.keys import make_key
@@ -21,7 +20,7 @@ from winnow.probes.scorer import pass_into
 from winnow.probes.subset_runs import gather_subset_runs, run_keys
 from winnow.records import load_trajectory
 from winnow.training.callbacks.forgetting import Forgetting
-from winnow.training.fit import Fitted, TrainerSpec, fit, quiet
+from winnow.training.fit import Fitted, TrainerSpec, fit
 from winnow.training.loggers import LoggerSpec
 from winnow.types import Evidence, Subset, Trajectory
 
@@ -173,6 +172,7 @@ def _train(
             callbacks=[recorder, snapshots],
             logger=opened,
             title=title,
+            checkpoint=draft.checkpoint,
         )
     finally:
         logger.close(opened, failed=fitted is None)
@@ -182,14 +182,11 @@ def _train(
     recorder.save(draft)
     for epoch in snapshots.weights:
         draft.put_tensors(f"weights_{epoch}", snapshots.weights[epoch])
-    with quiet():
-        lightning = trainer.trainer(logger=False)
-        train, _ = on_device(dataset, lightning.strategy.root_device)
-        for epoch in probe.evaluated:
-            fitted.model.load_state_dict(snapshots.weights[epoch])
-            logits = draft.new_array(f"logits_{epoch}", (dataset.n, dataset.n_classes), np.float32)
-            pass_into(logits[None], [fitted.model], train, lightning, channels_last=recipe.channels_last)
-            logits.flush()
+    for epoch in probe.evaluated:
+        fitted.model.load_state_dict(snapshots.weights[epoch])
+        logits = draft.new_array(f"logits_{epoch}", (dataset.n, dataset.n_classes), np.float32)
+        pass_into(logits[None], [fitted.model], dataset, trainer=trainer, channels_last=recipe.channels_last)
+        logits.flush()
 
 
 class _Snapshots(Callback):
@@ -200,7 +197,7 @@ class _Snapshots(Callback):
         self.weights: dict[int, dict[str, torch.Tensor]] = {}
 
     def _keep(self, epoch: int, module: LightningModule) -> None:
-        if epoch in self.epochs:
+        if epoch in self.epochs and epoch not in self.weights:  # where training goes on, 0 was kept by its first part
             assert isinstance(module.model, torch.nn.Module)
             self.weights[epoch] = {k: v.detach().cpu() for k, v in copy.deepcopy(module.model.state_dict()).items()}
 
@@ -209,3 +206,9 @@ class _Snapshots(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._keep(trainer.current_epoch + 1, pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"weights": self.weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.weights = state_dict["weights"]

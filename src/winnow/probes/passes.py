@@ -1,6 +1,7 @@
 """Passes of a trained probe over the training set or targets, made once and kept: features, gradients, distances."""
 
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,8 @@ from torch import Tensor
 
 from winnow.artifacts import Artifact, ArtifactStore, Draft
 from winnow.datasets.base import ImageDataset
-from winnow.datasets.loader import DeviceImages, evaluation_batch, on_device
+from winnow.datasets.batches import Part, length
+from winnow.datasets.loader import at_once
 from winnow.datasets.targets import TargetImages
 from winnow.keys import make_key
 from winnow.models.base import Classifier, ModelSpec
@@ -22,7 +24,7 @@ from winnow.probes.gradients import Scratch, examples_at_once, gradient_norms, i
 from winnow.probes.probe import Probe
 from winnow.probes.projections import exact_losses, projected_gradients, scratch
 from winnow.probes.scorer import features, pass_into
-from winnow.training.fit import TrainerSpec, quiet
+from winnow.training.fit import TrainerSpec
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +128,7 @@ def pass_of_member(
         dataset,
         key=key,
         inputs=inputs,
-        load=lambda *_: load_model(
+        load=lambda _: load_model(
             probe.model, dataset, member.tensors(f"weights_{epoch}"), channels_last=channels_last
         ),
         options=options,
@@ -144,7 +146,7 @@ def kept_pass(
     *,
     key: str,
     inputs: dict[str, Any],
-    load: Callable[[ImageDataset, DeviceImages], Classifier],
+    load: Callable[[ImageDataset], Classifier],
     options: Mapping[str, Any] = MappingProxyType({}),
     targets: TargetImages | None = None,
     channels_last: bool = True,
@@ -153,34 +155,35 @@ def kept_pass(
 ) -> np.ndarray:
     """What `made` gives of the model that `load` makes, [n, ...] float32, a memory map of the artifact `key`.
 
-    load: called with the data set and its training images on their device, and only where the pass is not there yet.
+    load: called with the data set, and only where the pass is not there yet.
     targets: passed instead of the training set, normalised like it.
     Evaluation mode, no augmentation, float32.
     """
 
     def write(draft: Draft) -> None:
         log.info("passing %d examples: %s", dataset.n if targets is None else targets.n, key)
-        with quiet():
-            lightning = trainer.trainer(logger=False, inference_mode=not made.differentiates)
-            train, _ = on_device(dataset, lightning.strategy.root_device)
-            model = load(dataset, train)
-            seen = train if targets is None else targets.on_device(train)
-            out = draft.new_array(name, (len(seen.labels), *made.shape(model, **options)), np.float32)
-            batch = made.batch_size or evaluation_batch(seen)
-            if made.differentiates:
-                held: Scratch = partial(made.scratch, **options)
-                batch = min(batch, examples_at_once(model, dataset.image_shape, trainer.memory_gb, held))
-                if lightning.strategy.root_device.type == "cpu":
-                    batch = min(batch, IN_CACHE)
-            pass_into(
-                out[None],
-                [model],
-                seen,
-                lightning,
-                output=partial(made.output, **options),
-                batch_size=batch,
-                channels_last=channels_last,
+        part: Part = "train" if targets is None else targets
+        model = load(dataset)
+        out = draft.new_array(name, (length(dataset, part), *made.shape(model, **options)), np.float32)
+        batch = made.batch_size
+        if made.differentiates:
+            held: Scratch = partial(made.scratch, **options)
+            batch = min(
+                batch or at_once(dataset.image_shape),
+                examples_at_once(model, dataset.image_shape, trainer.memory_gb, held),
+                sys.maxsize if trainer.on_gpu else IN_CACHE,
             )
+        pass_into(
+            out[None],
+            [model],
+            dataset,
+            part=part,
+            trainer=trainer,
+            output=partial(made.output, **options),
+            differentiates=made.differentiates,
+            batch_size=batch,
+            channels_last=channels_last,
+        )
         out.flush()
 
     return store.fetch("pass", key, write=write, inputs=inputs).array(name)

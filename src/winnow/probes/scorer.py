@@ -9,8 +9,12 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor, nn
 
-from winnow.datasets.loader import Batch, DeviceImages, InMemoryLoader, evaluation_batch
+from winnow import workers
+from winnow.datasets.base import ImageDataset
+from winnow.datasets.batches import Part, batches, length
+from winnow.datasets.loader import Batch
 from winnow.models.base import Classifier
+from winnow.training.fit import TrainerSpec, quiet, shard
 
 Output = Callable[[Classifier, Batch], Tensor]
 """What a pass computes of a batch with one model: [B, ...]."""
@@ -41,32 +45,88 @@ class EnsembleScorer(LightningModule):
 def pass_into(
     out: np.ndarray,
     models: list[Classifier],
-    data: DeviceImages,
-    trainer: Trainer,
+    dataset: ImageDataset,
     *,
+    part: Part = "train",
+    trainer: TrainerSpec,
     output: Output = logits,
+    differentiates: bool = False,
     batch_size: int | None = None,
     channels_last: bool,
 ) -> None:
-    """Fill `out` [K, n, ...], which may be a memory map, with the output of every example of `data`, not augmented.
+    """Fill `out` [K, n, ...], which may be a memory map, with the output of every example of a part, not augmented.
 
-    An output that differentiates needs a trainer with inference_mode=False.
+    differentiates: whether the output needs gradients. batch_size: of each process, where there are several; each
+    passes its own examples, every one once.
     """
-    loader = InMemoryLoader(data, batch_size=batch_size or evaluation_batch(data), channels_last=channels_last)
-    trainer.callbacks.append(writer := _Writer(out))  # type: ignore[attr-defined]
-    try:
-        trainer.predict(EnsembleScorer(models, output), loader, return_predictions=False)
-    finally:
-        trainer.callbacks.remove(writer)  # type: ignore[attr-defined]
+    assert out.shape[1] == length(dataset, part)
+    trainer.everywhere(
+        _pass,
+        alone={"out": out},
+        models=models,
+        dataset=dataset,
+        part=part,
+        trainer=trainer,
+        output=output,
+        differentiates=differentiates,
+        batch_size=batch_size,
+        channels_last=channels_last,
+    )
+
+
+def _pass(
+    *,
+    out: np.ndarray | None,
+    models: list[Classifier],
+    dataset: ImageDataset,
+    part: Part,
+    trainer: TrainerSpec,
+    output: Output,
+    differentiates: bool,
+    batch_size: int | None,
+    channels_last: bool,
+) -> None:
+    """This process's part of a pass. The leader fills `out`; a follower sends it what it found."""
+    writer = _Writer(out)
+    with quiet():
+        lightning = trainer.solo_trainer(callbacks=[writer], logger=False, inference_mode=not differentiates)
+        loader = batches(
+            dataset,
+            part,
+            device=lightning.strategy.root_device,
+            batch_size=batch_size and batch_size * workers.world(),
+            channels_last=channels_last,
+            shard=shard(),
+        )
+        lightning.predict(EnsembleScorer(models, output), loader, return_predictions=False)
+    if out is None:
+        workers.send(writer.found())
+        return
+    for follower in range(1, workers.world()):
+        found = workers.receive(follower)
+        if found:
+            out[:, found[0].numpy()] = found[1].numpy()
 
 
 class _Writer(BasePredictionWriter):
-    """Puts each batch of outputs at its examples' place in an array [K, n, ...]."""
+    """Puts each batch of outputs at its examples' place in an array [K, n, ...], or keeps it where there is none."""
 
-    def __init__(self, out: np.ndarray) -> None:
+    def __init__(self, out: np.ndarray | None) -> None:
         super().__init__("batch")
         self._out = out
+        self._kept: list[tuple[Tensor, Tensor]] = []
 
     def write_on_batch_end(self, trainer: Trainer, pl_module: LightningModule, prediction: Any, *_: Any) -> None:
         index, outputs = prediction
-        self._out[:, index.cpu().numpy()] = outputs.float().cpu().numpy()
+        index, outputs = index.cpu(), outputs.float().cpu()
+        if self._out is None:
+            self._kept.append((index, outputs))
+        else:
+            self._out[:, index.numpy()] = outputs.numpy()
+
+    def found(self) -> list[Tensor]:
+        """What was kept: index [m], outputs [K, m, ...]; nothing where there were fewer examples than processes."""
+        if not self._kept:
+            return []
+        index, outputs = zip(*self._kept, strict=True)
+        return [torch.cat(index), torch.cat(outputs, dim=1)]

@@ -7,14 +7,13 @@ import numpy as np
 
 from winnow.artifacts import Artifact, ArtifactStore, Draft
 from winnow.datasets.base import ImageDataset
-from winnow.datasets.loader import DeviceImages, on_device
 from winnow.errors import DivergedError
 from winnow.keys import make_key
 from winnow.probes.probe import Probe
 from winnow.probes.scorer import pass_into
 from winnow.rounding import round_half_up
 from winnow.seeds import stream
-from winnow.training.fit import TrainerSpec, fit, quiet
+from winnow.training.fit import TrainerSpec, fit
 from winnow.training.loggers import LoggerSpec
 from winnow.types import Bools, Subset, SubsetRuns
 
@@ -82,8 +81,8 @@ def _train(
     title = f"model {member + 1} of {probe.members} on {inside.sum()} random examples"
     log.info("%s: training %s for %d epochs", title, probe.model.name, probe.epochs)
     subset = Subset(np.flatnonzero(inside), np.ones(inside.sum()), np.zeros(inside.sum(), dtype=bool), dataset.n)
-    name = make_key(f"part{member}", run_inputs(dataset, probe, member))
-    opened = logger.open(name, kind="probe", config={"model": probe.model.name, "member": member})
+    run = make_key(f"part{member}", run_inputs(dataset, probe, member))
+    opened = logger.open(run, kind="probe", config={"model": probe.model.name, "member": member})
     recipe, fitted = probe.training_recipe, None
     try:
         fitted = fit(
@@ -95,21 +94,17 @@ def _train(
             trainer=trainer,
             logger=opened,
             title=title,
+            checkpoint=draft.checkpoint,
         )
     finally:
         logger.close(opened, failed=fitted is None)
     draft.facts["device"] = fitted.device
     draft.put_array("membership", inside)
-    with quiet():
-        lightning = trainer.trainer(logger=False)
-        both = on_device(dataset, lightning.strategy.root_device)
-        for part, data in zip(("correct", "test_correct"), both, strict=True):
-            logits = np.empty((1, data.labels.numel(), dataset.n_classes), dtype=np.float32)
-            pass_into(logits, [fitted.model], data, lightning, channels_last=recipe.channels_last)
-            if not np.isfinite(logits).all():
-                raise DivergedError(f"{title} diverged (its logits are not finite); lower recipe.lr.")
-            draft.put_array(part, _correct(logits[0], data))
-
-
-def _correct(logits: np.ndarray, data: DeviceImages) -> Bools:
-    return logits.argmax(axis=1) == data.labels.cpu().numpy()
+    labels = {"train": dataset.train_labels, "test": dataset.test_labels}
+    for part, name in (("train", "correct"), ("test", "test_correct")):
+        logits = np.empty((1, labels[part].size, dataset.n_classes), dtype=np.float32)
+        options: dict[str, Any] = {"part": part, "trainer": trainer, "channels_last": recipe.channels_last}
+        pass_into(logits, [fitted.model], dataset, **options)
+        if not np.isfinite(logits).all():
+            raise DivergedError(f"{title} diverged (its logits are not finite); lower recipe.lr.")
+        draft.put_array(name, logits[0].argmax(axis=1) == labels[part])

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from winnow.artifacts import ArtifactStore, Stage, foreign_digest, foreign_tensors
 from winnow.datasets.base import ImageDataset
-from winnow.datasets.loader import DeviceImages
+from winnow.datasets.batches import normalisation
 from winnow.errors import OptionError, check_choice
 from winnow.keys import NOT_IN_KEY, make_key
 from winnow.models.base import Classifier
@@ -125,7 +125,7 @@ class Encoder(Embedding):
         network.set_submodule(linear[-1], nn.Identity())
         return network
 
-    def _load(self, dataset: ImageDataset, data: DeviceImages) -> Classifier:
+    def _load(self, dataset: ImageDataset) -> Classifier:
         with torch.random.fork_rng(devices=[]):
             network = self._network().eval()
             own = network.state_dict()
@@ -146,7 +146,7 @@ class Encoder(Embedding):
                 )
             with torch.no_grad():
                 dimensions = network(torch.zeros(1, 3, self.size, self.size)).shape[1]
-            return Classifier(_Prepared(network, self, data), dimensions, dataset.n_classes)
+            return Classifier(_Prepared(network, self, dataset), dimensions, dataset.n_classes)
 
 
 class _Prepared(nn.Module):
@@ -157,10 +157,11 @@ class _Prepared(nn.Module):
     wanted_mean: Tensor
     wanted_std: Tensor
 
-    def __init__(self, network: nn.Module, encoder: Encoder, data: DeviceImages) -> None:
+    def __init__(self, network: nn.Module, encoder: Encoder, dataset: ImageDataset) -> None:
         super().__init__()
         self.network, self.size = network, encoder.size
-        given = {"mean": data.mean, "std": data.std}
+        mean, std = normalisation(dataset)
+        given = {"mean": mean, "std": std}
         wanted = {"wanted_mean": encoder.mean, "wanted_std": encoder.std}
         for name, values in (given | wanted).items():
             self.register_buffer(name, torch.as_tensor(values, dtype=torch.float32).view(1, -1, 1, 1))

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from winnow.artifacts import ArtifactStore, Draft, Stage, device_name
 from winnow.datasets.base import ImageDataset
-from winnow.datasets.loader import Batch, InMemoryLoader, on_device
+from winnow.datasets.batches import batches
+from winnow.datasets.loader import Batch
 from winnow.datasets.views import Views
 from winnow.errors import DivergedError, OptionError
 from winnow.keys import make_key
@@ -21,8 +22,10 @@ from winnow.models.base import Classifier, ModelSpec
 from winnow.probes.embeddings.base import Embedding
 from winnow.probes.passes import PASSES, kept_pass, load_model
 from winnow.seeds import derive
+from winnow.training.checkpoint import Checkpoints
 from winnow.training.fit import TrainerSpec, quiet
 from winnow.training.loggers import LoggerSpec
+from winnow.training.noise import Noise
 from winnow.training.progress import progress_callback
 from winnow.training.recipe import Recipe
 
@@ -53,15 +56,26 @@ class SimCLRModule(LightningModule):
         self.projector = nn.Sequential(nn.Linear(wide, wide), nn.ReLU(), nn.Linear(wide, projection))
         self.temperature, self.recipe, self.steps = temperature, recipe, steps
         self.losses: list[float] = []
+        self.shown = [torch.tensor(0.0), torch.tensor(0)]  # in this epoch: the sum of its losses, and of its examples
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         first, second = self.projector(self.backbone(batch.image)).chunk(2)
         loss = nt_xent(first, second, self.temperature)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(first))
+        total, examples = self.shown
+        self.shown = [total.to(loss.device) + loss.detach() * len(first), examples + len(first)]
         return loss
 
     def on_train_epoch_end(self) -> None:
-        self.losses.append(float(self.trainer.callback_metrics["train_loss"]))
+        total, examples = self.shown
+        self.losses.append(float(total / examples))
+        self.shown = [torch.tensor(0.0), torch.tensor(0)]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["losses"], checkpoint["shown"] = self.losses, self.shown
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.losses, self.shown = checkpoint["losses"], checkpoint["shown"]
 
     def configure_optimizers(self) -> Any:
         optimiser, schedule = self.recipe.optimiser(self, self.steps)
@@ -136,7 +150,7 @@ class SimCLR(Embedding):
             dataset,
             key=features,
             inputs=of_run,
-            load=lambda *_: load_model(self.model, dataset, run.tensors("weights")),
+            load=lambda _: load_model(self.model, dataset, run.tensors("weights")),
             store=store,
             trainer=trainer,
         )
@@ -162,23 +176,26 @@ class SimCLR(Embedding):
                 model = self.model.build(dataset.image_shape, dataset.n_classes).to(memory_format=torch.channels_last)
                 options = {"projection": self.projection, "temperature": self.temperature}
                 module = SimCLRModule(model, **options, recipe=recipe, steps=steps)  # type: ignore[arg-type]
-                lightning = trainer.trainer(
-                    callbacks=[progress_callback("SimCLR", trainer.progress)],
+                keeper = Checkpoints(draft.checkpoint, every=trainer.checkpoint_seconds, training=key)
+                # Of several devices it takes one: in a batch's loss every view meets every other.
+                lightning = trainer.solo_trainer(
+                    callbacks=[progress_callback("SimCLR", trainer.progress), Noise(self.seed), keeper],
                     max_steps=steps,
                     max_epochs=-1,
                     logger=opened or False,
                     log_every_n_steps=max(1, min(50, steps)),
                 )
                 root = lightning.strategy.root_device
-                train, _ = on_device(dataset, root)
-                loader = InMemoryLoader(
-                    train,
+                loader = batches(
+                    dataset,
+                    "train",
+                    device=root,
                     batch_size=self.batch_size,
                     augmentation=self.views,
                     copies=2,
                     seed=derive(self.seed, "views"),
                 )
-                lightning.fit(module, loader)
+                keeper.fit(lightning, module, loader)
             finished = True
         finally:
             logger.close(opened, failed=not finished)

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
+from winnow import workers
 from winnow.artifacts import Draft
 from winnow.datasets.loader import InMemoryLoader
 from winnow.diagnostics.contributions import contributions, gradient_sum, summarise
@@ -65,6 +67,8 @@ class Contributions(RecorderSpec):
 class ContributionRecorder(Recorder):
     """Passes over the target set and the kept examples between epochs, and keeps contributions as float32.
 
+    Of several processes the first does, with its own batch norm, and the others wait.
+
     The mean, spread, quantiles, and the shares of freeloaders and harmful examples go to the logger as
     `contributions/mean`, `/std`, `/q05` ... `/q95`, `/freeloaders` and `/harmful`.
     """
@@ -76,6 +80,8 @@ class ContributionRecorder(Recorder):
         self.rows: list[np.ndarray] = []
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if workers.rank() > 0:
+            return
         epoch = trainer.current_epoch + 1
         over = trainer.max_steps > 0 and trainer.global_step >= trainer.max_steps
         if epoch % self.spec.every and not over:
@@ -121,6 +127,16 @@ class ContributionRecorder(Recorder):
                 "harmful": summary.harmful,
             }
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        target = [] if self.target_indices is None else [torch.from_numpy(self.target_indices)]
+        return {"epochs": self.epochs, "rows": [torch.from_numpy(row) for row in self.rows], "target": target}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epochs = state_dict["epochs"]
+        self.rows = [row.numpy() for row in state_dict["rows"]]
+        for target in state_dict["target"]:
+            self.target_indices = target.numpy()
 
     def save(self, draft: Draft) -> None:
         assert self.target_indices is not None

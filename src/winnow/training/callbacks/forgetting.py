@@ -10,6 +10,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
+from winnow import workers
 from winnow.artifacts import Draft
 from winnow.datasets.loader import Batch
 from winnow.records import save_trajectory
@@ -58,23 +59,56 @@ def observe(logits: Tensor, labels: Tensor, previous: Tensor | None = None) -> t
     return values, p
 
 
+def merge(columns: list[Tensor], seen: Tensor) -> None:
+    """Put into each column, [m] or [m, C], what other processes saw, in place. seen [m]: what this one saw; cleared.
+
+    An example is seen by one process between two calls. Rows that none saw stay as they are, so they must be alike
+    everywhere. Bits are added as whole numbers to the zeros of those who saw nothing, which no order of adding changes.
+    """
+    if not workers.together():
+        return
+    bits = [_bits(column).reshape(len(seen), -1) for column in columns]
+    exchanged = torch.cat([*bits, seen[:, None].int()], dim=1)
+    exchanged[~seen] = 0
+    workers.sum_over_ranks(exchanged)
+    *merged, by = exchanged.split([*(part.shape[1] for part in bits), 1], dim=1)
+    seen.zero_()
+    by_any = by[:, 0].bool()
+    for column, part in zip(columns, merged, strict=True):
+        values = part.contiguous().view(column.dtype) if column.is_floating_point() else part.to(column.dtype)
+        column[by_any] = values.reshape(column.shape)[by_any]
+
+
+def _bits(column: Tensor) -> Tensor:
+    """As 32-bit whole numbers: a float32 by its bits, whole numbers by their value."""
+    return column.view(torch.int32) if column.is_floating_point() else column.int()
+
+
 class TrajectoryRecorder(Recorder):
     """Fills one row of a Trajectory an epoch from the logits that the training step yields, before each update.
 
     A forgetting event is a correct presentation followed by a wrong one (Toneva et al. 2019, 1812.05159, §3). The
     histogram goes to the logger as `forgetting/0` ... `forgetting/10+` (numbers of examples); wandb gets a picture too.
+
+    Of several processes each sees its part of an epoch; at its end their parts are put together, by index and in one
+    exchange, so that each knows the softmax and the events of examples that it has not seen. The first keeps the rows.
     """
 
     def __init__(self, indices: Ints, n_classes: int) -> None:
-        self.sorted_indices, self.n_classes = torch.tensor(indices), n_classes
+        m = len(indices)
+        self.sorted_indices = torch.tensor(indices)
         self.rows: dict[str, list[np.ndarray]] = {name: [] for name in FIELDS}
+        self.row: dict[str, Tensor] = {}
+        self.softmax = torch.full((m, n_classes), torch.nan)
+        self.was_correct = torch.zeros(m, dtype=torch.bool)
+        self.events = torch.zeros(m, dtype=torch.int64)
+        self.seen = torch.zeros(m, dtype=torch.bool)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        m, device = len(self.sorted_indices), pl_module.device
-        self.sorted_indices = self.sorted_indices.to(device)
-        self.softmax = torch.full((m, self.n_classes), torch.nan, device=device)
-        self.was_correct = torch.zeros(m, dtype=torch.bool, device=device)
-        self.events = torch.zeros(m, dtype=torch.int64, device=device)
+        device = pl_module.device
+        for name in ("sorted_indices", "softmax", "was_correct", "events", "seen"):
+            setattr(self, name, getattr(self, name).to(device))
+        self.row = {name: values.to(device) for name, values in self.row.items()}
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         m, device = len(self.sorted_indices), pl_module.device
@@ -89,6 +123,7 @@ class TrajectoryRecorder(Recorder):
     def record(self, index: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Enter one minibatch: canonical indices [B], logits [B, C], labels [B]."""
         at = torch.searchsorted(self.sorted_indices, index)
+        self.seen[at] = True
         values, self.softmax[at] = observe(logits, labels, self.softmax[at])
         for name, value in values.items():
             self.row[name][at] = value
@@ -97,6 +132,9 @@ class TrajectoryRecorder(Recorder):
         self.was_correct[at] = correct
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._merge()
+        if workers.rank() > 0:
+            return
         for name, row in self.row.items():
             self.rows[name].append(row.cpu().numpy())
         counts = torch.bincount(self.events.clamp(max=MOST_EVENTS), minlength=MOST_EVENTS + 1).tolist()
@@ -110,6 +148,20 @@ class TrajectoryRecorder(Recorder):
                 bins = np.arange(MOST_EVENTS + 2) - 0.5
                 picture = wandb.Histogram(np_histogram=(np.array(counts), bins))
                 logger.experiment.log({"forgetting/events": picture, "trainer/global_step": trainer.global_step})
+
+    def _merge(self) -> None:
+        merge([*self.row.values(), self.softmax, self.events, self.was_correct], self.seen)
+
+    def state_dict(self) -> dict[str, Any]:
+        self._merge()  # in the middle of an epoch; a checkpoint is taken by all processes at once
+        rows = {name: [torch.from_numpy(row) for row in rows] for name, rows in self.rows.items()}
+        now = {name: getattr(self, name) for name in ("row", "softmax", "was_correct", "events")}
+        return {"rows": rows, **now}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = {name: [row.numpy() for row in rows] for name, rows in state_dict["rows"].items()}
+        for name in ("row", "softmax", "was_correct", "events"):
+            setattr(self, name, state_dict[name])
 
     def save(self, draft: Draft) -> None:
         save_trajectory(draft, self.trajectory())

@@ -1,0 +1,179 @@
+"""Two real processes, connected by gloo, against one."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from helpers.parallel import (
+    TWO,
+    NoBatchNorm,
+    SeesIndices,
+    all_equal,
+    fails_in_rank,
+    fed,
+    places,
+    seen_in_epochs,
+)
+from helpers.training import CPU, TINY, same_state, state, tiny_dataset, tiny_fit, tiny_recipe
+from winnow import workers
+from winnow.artifacts import ArtifactStore
+from winnow.datasets.augmentation import Augmentation
+from winnow.datasets.synthetic import Synthetic
+from winnow.errors import OptionError
+from winnow.probes.scorer import features, pass_into
+from winnow.training.callbacks.forgetting import Forgetting
+from winnow.training.fit import TrainerSpec, measure
+from winnow.types import Subset
+
+pytestmark = pytest.mark.xdist_group("two processes")
+N = 61  # not divisible by ranks x batch
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """One that travels as its description."""
+    return Synthetic(n=N, n_test=51, n_classes=3).load(ArtifactStore(tmp_path_factory.mktemp("store")))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_process_is_left():
+    yield
+    workers.stop()
+
+
+def test_a_call_reaches_both_and_what_is_the_leaders_stays_there():
+    assert TWO.everywhere(places, alone={"kept": 5}, given="all") == [(0, 2, "all", 5), (1, 2, "all", None)]
+    assert CPU.everywhere(places, alone={"kept": 5}, given="all") == [(0, 1, "all", 5)]
+    assert (workers.rank(), workers.world(), workers.together()) == (0, 1, False)
+
+
+def test_a_data_set_travels_as_its_description(dataset):
+    sent = pickle.dumps(dataset)
+    assert len(sent) < 1000
+    assert pickle.loads(sent).fingerprint == dataset.fingerprint
+    made = tiny_dataset()  # of no description: it travels whole
+    assert pickle.loads(pickle.dumps(made)).fingerprint == made.fingerprint
+
+
+@pytest.mark.parametrize("stop_after", [100, 3, 1])
+@pytest.mark.parametrize("n_classes", [2, 7])
+def test_trajectories_are_equal_bit_for_bit(stop_after, n_classes):
+    rng = np.random.default_rng(1)
+    indices = np.sort(rng.choice(200, size=N, replace=False))
+    given = {"indices": indices, "labels": rng.integers(0, n_classes, N), "n_classes": n_classes, "epochs": 6}
+    given |= {"batch": 7, "stop_after": stop_after}
+    one, one_events = fed(**given)
+    two, two_events = TWO.everywhere(fed, alone={}, **given)
+    assert all_equal(one, two)
+    assert np.array_equal(one_events, two_events)
+    assert one_events.max() > 1
+    unseen = np.isnan(two.p_true[-1])
+    assert unseen.sum() == max(0, N - 7 * stop_after)
+
+
+@pytest.mark.parametrize("batch_size", [7, 16, 61])
+def test_loaders_give_every_example_once_an_epoch(dataset, batch_size):
+    options = {"dataset": dataset, "epochs": 3, "batch_size": batch_size, "seed": 1}
+    first, second = TWO.everywhere(seen_in_epochs, alone={}, **options)
+    (one,) = seen_in_epochs(**options)
+    for epoch in range(3):
+        assert sorted(first[epoch] + second[epoch]) == list(range(N)) == sorted(one[epoch])
+    assert first[0] != first[1]
+
+
+def test_a_training_sees_every_example_once_an_epoch(dataset):
+    watcher = SeesIndices()
+    fitted = tiny_fit(dataset, tiny_recipe(epochs=3, batch_size=16), trainer=TWO, callbacks=[watcher])
+    first, second = watcher.steps
+    assert len(first) == len(second) == 3 * 4
+    for epoch in range(3):
+        seen = [index for steps in (first, second) for step in steps[4 * epoch : 4 * epoch + 4] for index in step]
+        assert sorted(seen) == list(range(N))
+    assert fitted.examples_seen == 3 * N
+    assert fitted.device.startswith("2 x ")
+
+
+def trained(dataset, *, trainer, model, **recipe):
+    weights = np.random.default_rng(3).uniform(0.1, 3, N)
+    subset = Subset(np.arange(N), weights / weights.mean(), np.zeros(N, dtype=bool), N)
+    recorder = Forgetting().build(subset.indices, dataset.n_classes)
+    options = {"augmentation": Augmentation(shift=0.2, flip=True, cutout=0.3)} | recipe
+    fitted = tiny_fit(
+        dataset, tiny_recipe(epochs=3, **options), subset=subset, trainer=trainer, model=model, callbacks=[recorder]
+    )
+    return fitted.model, recorder.trajectory()
+
+
+def furthest(one, other):
+    one, other = state(one), state(other)
+    return max((one[name].double() - other[name].double()).abs().max().item() for name in one)
+
+
+@pytest.mark.parametrize("batch_size", [16, 7])
+def test_the_weighted_loss_is_that_of_one_process(dataset, batch_size):
+    one, recorded = trained(dataset, trainer=CPU, model=NoBatchNorm(), batch_size=batch_size)
+    two, together = trained(dataset, trainer=TWO, model=NoBatchNorm(), batch_size=batch_size)
+    assert furthest(one, two) < 1e-6
+    np.testing.assert_allclose(together.loss, recorded.loss, rtol=1e-4, atol=1e-6)
+    assert furthest(one, NoBatchNorm().build(dataset.image_shape, 3)) > 0.1
+
+
+def test_synchronised_batch_norm_is_that_of_one_process(dataset):
+    synchronised = TrainerSpec(accelerator="cpu", progress=False, devices=2, sync_batchnorm=True)
+    one, recorded = trained(dataset, trainer=CPU, model=TINY)
+    two, together = trained(dataset, trainer=synchronised, model=TINY)
+    assert furthest(one, two) < 1e-5
+    np.testing.assert_allclose(together.loss, recorded.loss, rtol=1e-3, atol=1e-5)
+    apart, _ = trained(dataset, trainer=TWO, model=TINY)
+    assert furthest(one, apart) > 1e-3
+    assert state(two).keys() == state(one).keys()
+
+
+def test_the_test_error_is_exact(dataset):
+    model = tiny_fit(dataset).model
+    one = measure(dataset, model, recipe=tiny_recipe(), trainer=CPU)
+    two = measure(dataset, model, recipe=tiny_recipe(), trainer=TWO)
+    assert one[0] == two[0]
+    assert two[1] == pytest.approx(one[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 8])
+def test_passes_give_every_example_once(dataset, batch_size):
+    models = [tiny_fit(dataset, seed=seed).model for seed in range(2)]
+    width = models[0].head.in_features
+    one, two = (np.full((2, N, width), np.nan, dtype=np.float32) for _ in range(2))
+    options = {"output": features, "batch_size": batch_size, "channels_last": True}
+    pass_into(one, models, dataset, trainer=CPU, **options)
+    pass_into(two, models, dataset, trainer=TWO, **options)
+    assert np.isfinite(two).all()
+    np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-6)
+
+
+def test_fewer_examples_than_processes_in_a_batch_are_refused_in_training_only(dataset):
+    three = Subset(np.arange(3), np.ones(3), np.zeros(3, dtype=bool), N)
+    with pytest.raises(OptionError, match="its smallest batch has 1"):
+        tiny_fit(dataset, tiny_recipe(batch_size=1), subset=three, trainer=TWO)
+
+
+def test_the_leader_works_alone_between_calls(dataset):
+    TWO.everywhere(places, alone={"kept": 0}, given=0)
+    alone = tiny_fit(dataset).model
+    workers.stop()
+    assert same_state(state(alone), state(tiny_fit(dataset).model))
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_failure_in_either_ends_the_call_and_the_next_one_works(failing, capfd):
+    workers.stop()  # so that the follower is started where its words are captured
+    with pytest.raises((ValueError, RuntimeError)):
+        TWO.everywhere(fails_in_rank, alone={}, failing=failing)
+    assert TWO.everywhere(fails_in_rank, alone={}, failing=5) == 2
+    if failing == 1:
+        assert "rank 1 fails" in capfd.readouterr().err
+
+
+def test_more_nodes_need_a_starter():
+    workers.stop()
+    with pytest.raises(OptionError, match="torchrun"):
+        TrainerSpec(accelerator="cpu", devices=1, nodes=2).everywhere(places, alone={"kept": 0}, given=0)
