@@ -32,7 +32,7 @@ SECONDS_BETWEEN_LOOKS = 0.1
 @dataclass
 class PoolConf:
     _target_: str = "hydra_plugins.winnow_launchers.pool.PoolLauncher"
-    of: str = "${oc.select:hydra.sweeper.of,cells}"  # cells or scores: what each run makes
+    of: str | None = "${oc.select:hydra.sweeper.of,cells}"  # cells or scores: what each run makes
     devices: int | None = None  # GPUs; null: every visible one. Without GPUs, or with trainer=cpu: CPU cores
     jobs_per_device: int = 1
     grace: float = 60.0  # seconds that a job has to end by itself after a signal
@@ -45,9 +45,9 @@ class PoolLauncher(SweepLauncher):
     """Runs as many cells at once as there are slots: devices x jobs_per_device."""
 
     def __init__(
-        self, of: str = "cells", devices: int | None = None, jobs_per_device: int = 1, grace: float = 60.0
+        self, of: str | None = "cells", devices: int | None = None, jobs_per_device: int = 1, grace: float = 60.0
     ) -> None:
-        super().__init__(of)
+        super().__init__(of or "nothing")
         self.devices, self.jobs_per_device, self.grace = devices, jobs_per_device, grace
 
     def run(self, cells: Sequence[Cell], folder: Path) -> Sequence[JobReturn]:
@@ -57,7 +57,7 @@ class PoolLauncher(SweepLauncher):
         from hydra_plugins.winnow_launchers.signals import Signals
         from winnow.errors import REQUEUE, Interrupted, OptionError
 
-        if self.of != "cells" or OmegaConf.select(self.config, "export") is not None:
+        if self.of != "cells":
             raise OptionError("hydra/launcher=pool runs the cells of scripts/run.py; leave it out for this script.")
         slots = self._slots()
         jobs = PoolJobs(self.config, self.compose, folder, slots)

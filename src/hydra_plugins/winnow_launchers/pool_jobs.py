@@ -98,9 +98,8 @@ class PoolJobs:
         from winnow import results
 
         if ended.outcome == FAILED and ended.blamed is not None:
-            results.save_failure(
-                ended.job.folder, f"{ended.blamed.title} in {ended.blamed.folder} failed:\n{ended.reason}"
-            )
+            text = f"what it needs failed, see {ended.blamed.folder}:\n{ended.reason} ({ended.blamed.title})"
+            results.save_failure(ended.job.folder, text)
 
 
 def script_command(config: DictConfig) -> list[str]:
