@@ -9,7 +9,7 @@ from typing import Any
 from winnow.artifacts import ArtifactStore, Stage
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.targets import TargetImages
-from winnow.errors import OptionError, WinnowError, check_choice
+from winnow.errors import OptionError, check_choice
 from winnow.pipeline import CellSpec, check_cell, select_for_cell
 from winnow.probes.ensemble import gather, member_keys, train_member
 from winnow.probes.passes import member_passes, pass_key, pass_of_member
@@ -105,7 +105,7 @@ def cheap_trained_key(cell: CellSpec, dataset: ImageDataset, *, store: ArtifactS
         return model_key(dataset, Subset.full(dataset.n), **training, recorders=cell.recorders)[0]
     try:
         return None if cell.selecting else trained_key(cell, dataset, store=store)
-    except WinnowError:
+    except Exception:  # whatever it is, it must stop that cell alone
         return None
 
 

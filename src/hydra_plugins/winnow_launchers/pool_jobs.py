@@ -43,7 +43,7 @@ class PoolJobs:
 
         if is_finished():
             return []
-        devices = int(getattr(trainer, "devices", 1))
+        devices = trainer.devices
         if devices > len(self.slots.devices):
             raise OptionError(f"trainer.devices={devices}, but the launcher has {len(self.slots.devices)} devices.")
         results.clear_result(cell.folder)
