@@ -83,10 +83,10 @@ class SweepLauncher(Launcher):
 
 def fail(cell: Cell, error: BaseException) -> JobReturn:
     """The return of a cell that stopped with this error, which is left in its folder."""
-    from winnow import app, results
+    from winnow import entry, results
 
     results.clear_result(cell.folder)
-    results.save_failure(cell.folder, app.failure_text(error))
+    results.save_failure(cell.folder, entry.failure_text(error))
     returned = JobReturn(overrides=cell.overrides, status=JobStatus.FAILED)
     returned.return_value = error
     return returned

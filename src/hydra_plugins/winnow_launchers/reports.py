@@ -23,7 +23,7 @@ def report(folder: Path, of: str) -> bool:
 
     of: "cells", for a grid of rows, or "scores", for a comparison.
     """
-    from winnow import app
+    from winnow import entry
     from winnow.comparison.report import report as report_scores
     from winnow.errors import WinnowError
     from winnow.scaling.report import report as report_cells
@@ -34,6 +34,6 @@ def report(folder: Path, of: str) -> bool:
         else:
             report_scores(folder)
     except WinnowError as error:
-        print(f"error: {app.one_line(error)}", file=sys.stderr)
+        print(f"error: {entry.one_line(error)}", file=sys.stderr)
         return False
     return True
