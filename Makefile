@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow test-ray lint clean
 
 demo: .venv/installed  ## the main job on handwritten digits: a grid, its table and its figure
 	$(BIN)/python scripts/run.py -m experiment=demo
@@ -11,6 +11,10 @@ test: .venv/installed lint  ## what CI runs
 
 test-slow: .venv/installed  ## the long forms of the tests too
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --nbmake tests notebooks
+
+test-ray: .venv/installed  ## the ray launcher on a Ray of this machine; installs the extra (420 MB)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[ray]'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -ra tests/end_to_end/test_ray.py
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -57,6 +57,31 @@ def test_a_sweep_counts_its_own_cells_and_no_leftovers(tmp_path):
     assert found.missing == 1
 
 
+def test_a_sweep_begun_again_keeps_the_rows_of_the_same_cells(tmp_path):
+    cells = [SweepCell(str(i), [f"seed={i}"]) for i in range(4)]
+    results.begin_sweep(tmp_path, cells, "python scripts/run.py -m seed=0,1,2,3")
+    rows = [make_row(seed=i) for i in range(3)]
+    for i, row in enumerate(rows):
+        results.save_row(tmp_path / str(i), row)
+    results.save_failure(tmp_path / "3", "ValueError: of the first time")
+    results.begin_sweep(tmp_path, [cells[0], SweepCell("1", ["seed=7"]), *cells[2:]])
+    found = results.collect(tmp_path)
+    assert found.rows == [rows[0], rows[2]]
+    assert (found.failed, found.missing) == ([], 2)
+
+
+def test_a_row_that_is_there_is_not_written_again(tmp_path):
+    row, other = make_row(seed=1), make_row(seed=2)
+    results.keep_row(tmp_path, row)
+    written = (tmp_path / "row.json").stat().st_mtime_ns
+    results.keep_row(tmp_path, row)
+    assert (tmp_path / "row.json").stat().st_mtime_ns == written
+    results.save_failure(tmp_path, "ValueError: of an earlier run")
+    results.keep_row(tmp_path, other)
+    assert results.load_row(tmp_path) == other
+    assert results.failure_message(tmp_path) is None
+
+
 def test_without_a_list_of_cells_every_row_below_counts(tmp_path):
     rows = [make_row(seed=seed) for seed in range(3)]
     for row, folder in zip(rows, (".", "a", "a/b/c"), strict=True):

@@ -32,7 +32,7 @@ from winnow.selectors.compression import Fraction
 from winnow.selectors.k_center import KCenter
 from winnow.selectors.random import Random
 from winnow.selectors.threshold import Threshold
-from winnow.sharing import make_shared, shared_stages, trained_key
+from winnow.sharing import cheap_trained_key, make_shared, missing_stages, shared_stages, trained_key
 
 CELL = CellSpec(
     dataset=Synthetic(n=60, n_test=50, n_classes=3),
@@ -190,3 +190,35 @@ def test_the_key_of_the_model_is_known_once_the_scores_are(dataset: ImageDataset
     assert finished_artifacts(tmp_path, "model") == []
     train_cell(cell, store=store, trainer=CPU, dataset=dataset)
     assert [path.name for path in finished_artifacts(tmp_path, "model")] == [key]
+
+
+def test_what_is_cheap_to_know_of_the_model_before_it_is_trained(
+    dataset: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ArtifactStore(tmp_path)
+    drawn, far = replace(CELL, selector=Random()), replace(CELL, selector=KCenter())
+    keys = [cheap_trained_key(cell, dataset, store=store) for cell in (CELL, far, drawn)]
+    assert keys == [None, None, trained_key(drawn, dataset, store=store)]
+    whole = [replace(cell, compression=Fraction(r=1)) for cell in (CELL, far, drawn)]
+    assert {cheap_trained_key(cell, dataset, store=store) for cell in whole} == {
+        trained_key(whole[-1], dataset, store=store)
+    }
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise IndexError("a rule with a mistake")
+
+    monkeypatch.setattr(Random, "select", broken)
+    assert cheap_trained_key(replace(drawn, selection_seed=1), dataset, store=store) is None
+
+
+def test_where_the_scores_are_there_their_probes_are_not_missed(
+    dataset: ImageDataset, trained: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained, tmp_path / "store")
+    store = ArtifactStore(tmp_path / "store")
+    assert [stage.name for stage in missing_stages(CELL, dataset, store=store)] == ["scores"]
+    make_shared(CELL, dataset, "scores", store=store, trainer=CPU)
+    shutil.rmtree(store.root / "probe")
+    assert missing_stages(CELL, dataset, store=store) == []
+    again = missing_stages(replace(CELL, selector=Threshold(drop_suspect=0.1, suspect_by="aum")), dataset, store=store)
+    assert {stage.stage for stage in again} == {"probe"}

@@ -161,6 +161,12 @@ def _shared_dataset(spec: DatasetSpec, store: ArtifactStore) -> ImageDataset:
     return pipeline.load_dataset(spec, store=store)
 
 
+def parts_of(cfg: DictConfig) -> tuple[CellSpec, ImageDataset, ArtifactStore, TrainerSpec]:
+    """What a launcher needs to plan the cell that a configuration describes, with its data set loaded."""
+    cell, store = cell_from(cfg), store_from(cfg)
+    return cell, _shared_dataset(cell.dataset, store), store, _made(cfg.trainer, "trainer")
+
+
 def is_finished(cfg: DictConfig) -> bool:
     """Whether the row of the cell that a configuration describes is there already."""
     cell, store = cell_from(cfg), store_from(cfg)

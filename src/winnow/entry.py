@@ -4,6 +4,8 @@ import functools
 import os
 import re
 import sys
+import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -17,22 +19,27 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from winnow import interruption, workers
+from winnow import interruption, processes, results, workers
 from winnow.errors import Interrupted, WinnowError
 
 CONF = str(Path(__file__).parents[2] / "conf")
 STAGE_GROUPS = ("dataset", "model", "recipe", "probe", "metric", "selector", "alpha", "compression")
 MISTAKES = (WinnowError, HydraException, OmegaConfBaseException)
 
+# conf/hydra/launcher has defaults of ours under the names that the launchers' own options have.
+warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
+
 
 def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "config") -> None:
     """Run a script's task under Hydra. A user's mistake ends in one line on standard error and exit code 1.
 
-    HYDRA_FULL_ERROR=1 shows the traceback instead. A signal ends it too (winnow.interruption), with one line and the
-    code of Interrupted.
+    HYDRA_FULL_ERROR=1 shows the traceback instead. Whatever launcher runs it, a task that fails leaves its traceback in
+    the folder of its run. A run that the pool launcher started ends with it. A signal ends it too
+    (winnow.interruption), with one line and the code of Interrupted.
     """
     if workers.follow_if_called():
         return
+    processes.watch_parent()
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own report and exits before this can see the error
 
@@ -43,9 +50,10 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
         try:
             with interruption.handled():  # here as well: a launcher may call the task in a process of its own
                 task(cfg)
-        except MISTAKES as error:
+        except Exception as error:
+            results.save_failure(HydraConfig.get().runtime.output_dir, failure_text(error))
             # A single run keeps the error from Hydra, which adds lines of its own; a sweep leaves it to the launcher.
-            if wants_traceback or HydraConfig.get().mode == RunMode.MULTIRUN:
+            if not isinstance(error, MISTAKES) or wants_traceback or HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
             _stop(error, config_name)
 
@@ -87,6 +95,11 @@ def _known_names(error: Exception, config_name: str) -> str:
     owners = sorted(path.stem for path in (Path(CONF) / parent).glob("*.yaml") if field in set(OmegaConf.load(path)))
     elsewhere = f" {field} belongs to {parent}={' or '.join(owners)}." if parent and owners else ""
     return f" Known in {parent or 'the configuration'}: {', '.join(there)}.{elsewhere}"
+
+
+def failure_text(error: BaseException) -> str:
+    """An error's traceback, and in a last line of its own, which is what reports show, its type and message."""
+    return "".join(traceback.format_exception(error)) + f"{type(error).__name__}: {one_line(error)}"
 
 
 def one_line(error: BaseException) -> str:

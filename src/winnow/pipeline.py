@@ -39,6 +39,7 @@ __all__ = [
     "check_cell",
     "check_metric",
     "choose_alpha",
+    "finished_row",
     "load_dataset",
     "load_recorded",
     "probe_dataset",
@@ -167,6 +168,12 @@ def train_cell(
         draft.put_json("upstream", upstream)
 
     return load_row(store.fetch("row", key, write=write, inputs=inputs))
+
+
+def finished_row(cell: CellSpec, dataset: ImageDataset, *, store: ArtifactStore) -> Row | None:
+    """The row of a cell that is finished, None of any other."""
+    artifact = store.load("row", cell_key(cell, dataset)[0])
+    return None if artifact is None else load_row(artifact)
 
 
 def select_for_cell(

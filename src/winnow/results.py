@@ -2,6 +2,8 @@
 
 A sweep folder holds one folder for each cell, with `row.json` once the cell is finished or `error.txt` if it failed,
 and `sweep.json`, which lists the cells of the latest sweep: only those count, not what an earlier sweep left behind.
+What a cell that ran in a process of its own printed is `output.log` in its folder; the stages that cells share are made
+in folders of their own below `shared`.
 A folder without `sweep.json` counts for all that lies below it, so a single run, a running sweep and a folder of
 several sweeps are all read alike. The report adds `grid.csv`,
 `scaling_curves.png`, `summary.json` and `provenance.json`, and with fits `fits.json` and `scaling_fits.png`.
@@ -26,6 +28,7 @@ from winnow.types import Row
 ROW, GRID, CURVES, SUMMARY, SWEEP, FAILURE, PROVENANCE = (
     "row.json", "grid.csv", "scaling_curves.png", "summary.json", "sweep.json", "error.txt", "provenance.json"
 )  # fmt: skip
+LOG, SHARED = "output.log", "shared"
 FITS, FITS_FIGURE = "fits.json", "scaling_fits.png"
 SCORES, AGREEMENT, SHEET = "scores.parquet", "agreement.csv", "image_sheet.png"
 PROPERTIES, COMPARISON, PROBES = "metric_properties.csv", "metric_comparison.png", "probe_agreement.png"
@@ -79,10 +82,46 @@ def load_row(folder: str | Path) -> Row:
         ) from error
 
 
+def keep_row(folder: str | Path, row: Row) -> None:
+    """Let a folder hold the row of a finished cell; one that holds it already is not touched."""
+    try:
+        if load_row(folder) == row and not (Path(folder) / FAILURE).exists():
+            return
+    except WinnowError:  # none, or of another version
+        pass
+    clear_result(folder)
+    save_row(folder, row)
+
+
+def begin_sweep(folder: str | Path, cells: Sequence[SweepCell], command: str | None = None) -> Path:
+    """Write the list of a sweep's cells, and remove what would pass for their results.
+
+    A row of the same cell in the same folder stays; errors, and rows of other cells in an earlier sweep, do not.
+    """
+    before = set()
+    if (Path(folder) / SWEEP).exists():
+        before = {(cell.folder, tuple(cell.overrides)) for cell in sweep_cells(folder)}
+    for cell in cells:
+        below = Path(folder) / cell.folder
+        if (cell.folder, tuple(cell.overrides)) in before:
+            (below / FAILURE).unlink(missing_ok=True)
+        else:
+            clear_result(below)
+    return save_sweep(folder, cells, command)
+
+
 def save_sweep(folder: str | Path, cells: Sequence[SweepCell], command: str | None = None) -> Path:
     """Write the list of a sweep's cells, which from then on are the ones that count in this folder."""
     listed = [{"folder": cell.folder, "overrides": list(cell.overrides)} for cell in cells]
     return _save_json(Path(folder) / SWEEP, {"command": command, "cells": listed})
+
+
+def failure_message(folder: str | Path) -> str | None:
+    """The message of the failure in a folder: the last line of its traceback. None where nothing failed."""
+    path = Path(folder) / FAILURE
+    if not path.exists():
+        return None
+    return (path.read_text().strip().splitlines() or ["no message"])[-1]
 
 
 def save_failure(folder: str | Path, text: str) -> Path:
@@ -110,12 +149,8 @@ def sweep_command(folder: str | Path) -> str | None:
 
 def failures(folder: str | Path) -> list[FailedCell]:
     """The cells of the latest sweep into a folder that stopped with an error."""
-    failed = []
-    for cell in sweep_cells(folder):
-        path = Path(folder) / cell.folder / FAILURE
-        if path.exists():
-            failed.append(FailedCell(cell.folder, list(cell.overrides), path.read_text().strip().splitlines()[-1]))
-    return failed
+    cells = [(cell, failure_message(Path(folder) / cell.folder)) for cell in sweep_cells(folder)]
+    return [FailedCell(cell.folder, list(cell.overrides), message) for cell, message in cells if message is not None]
 
 
 def add_shifts(folder: str | Path, lines: Sequence[Mapping[str, Any]]) -> Path:
@@ -173,9 +208,8 @@ def _take(cell: Path, overrides: list[str], top: Path, rows: list[Row], failed: 
     """Add the result of one cell's folder to the lists, and say whether it had one."""
     if (cell / ROW).exists():
         rows.append(load_row(cell))
-    elif (cell / FAILURE).exists():
-        lines = (cell / FAILURE).read_text().strip().splitlines() or ["no message"]
-        failed.append(FailedCell(str(cell.relative_to(top)), overrides, lines[-1]))
+    elif (message := failure_message(cell)) is not None:
+        failed.append(FailedCell(str(cell.relative_to(top)), overrides, message))
     else:
         return False
     return True

@@ -20,6 +20,7 @@ from winnow.scoring import score_dataset, scores_key, targets_of
 from winnow.stages import model_key
 from winnow.training.fit import TrainerSpec
 from winnow.training.loggers import LoggerSpec, NoLog
+from winnow.types import Subset
 
 Make = Callable[..., Any]
 """Makes an artifact, or loads it where it is there. Takes store, trainer and logger."""
@@ -92,6 +93,28 @@ def trained_key(cell: CellSpec, dataset: ImageDataset, *, store: ArtifactStore) 
         dataset, subset, model=cell.model, recipe=cell.recipe, seed=cell.train_seed, recorders=cell.recorders
     )
     return key
+
+
+def cheap_trained_key(cell: CellSpec, dataset: ImageDataset, *, store: ArtifactStore) -> str | None:
+    """`trained_key` where that takes little: the rule reads nothing but scores, or keeps everything. None elsewhere.
+
+    For launchers that would rather not train the same model twice at once; an error is the cell's own to tell.
+    """
+    training: dict[str, Any] = {"model": cell.model, "recipe": cell.recipe, "seed": cell.train_seed}
+    if cell.compression.fraction(dataset.n) == 1:
+        return model_key(dataset, Subset.full(dataset.n), **training, recorders=cell.recorders)[0]
+    try:
+        return None if cell.selecting else trained_key(cell, dataset, store=store)
+    except Exception:  # whatever it is, it must stop that cell alone
+        return None
+
+
+def missing_stages(cell: CellSpec, dataset: ImageDataset, *, store: ArtifactStore) -> list[SharedStage]:
+    """The shared stages that a cell has to wait for. Where the scores are there, what only they read is not missed."""
+    stages = shared_stages(cell, dataset)
+    if not cell.selecting and any(stage.name == "scores" and stage.is_finished(store) for stage in stages):
+        return []
+    return [stage for stage in stages if not stage.is_finished(store)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,3 +55,8 @@ def finished_artifacts(root: Path, stage: str = "*") -> list[Path]:
     return sorted(
         path.parent for path in root.glob(f"{stage}/*/provenance.json") if not path.parent.name.startswith(".")
     )
+
+
+def logs_with(text: str, sweep: str | Path) -> list[Path]:
+    """The logs of a sweep's cells in which a text is."""
+    return [path for path in sorted(Path(sweep).glob("*/winnow.log")) if text in path.read_text()]

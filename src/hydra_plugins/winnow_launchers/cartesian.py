@@ -1,15 +1,27 @@
-"""hydra/sweeper=cartesian: Hydra's own basic sweeper, without composing every cell a second time.
+"""hydra/sweeper=cartesian: Hydra's own basic sweeper, with a report at the end under any launcher.
+
+The launchers of this project list the cells of a sweep, survive those that fail and leave the report themselves. Those
+of others (submitit, Ray, joblib) know nothing of that, so here the sweeper does it for them.
 
 The basic sweeper composes each cell to see that it can be, and the launcher composes it again to run it. Composing
 takes longer than loading a finished row, so this doubles the time in which a finished sweep is seen to be finished; and
-a cell that cannot be composed should fail alone, like any other failing cell, instead of stopping the sweep.
+a cell that cannot be composed should fail alone, like any other failing cell, instead of stopping the sweep. So the
+cells are only composed beforehand where another's launcher would find out on a machine that was waited for.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from hydra_plugins.winnow_launchers import reports
 
 
 @dataclass
@@ -17,6 +29,7 @@ class CartesianConf:
     _target_: str = "hydra_plugins.winnow_launchers.cartesian.CartesianSweeper"
     max_batch_size: int | None = None
     params: dict[str, str] | None = field(default=None)
+    of: str | None = "cells"  # or scores: what each run makes, and so what the sweep ends with; null: nothing
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="cartesian", node=CartesianConf, provider="winnow")
@@ -25,5 +38,51 @@ ConfigStore.instance().store(group="hydra/sweeper", name="cartesian", node=Carte
 class CartesianSweeper(BasicSweeper):
     """Every combination of the values given for each option."""
 
+    def __init__(self, max_batch_size: int | None, params: dict[str, str] | None = None, of: str | None = None) -> None:
+        super().__init__(max_batch_size, params)
+        self.of = of
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from winnow.errors import OptionError
+
+        self.folder = Path(str(config.hydra.sweep.dir))
+        self.option = f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']}"
+        try:
+            super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        except RuntimeError as error:
+            if "Unknown plugin class" not in str(error):
+                raise
+            extra = self.option.rpartition("=")[2]
+            raise OptionError(f"{self.option} is not installed; pip install -e '.[{extra}]'.") from None
+        own = type(self.launcher).__module__.startswith("hydra_plugins.winnow_launchers.")
+        self.foreign = not own and self.of is not None
+
+    def sweep(self, arguments: list[str]) -> Any:
+        if not self.foreign:
+            return super().sweep(arguments)
+        from winnow import results
+        from winnow.errors import OptionError
+
+        returned, any_failed = None, False
+        try:
+            returned = super().sweep(arguments)
+        except Exception as error:  # the first one of a cell, or one of the engine, which no cell has left
+            any_failed = (self.folder / results.SWEEP).exists() and bool(results.failures(self.folder))
+            if not any_failed and isinstance(error, RuntimeError):  # no such engine here, an unknown partition, ...
+                raise OptionError(f"{self.option}: {error}") from error
+            if not any_failed:
+                raise
+        assert self.of is not None
+        if not reports.report(self.folder, self.of) or any_failed:
+            sys.exit(1)
+        return returned
+
+    def get_job_batch(self) -> Sequence[Sequence[str]]:
+        if self.foreign and self.batch_index == 0:
+            assert self.overrides is not None
+            reports.begin(self.folder, list(chain.from_iterable(self.overrides)))
+        return super().get_job_batch()
+
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Left to the launcher."""
+        if self.foreign:
+            super().validate_batch_is_legal(batch)

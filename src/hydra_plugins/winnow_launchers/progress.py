@@ -21,7 +21,7 @@ class CellProgress:
     def __init__(self, cells: int) -> None:
         self.cells = cells
         self.counts = {"done": 0, "cached": 0, "failed": 0}
-        self.spent, self.last_line = 0.0, 0.0
+        self.spent, self.timed, self.last_line = 0.0, 0, 0.0
         self.console = Console(stderr=True)
         self.bar: Progress | None = None
         if self.console.is_terminal:
@@ -47,25 +47,40 @@ class CellProgress:
 
     def end(self, outcome: str) -> None:
         """outcome: "done", "cached" or "failed"."""
-        self.counts[outcome] += 1
-        now = time.monotonic()
-        if outcome != "cached":
-            self.spent += now - self.started
+        self.count(outcome, self.title, time.monotonic() - self.started)
+
+    def count(self, outcome: str, title: str, seconds: float) -> None:
+        """A cell ended after these seconds; 0 for one that was never begun."""
+        self.counts[outcome] = self.counts.get(outcome, 0) + 1
+        if outcome in ("done", "failed") and seconds > 0:
+            self.spent += seconds
+            self.timed += 1
         if self.bar is not None:
             self.bar.update(self.task, advance=1, description=self.state())
-        elif self.finished == self.cells or outcome == "failed" or now - self.last_line >= SECONDS_BETWEEN_LINES:
-            self.last_line = now
-            print(f"cells {self.finished}/{self.cells}: {self.state()} | {self.title}: {outcome}", flush=True)
+        elif self.finished == self.cells or outcome == "failed" or self.is_time():
+            self.last_line = time.monotonic()
+            print(f"cells {self.finished}/{self.cells}: {self.state()} | {title}: {outcome}", flush=True)
+
+    def is_time(self) -> bool:
+        """Whether the last plain line is long enough ago."""
+        return time.monotonic() - self.last_line >= SECONDS_BETWEEN_LINES
 
     @property
     def finished(self) -> int:
         return sum(self.counts.values())
 
+    @property
+    def seconds_left(self) -> float | None:
+        """None before any cell was trained."""
+        return self.spent / self.timed * (self.cells - self.finished) if self.timed else None
+
     def state(self) -> str:
         """The counts and the time left, on one line."""
         counts = ", ".join(f"{count} {name}" for name, count in self.counts.items())
-        trained = self.counts["done"] + self.counts["failed"]
-        if not trained:
-            return counts
-        left = round(self.spent / trained * (self.cells - self.finished))
-        return f"{counts}, {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
+        return counts if self.seconds_left is None else f"{counts}, {clock(self.seconds_left)} left"
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds, such as 0:02:05."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"

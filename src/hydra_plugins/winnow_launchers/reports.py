@@ -1,0 +1,39 @@
+"""What a sweep leaves whatever launches it: the list of its cells at the start, and at the end its report."""
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.utils import filter_overrides
+
+
+def begin(folder: Path, cells: Sequence[Sequence[str]]) -> None:
+    """Write sweep.json. cells: the overrides of each; a cell's place in the list is the name of its folder."""
+    from winnow import results
+
+    command = shlex.join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
+    listed = [results.SweepCell(str(number), list(filter_overrides(cell))) for number, cell in enumerate(cells)]
+    results.begin_sweep(folder, listed, command)
+
+
+def report(folder: Path, of: str) -> bool:
+    """Write and print the report of what is there; False, with the reason on standard error, where it cannot.
+
+    of: "cells", for a grid of rows, or "scores", for a comparison.
+    """
+    from winnow import entry
+    from winnow.comparison.report import report as report_scores
+    from winnow.errors import WinnowError
+    from winnow.scaling.report import report as report_cells
+
+    try:
+        if of == "cells":
+            report_cells(folder)
+        else:
+            report_scores(folder)
+    except WinnowError as error:
+        print(f"error: {entry.one_line(error)}", file=sys.stderr)
+        return False
+    return True
