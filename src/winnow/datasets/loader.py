@@ -155,6 +155,9 @@ class InMemoryLoader:
             if len(batch.index):
                 yield batch
 
+    def close(self) -> None:
+        """Nothing; of a stream it ends the processes that decode."""
+
     def _batch(self, positions: Tensor, epoch: int, number: int) -> Batch:
         size = positions.numel()
         mine = self.shard.of(size)

@@ -4,7 +4,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -233,7 +233,8 @@ def _fit(
             shard=shard(),
         )
         started = time.perf_counter()
-        lightning.fit(ClassifierModule(classifier, recipe, steps), loader)
+        with closing(loader):
+            lightning.fit(ClassifierModule(classifier, recipe, steps), loader)
         seconds = time.perf_counter() - started
     assert lightning.global_step == steps, (lightning.global_step, steps)
     return Fitted(model=classifier, steps=steps, examples_seen=counter.examples, seconds=seconds, device=device)

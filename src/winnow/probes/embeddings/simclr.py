@@ -1,6 +1,7 @@
 """Embeddings from a self-supervised run of our own: SimCLR, which reads no label."""
 
 import logging
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -175,7 +176,8 @@ class SimCLR(Embedding):
                     copies=2,
                     seed=derive(self.seed, "views"),
                 )
-                lightning.fit(module, loader)
+                with closing(loader):
+                    lightning.fit(module, loader)
             finished = True
         finally:
             logger.close(opened, failed=not finished)
