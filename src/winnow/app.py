@@ -3,44 +3,52 @@
 import functools
 import logging
 import math
-import os
-import re
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, NoReturn, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
-import hydra
 import numpy as np
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from winnow import diagnosis, pipeline, results, workers
+from winnow import diagnosis, pipeline, results, sharing, workers
 from winnow.artifacts import ArtifactStore
 from winnow.comparison import tables
 from winnow.datasets.base import DatasetSpec, ImageDataset
+from winnow.entry import CONF, STAGE_GROUPS, hydra_script, one_line
 from winnow.errors import OptionError, WinnowError, check_choice
 from winnow.exports.base import Export
 from winnow.figures.image_sheet import image_sheet
 from winnow.figures.style import save
 from winnow.pipeline import CellSpec
 from winnow.records import read_indices
+from winnow.sharing import SharedStage
 from winnow.training.fit import TrainerSpec
 from winnow.training.loggers import LoggerSpec
 
 log = logging.getLogger(__name__)
-CONF = str(Path(__file__).parents[2] / "conf")
-STAGE_GROUPS = ("dataset", "model", "recipe", "probe", "metric", "selector", "alpha", "compression")
 CLASSES_SHOWN = 20  # on a sheet of images
-MISTAKES = (WinnowError, HydraException, OmegaConfBaseException)
+__all__ = [
+    "CONF",
+    "Runtime",
+    "cell_from",
+    "diagnose",
+    "hydra_script",
+    "is_finished",
+    "is_scored",
+    "one_line",
+    "run_cell",
+    "runtime_from",
+    "score",
+    "select",
+    "shared_stages",
+    "store_from",
+    "trained_key",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +141,10 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def run_cell(cfg: DictConfig) -> Path:
-    """Run one cell and leave its row in Hydra's output folder; the path of row.json."""
+    """Run one cell and leave its row in Hydra's output folder; the path of row.json.
+
+    With only=NAME it makes that shared stage alone and leaves no row; the path of the artifact.
+    """
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     results.clear_result(folder)
@@ -141,14 +152,14 @@ def run_cell(cfg: DictConfig) -> Path:
         raise OptionError("this experiment is a sweep of many cells; add -m to the command.")
     runtime = runtime_from(cfg)
     cell = cell_from(cfg)
-    row = pipeline.train_cell(
-        cell,
-        store=runtime.store,
-        trainer=runtime.trainer,
-        logger=runtime.logger,
-        dataset=_shared_dataset(cell.dataset, runtime.store),
-    )
-    return results.save_row(folder, row)
+    dataset = _shared_dataset(cell.dataset, runtime.store)
+    computing: dict[str, Any] = {"store": runtime.store, "trainer": runtime.trainer, "logger": runtime.logger}
+    if cfg.only is not None:
+        if hydra_config.mode == RunMode.MULTIRUN:
+            raise OptionError(f"only={cfg.only} makes a part of one cell; leave out -m, or only.")
+        made = sharing.make_shared(cell, dataset, str(cfg.only), **computing)
+        return runtime.store.path(made.stage, made.key)
+    return results.save_row(folder, pipeline.train_cell(cell, dataset=dataset, **computing))
 
 
 @functools.lru_cache(maxsize=2)
@@ -164,6 +175,23 @@ def is_finished(cfg: DictConfig) -> bool:
     return store.exists("row", key)
 
 
+def _refuse_only(cfg: DictConfig) -> None:
+    if cfg.only is not None:
+        raise OptionError(f"only={cfg.only} belongs to scripts/run.py, which makes the same artifacts.")
+
+
+def shared_stages(cfg: DictConfig) -> list[SharedStage]:
+    """What the cell needs before it selects and other cells may share (winnow.sharing); run_cell makes one by only."""
+    cell = cell_from(cfg)
+    return sharing.shared_stages(cell, _shared_dataset(cell.dataset, store_from(cfg)))
+
+
+def trained_key(cfg: DictConfig) -> str | None:
+    """The key of the model that a cell trains, once its shared stages are finished. It selects (winnow.sharing)."""
+    cell, store = cell_from(cfg), store_from(cfg)
+    return sharing.trained_key(cell, _shared_dataset(cell.dataset, store), store=store)
+
+
 def is_scored(cfg: DictConfig) -> bool:
     """Whether the scores that a configuration describes are there already."""
     cell, store = cell_from(cfg), store_from(cfg)
@@ -177,6 +205,7 @@ def score(cfg: DictConfig) -> Path:
     In a sweep it also leaves, in the folder of the run, what the comparison reads and a sheet of the hardest and
     easiest images.
     """
+    _refuse_only(cfg)
     cell, runtime = cell_from(cfg), runtime_from(cfg)
     dataset = _shared_dataset(cell.dataset, runtime.store)
     asked: dict[str, Any] = {
@@ -206,6 +235,7 @@ def score(cfg: DictConfig) -> Path:
 
 def select(cfg: DictConfig) -> Path:
     """Select the subset and export it; the path of the table."""
+    _refuse_only(cfg)
     cell, runtime = cell_from(cfg), runtime_from(cfg)
     export: Export = _made(cfg.export, "export")
     dataset = pipeline.load_dataset(cell.dataset, store=runtime.store)
@@ -235,67 +265,3 @@ def diagnose(cfg: DictConfig) -> Path:
         logger=runtime.logger,
     )
     return results.add_shifts(folder, lines)
-
-
-def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "config") -> None:
-    """Run a script's task under Hydra. A user's mistake ends in one line on standard error and exit code 1.
-
-    HYDRA_FULL_ERROR=1 shows the traceback instead.
-    """
-    if workers.follow_if_called():
-        return
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own report and exits before this can see the error
-
-    @functools.wraps(task)
-    def told_once(cfg: DictConfig) -> None:
-        if workers.follow_if_called():  # where srun starts an engine's own program, and that starts the task
-            return
-        try:
-            task(cfg)
-        except MISTAKES as error:
-            # A single run keeps the error from Hydra, which adds lines of its own; a sweep leaves it to the launcher.
-            if wants_traceback or HydraConfig.get().mode == RunMode.MULTIRUN:
-                raise
-            _stop(error, config_name)
-
-    try:
-        hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(told_once)()
-    except MISTAKES as error:
-        if wants_traceback:
-            raise
-        _stop(error, config_name)
-
-
-def _stop(error: Exception, config_name: str) -> NoReturn:
-    print(f"error: {one_line(error)}{_known_names(error, config_name)}", file=sys.stderr)
-    sys.exit(1)
-
-
-def _known_names(error: Exception, config_name: str) -> str:
-    """Where an override names what is not there, the names that are; Hydra itself only says how to append."""
-    misspelt = re.search(r"Could not override '([\w./@]+)'", str(error))
-    if misspelt is None:
-        return ""
-    GlobalHydra.instance().clear()
-    choices = [override for override in sys.argv[1:] if override.split("=")[0] in (*STAGE_GROUPS, "embedding")]
-    try:
-        with initialize_config_dir(CONF, version_base="1.3"):
-            node = compose(config_name, overrides=choices)
-    except HydraException:  # the choices are lists of a sweep, or misspelt too: then nothing can be said of the names
-        return ""
-    parent = misspelt.group(1).rpartition(".")[0]
-    names = OmegaConf.select(node, parent) if parent else node
-    if not OmegaConf.is_dict(names):
-        return ""
-    there = sorted(str(name) for name in names if name != "_target_")
-    field = misspelt.group(1).rpartition(".")[2]
-    owners = sorted(path.stem for path in (Path(CONF) / parent).glob("*.yaml") if field in set(OmegaConf.load(path)))
-    elsewhere = f" {field} belongs to {parent}={' or '.join(owners)}." if parent and owners else ""
-    return f" Known in {parent or 'the configuration'}: {', '.join(there)}.{elsewhere}"
-
-
-def one_line(error: BaseException) -> str:
-    """An error's message without its line breaks, and without Hydra's advice to append what is not there."""
-    text = " ".join(str(error).split())
-    return re.split(r" To append to your | Config search path:", text)[0] or type(error).__name__

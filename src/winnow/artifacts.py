@@ -31,6 +31,7 @@ import torch
 from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save_file
 
+from winnow.errors import DivergedError
 from winnow.keys import SCHEMA, describe
 
 log = logging.getLogger(__name__)
@@ -68,11 +69,13 @@ class Artifact:
 class Draft(Artifact):
     """An artifact being written, in a temporary folder that nobody else sees.
 
-    facts: what its provenance says beside the inputs, such as the device that it was computed on.
+    facts: what its provenance says beside the inputs, such as the device that it was computed on. checkpoint: the file
+    from which its training goes on if it is interrupted; the store removes it when the artifact is finished.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, checkpoint: Path) -> None:
         super().__init__(folder)
+        self.checkpoint = checkpoint
         self.facts = {"device": device_name("cpu")}
 
     def put_array(self, name: str, array: np.ndarray) -> None:
@@ -130,7 +133,8 @@ class ArtifactStore:
     def fetch(self, stage: Stage, key: str, *, write: Callable[[Draft], None], inputs: Any) -> Artifact:
         """The artifact of this key, made by `write` if it does not exist yet.
 
-        inputs: what the key was made from, for the provenance. An error in `write` leaves nothing behind.
+        inputs: what the key was made from, for the provenance. An error in `write` leaves nothing behind but the
+        checkpoint of a training from which it can go on.
         """
         folder = self.path(stage, key)
         if folder.is_dir() and _verify(folder) is None:
@@ -145,11 +149,15 @@ class ArtifactStore:
     def _make(self, stage: Stage, key: str, write: Callable[[Draft], None], inputs: Any) -> None:
         final = self.path(stage, key)
         temporary = final.with_name(f".{key}.{uuid.uuid4().hex[:8]}")
-        temporary.mkdir(parents=True)
         started = time.perf_counter()
         try:
-            draft = Draft(temporary)
-            write(draft)
+            temporary.mkdir(parents=True)
+            draft = Draft(temporary, self.root / "unfinished" / f"{stage}-{key}.ckpt")
+            try:
+                write(draft)
+            except DivergedError:
+                _forget(draft.checkpoint)
+                raise
             parts = sorted(path for path in temporary.iterdir())
             facts = (
                 provenance() | draft.facts | {"stage": stage, "key": key, "schema": SCHEMA, "inputs": describe(inputs)}
@@ -163,6 +171,7 @@ class ArtifactStore:
                 _flush(path)
             temporary.rename(final)
             _flush(final.parent)
+            _forget(draft.checkpoint)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -180,6 +189,12 @@ class ArtifactStore:
             yield
         finally:
             lock.release()
+
+
+def _forget(checkpoint: Path) -> None:
+    """Remove the checkpoint, and what a killed process may have left of the next one."""
+    for path in (checkpoint, checkpoint.with_name(f"{checkpoint.name}.part")):
+        path.unlink(missing_ok=True)
 
 
 def foreign_array(path: Path) -> np.ndarray:

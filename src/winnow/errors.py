@@ -1,5 +1,17 @@
 """The errors that users meet. Each message says what was wrong and what to do about it."""
 
+REQUEUE = 75  # EX_TEMPFAIL of sysexits.h: a scheduler may start the same command again
+STOPPED = 130  # of a shell's command that Ctrl-C ended
+
+
+class Interrupted(SystemExit):
+    """A signal ended the work; the same command goes on from there. code: REQUEUE, or STOPPED after Ctrl-C."""
+
+    code: int
+
+    def __init__(self, code: int = REQUEUE) -> None:
+        super().__init__(code)
+
 
 class WinnowError(ValueError):
     """Something the user gave cannot work; scripts print the message on one line and exit with 1."""

@@ -104,6 +104,27 @@ def select_subset(
     return load_subset(store.fetch("subset", key, write=write, inputs=inputs))
 
 
+def model_key(
+    dataset: ImageDataset,
+    subset: Subset,
+    *,
+    model: ModelSpec,
+    recipe: Recipe,
+    seed: int,
+    recorders: tuple[RecorderSpec, ...],
+) -> tuple[str, dict[str, Any]]:
+    """The key of a trained model, and what it is made from: the content of the subset, however it was chosen."""
+    inputs = {
+        "dataset": dataset.fingerprint,
+        "subset": subset.content_hash,
+        "model": model,
+        "recipe": recipe,
+        "seed": seed,
+        "recorders": recorders,
+    }
+    return make_key(f"{dataset.slug}-{model.name}-m{subset.m}", inputs), inputs
+
+
 def train_subset(
     dataset: ImageDataset,
     subset: Subset,
@@ -120,15 +141,7 @@ def train_subset(
 
     Raises DivergedError when the test loss is not finite.
     """
-    inputs = {
-        "dataset": dataset.fingerprint,
-        "subset": subset.content_hash,
-        "model": model,
-        "recipe": recipe,
-        "seed": seed,
-        "recorders": recorders,
-    }
-    key = make_key(f"{dataset.slug}-{model.name}-m{subset.m}", inputs)
+    key, inputs = model_key(dataset, subset, model=model, recipe=recipe, seed=seed, recorders=recorders)
 
     def write(draft: Draft) -> None:
         title = f"{model.name} on {subset.m} examples"
@@ -144,6 +157,7 @@ def train_subset(
             callbacks=callbacks,
             logger=lightning_logger,
             title=title,
+            checkpoint=draft.checkpoint,
         )
         error, loss = measure(dataset, fitted.model, recipe=recipe, trainer=trainer)
         if not np.isfinite(loss):

@@ -26,7 +26,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from winnow.errors import OptionError
+from winnow import interruption
+from winnow.errors import Interrupted, OptionError
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -130,6 +131,37 @@ def sum_over_ranks(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def as_leader(*flags: bool) -> tuple[bool, ...]:
+    """The flags of the leader, in every process."""
+    if not together():
+        return flags
+    sent = torch.tensor(flags, dtype=torch.uint8)
+    dist.broadcast(sent, src=0)
+    return tuple(bool(flag) for flag in sent)
+
+
+def of_leader(function: Callable[[], T]) -> T:
+    """What the function gives in the leader, who alone calls it, in every process."""
+    if not together():
+        return function()
+    box: list[Any] = [function() if rank() == 0 else None]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def with_leader(function: Callable[[], None]) -> None:
+    """Call the function in the leader alone; where that ends it, the others end too, as interrupted."""
+    if rank() == 0:
+        try:
+            function()
+        except BaseException:
+            as_leader(False)
+            raise
+    (goes_on,) = as_leader(True)
+    if not goes_on:
+        raise Interrupted
+
+
 def gathered(value: Any) -> list[Any]:
     """The values of all processes by rank, in each of them."""
     if not together():
@@ -163,6 +195,7 @@ def follow() -> None:
     assert place.rank > 0
     _meet(place, gpu=os.environ.get(KIND, "gpu" if torch.cuda.is_available() else "cpu") == "gpu")
     assert _group is not None
+    interruption.ignore()  # the leader is told too, and ends or goes on
     while True:
         box: list[Any] = [None]
         try:

@@ -1,5 +1,7 @@
 """What the tests call in several processes at once. Followers import it, so it stands in a module of its own."""
 
+import os
+import signal
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
@@ -98,6 +100,17 @@ class SeesIndices(Callback):
     def on_train_end(self, trainer: Any, module: Any) -> None:
         """steps[rank][step]"""
         self.steps = workers.gathered(self.mine)
+
+
+class StopsAt(Callback):
+    """Sends the leader a signal after some step, as a scheduler would."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if workers.rank() == 0 and trainer.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def all_equal(one: Any, other: Any) -> bool:

@@ -1,7 +1,8 @@
 """hydra/launcher=sequential: the cells of a sweep one after another in this process, with progress and a final report.
 
 A failing cell does not stop the others: its traceback lands in its folder, the final report names it, and the exit code
-is 1. Hydra's own basic launcher says nothing of time left, and its sweeps leave no grid when a job failed.
+is 1. An interruption ends the sweep, after the report of what there is. Hydra's own basic launcher says nothing of time
+left, and its sweeps leave no grid when a job failed.
 """
 
 import os
@@ -9,6 +10,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +46,7 @@ class SequentialLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from hydra_plugins.winnow_launchers.progress import CellProgress
         from winnow import results
+        from winnow.errors import Interrupted
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
@@ -55,14 +58,20 @@ class SequentialLauncher(Launcher):
         self.cells += [(str(number), overrides) for number, overrides in zip(numbers, shown, strict=True)]
         results.save_sweep(folder, [results.SweepCell(*cell) for cell in self.cells], command)
         everywhere = set.intersection(*map(set, shown)) if len(shown) > 1 else set()
-        returned = []
-        with CellProgress(len(shown)) as progress:
-            for number, title, overrides in zip(numbers, shown, job_overrides, strict=True):
-                progress.begin(" ".join(override for override in title if override not in everywhere))
-                done, cached = self._run(number, list(overrides), folder / str(number))
-                failed = done.status == JobStatus.FAILED
-                progress.end("failed" if failed else "cached" if cached else "done")
-                returned.append(done)
+        returned: list[JobReturn] = []
+        try:
+            with CellProgress(len(shown)) as progress:
+                for number, title, overrides in zip(numbers, shown, job_overrides, strict=True):
+                    progress.begin(" ".join(override for override in title if override not in everywhere))
+                    done, cached = self._run(number, list(overrides), folder / str(number))
+                    failed = done.status == JobStatus.FAILED
+                    progress.end("failed" if failed else "cached" if cached else "done")
+                    returned.append(done)
+        except Interrupted:
+            configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+            with suppress(SystemExit):  # that no cell has finished, or one failed, does not matter now
+                self._report(folder, any_failed=False)
+            raise
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         self._report(folder, any(done.status == JobStatus.FAILED for done in returned))
         return returned

@@ -116,6 +116,9 @@ class InMemoryLoader:
     batch holds each of its examples, first all of them, then all of them again, each copy augmented on its own.
     shard: of several processes, each makes its own part of the same batches, augmented as if one had made them whole.
     An empty part, of a batch with fewer examples than there are processes, is left out.
+
+    `state_dict` is the place of the batch that was yielded last: after `load_state_dict` it is the first to come, so a
+    training whose checkpoint was taken before a step takes that step again.
     """
 
     def __init__(
@@ -142,6 +145,7 @@ class InMemoryLoader:
         self.indices = torch.tensor(subset.indices, device=device)
         self.weights = torch.tensor(subset.weights, dtype=torch.float32, device=device)
         self.sampler = EpochOrder(subset.m, seed)
+        self.number = self.first = 0
         self.batch_sampler = None  # Lightning reads it of every loader that has a sampler
 
     def __len__(self) -> int:
@@ -150,13 +154,21 @@ class InMemoryLoader:
     def __iter__(self) -> Iterator[Batch]:
         epoch = self.sampler.epoch
         order = self.sampler.order().to(self.indices.device)
-        for number, positions in enumerate(torch.tensor_split(order, len(self))):
+        first, self.first = self.first, 0
+        for number, positions in enumerate(torch.tensor_split(order, len(self))[first:], first):
+            self.number = number
             batch = self._batch(positions.repeat(self.copies), epoch, number)
             if len(batch.index):
                 yield batch
 
     def close(self) -> None:
         """Nothing; of a stream it ends the processes that decode."""
+
+    def state_dict(self) -> dict[str, int]:
+        return {"batch": self.number}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self.first = state_dict["batch"]
 
     def _batch(self, positions: Tensor, epoch: int, number: int) -> Batch:
         size = positions.numel()

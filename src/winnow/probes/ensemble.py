@@ -14,7 +14,7 @@ from winnow.datasets.base import ImageDataset
 from winnow.datasets.targets import TargetImages
 from winnow.errors import DivergedError, MissingEvidenceError
 from winnow.keys import make_key
-from winnow.probes.passes import pass_of_member
+from winnow.probes.passes import MemberPass, member_passes, pass_of_member
 from winnow.probes.probe import Probe
 from winnow.probes.scorer import pass_into
 from winnow.probes.subset_runs import gather_subset_runs, run_keys
@@ -52,6 +52,24 @@ def evidence_keys(dataset: ImageDataset, probe: Probe, needs: frozenset[str]) ->
     return whole + (run_keys(dataset, probe) if "subset_runs" in needs else []) + embedded
 
 
+def train_member(
+    dataset: ImageDataset,
+    probe: Probe,
+    member: int,
+    *,
+    store: ArtifactStore,
+    trainer: TrainerSpec,
+    logger: LoggerSpec,
+) -> Artifact:
+    """The artifact of one member, which is trained if it is not there yet."""
+    return store.fetch(
+        "probe",
+        member_keys(dataset, probe)[member],
+        write=lambda draft: _train(draft, dataset, probe, member, trainer, logger),
+        inputs=member_inputs(dataset, probe, member),
+    )
+
+
 def gather(
     dataset: ImageDataset,
     probe: Probe,
@@ -74,56 +92,51 @@ def gather(
     if "target_gradients" in needs and targets is None:
         raise MissingEvidenceError("this reads target_gradients; give the images of a target set (read_targets).")
     source = tuple(evidence_keys(dataset, probe, needs))
-    parts = None
-    if "subset_runs" in needs:
-        parts = gather_subset_runs(dataset, probe, store=store, trainer=trainer, logger=logger)
-    members = [
-        store.fetch(
-            "probe",
-            key,
-            write=lambda draft, k=member: _train(draft, dataset, probe, k, trainer, logger),  # type: ignore[misc]
-            inputs=member_inputs(dataset, probe, member),
+    computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
+    parts = gather_subset_runs(dataset, probe, **computing) if "subset_runs" in needs else None
+    of_members = range(probe.members) if probe.of_members(needs) else ()
+    members = [train_member(dataset, probe, member, **computing) for member in of_members]
+    passed = {
+        each: pass_of_member(
+            each.name,
+            dataset,
+            probe,
+            members[each.member],
+            epoch=each.epoch,
+            options=(options or {}).get(each.name, {}),
+            targets=targets if each.name == "target_gradients" else None,
+            store=store,
+            trainer=trainer,
         )
-        for member, key in enumerate(member_keys(dataset, probe) if probe.of_members(needs) else ())
-    ]
+        for each in member_passes(probe, needs, epochs)
+    }
 
-    def passed(name: str, epoch: int | None = None, *, first: int = probe.members) -> list[np.ndarray]:
+    def outputs(name: str, epoch: int | None = None) -> list[np.ndarray]:
         at = probe.evaluated[-1] if epoch is None else epoch
-        return [
-            pass_of_member(
-                name,
-                dataset,
-                probe,
-                member,
-                epoch=at,
-                options=(options or {}).get(name, {}),
-                targets=targets if name == "target_gradients" else None,
-                store=store,
-                trainer=trainer,
-            )
-            for member in members[:first]
-        ]
+        return [passed[MemberPass(name, member, at)] for member in of_members]
 
     def embedded() -> np.ndarray:
-        computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
-        return probe.embedding.embed(dataset, of_probe=lambda: passed("features", first=1)[0], **computing)
+        def of_probe() -> np.ndarray:
+            return passed[MemberPass("features", 0, probe.evaluated[-1])]
+
+        return probe.embedding.embed(dataset, of_probe=of_probe, **computing)
 
     return Evidence(
         dataset=dataset.fingerprint,
         labels=dataset.train_labels,
         trajectories=Trajectory.stack([load_trajectory(m) for m in members]) if "trajectories" in needs else None,
         logits=_stacked_logits(members, probe) if "logits" in needs else None,
-        features=tuple(passed("features")) if "features" in needs else None,
+        features=tuple(outputs("features")) if "features" in needs else None,
         embeddings=embedded() if "embeddings" in needs else None,
         gradient_norms=(
-            {epoch: np.stack(passed("gradient_norms", epoch)) for epoch in epochs or probe.evaluated[-1:]}
+            {epoch: np.stack(outputs("gradient_norms", epoch)) for epoch in epochs or probe.evaluated[-1:]}
             if "gradient_norms" in needs
             else None
         ),
-        input_gradient_norms=np.stack(passed("input_gradient_norms")) if "input_gradient_norms" in needs else None,
-        boundary_distances=np.stack(passed("boundary_distances")) if "boundary_distances" in needs else None,
-        projected_gradients=tuple(passed("projected_gradients")) if "projected_gradients" in needs else None,
-        target_gradients=tuple(passed("target_gradients")) if "target_gradients" in needs else None,
+        input_gradient_norms=np.stack(outputs("input_gradient_norms")) if "input_gradient_norms" in needs else None,
+        boundary_distances=np.stack(outputs("boundary_distances")) if "boundary_distances" in needs else None,
+        projected_gradients=tuple(outputs("projected_gradients")) if "projected_gradients" in needs else None,
+        target_gradients=tuple(outputs("target_gradients")) if "target_gradients" in needs else None,
         subset_runs=parts,
         source=source,
     )
@@ -159,6 +172,7 @@ def _train(
             callbacks=[recorder, snapshots],
             logger=opened,
             title=title,
+            checkpoint=draft.checkpoint,
         )
     finally:
         logger.close(opened, failed=fitted is None)
@@ -183,7 +197,7 @@ class _Snapshots(Callback):
         self.weights: dict[int, dict[str, torch.Tensor]] = {}
 
     def _keep(self, epoch: int, module: LightningModule) -> None:
-        if epoch in self.epochs:
+        if epoch in self.epochs and epoch not in self.weights:  # where training goes on, 0 was kept by its first part
             assert isinstance(module.model, torch.nn.Module)
             self.weights[epoch] = {k: v.detach().cpu() for k, v in copy.deepcopy(module.model.state_dict()).items()}
 
@@ -192,3 +206,9 @@ class _Snapshots(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._keep(trainer.current_epoch + 1, pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"weights": self.weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.weights = state_dict["weights"]

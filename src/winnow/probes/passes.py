@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -64,11 +64,43 @@ PASSES = {
 }
 
 
+class MemberPass(NamedTuple):
+    """The pass behind a field of evidence, over one member after an epoch."""
+
+    name: str
+    member: int
+    epoch: int
+
+
+def member_passes(probe: Probe, needs: frozenset[str], epochs: frozenset[int] = frozenset()) -> list[MemberPass]:
+    """The passes over members that the evidence in `needs` comes from.
+
+    epochs: those whose gradient norms are needed, the last evaluated if none is named; all else is of the last.
+    """
+    names = sorted(needs & PASSES.keys())
+    first_alone = "embeddings" in needs and probe.embedding.from_members and "features" not in names
+    if not names and not first_alone:
+        return []
+    last = probe.evaluated[-1]
+    asked = [
+        (name, epoch) for name in names for epoch in (sorted(epochs) if name == "gradient_norms" else ()) or [last]
+    ]
+    passes = [MemberPass(name, member, epoch) for name, epoch in asked for member in range(probe.members)]
+    return passes + ([MemberPass("features", 0, last)] if first_alone else [])
+
+
 def pass_key(
-    name: str, dataset: ImageDataset, probe: Probe, member: str, epoch: int, **options: Any
+    name: str,
+    dataset: ImageDataset,
+    probe: Probe,
+    member: str,
+    epoch: int,
+    options: Mapping[str, Any] = MappingProxyType({}),
+    targets: TargetImages | None = None,
 ) -> tuple[str, dict[str, Any]]:
     """The key of a pass, and what it was made from. member: the key of its training."""
-    inputs = {"member": member, "epoch": epoch, "pass": name, "version": PASSES[name].version, **options}
+    over = {} if targets is None else {"targets": targets.digest}
+    inputs = {"member": member, "epoch": epoch, "pass": name, "version": PASSES[name].version, **options, **over}
     return make_key(f"{dataset.slug}-{probe.model.name}-{name}", inputs), inputs
 
 
@@ -89,8 +121,7 @@ def pass_of_member(
     member: the artifact of its training, whose folder's name is its key. targets: passed instead of the training set.
     """
     channels_last = probe.recipe.channels_last
-    over = {} if targets is None else {"targets": targets.digest}
-    key, inputs = pass_key(name, dataset, probe, member.folder.name, epoch, **options, **over)
+    key, inputs = pass_key(name, dataset, probe, member.folder.name, epoch, options, targets)
     return kept_pass(
         PASSES[name],
         name,

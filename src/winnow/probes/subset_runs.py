@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from winnow.artifacts import ArtifactStore, Draft
+from winnow.artifacts import Artifact, ArtifactStore, Draft
 from winnow.datasets.base import ImageDataset
 from winnow.errors import DivergedError
 from winnow.keys import make_key
@@ -46,19 +46,30 @@ def run_keys(dataset: ImageDataset, probe: Probe) -> list[str]:
     return [make_key(prefix, run_inputs(dataset, probe, member)) for member in range(probe.members)]
 
 
+def train_part(
+    dataset: ImageDataset,
+    probe: Probe,
+    member: int,
+    *,
+    store: ArtifactStore,
+    trainer: TrainerSpec,
+    logger: LoggerSpec,
+) -> Artifact:
+    """The artifact of one model of a random part, which is trained if it is not there yet."""
+    return store.fetch(
+        "subset_run",
+        run_keys(dataset, probe)[member],
+        write=lambda draft: _train(draft, dataset, probe, member, trainer, logger),
+        inputs=run_inputs(dataset, probe, member),
+    )
+
+
 def gather_subset_runs(
     dataset: ImageDataset, probe: Probe, *, store: ArtifactStore, trainer: TrainerSpec, logger: LoggerSpec
 ) -> SubsetRuns:
     """What the K = probe.members models got right; those that are not on disk yet are trained first."""
-    runs = [
-        store.fetch(
-            "subset_run",
-            key,
-            write=lambda draft, k=member: _train(draft, dataset, probe, k, trainer, logger),  # type: ignore[misc]
-            inputs=run_inputs(dataset, probe, member),
-        )
-        for member, key in enumerate(run_keys(dataset, probe))
-    ]
+    computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
+    runs = [train_part(dataset, probe, member, **computing) for member in range(probe.members)]
     names = ("membership", "correct", "test_correct")
     return SubsetRuns(**{name: np.stack([run.array(name) for run in runs]) for name in names})
 
@@ -83,6 +94,7 @@ def _train(
             trainer=trainer,
             logger=opened,
             title=title,
+            checkpoint=draft.checkpoint,
         )
     finally:
         logger.close(opened, failed=fitted is None)

@@ -1,11 +1,11 @@
 """Train one model on one subset, and test it at the last step."""
 
 import logging
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -20,9 +20,12 @@ from winnow.datasets.base import ImageDataset
 from winnow.datasets.batches import batches
 from winnow.datasets.loader import Shard
 from winnow.errors import OptionError, check_choice
+from winnow.keys import make_key
 from winnow.models.base import Classifier, ModelSpec
 from winnow.seeds import derive
+from winnow.training.checkpoint import Checkpoints
 from winnow.training.module import ClassifierModule
+from winnow.training.noise import Noise
 from winnow.training.progress import progress_callback
 from winnow.training.recipe import Recipe
 from winnow.training.sync_batchnorm import synchronised
@@ -41,7 +44,7 @@ class TrainerSpec:
     starts. sync_batchnorm: batch norm over the whole batch instead of each process's part, which makes the training
     that of one process but for rounding. progress: a bar (None: where standard error is a terminal) or plain log
     lines. memory_gb: what a pass for per-example gradients may hold; it sets how many examples go at once, and no
-    result depends on it.
+    result depends on it. checkpoint_seconds: between checkpoints of a training that has a file for them.
 
     Raises OptionError for a value outside its range or a GPU that is not there.
     """
@@ -52,6 +55,7 @@ class TrainerSpec:
     sync_batchnorm: bool = False
     progress: bool | None = None
     memory_gb: float = 2.0
+    checkpoint_seconds: float = 300.0
 
     def __post_init__(self) -> None:
         check_choice("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu"))
@@ -59,6 +63,8 @@ class TrainerSpec:
             raise OptionError("trainer.accelerator=gpu, but torch finds no GPU; use trainer.accelerator=auto.")
         if not self.memory_gb > 0:
             raise OptionError(f"trainer.memory_gb={self.memory_gb} must be positive.")
+        if not self.checkpoint_seconds > 0:
+            raise OptionError(f"trainer.checkpoint_seconds={self.checkpoint_seconds} must be positive.")
         if self.devices < 1 or self.nodes < 1:
             raise OptionError(f"trainer.devices={self.devices} and trainer.nodes={self.nodes} must be at least 1.")
         if self.on_gpu and self.devices > torch.cuda.device_count():
@@ -137,7 +143,8 @@ def shard() -> Shard:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fitted:
-    """A trained model with what its training cost. seconds: wall-clock of the training alone; device: its name."""
+    """A trained model with what its training cost. seconds: wall-clock of the training alone, of all its
+    parts where it was interrupted; device: its name."""
 
     model: Classifier
     steps: int
@@ -157,13 +164,17 @@ def fit(
     callbacks: Sequence[Callback] = (),
     logger: Logger | None = None,
     title: str = "training",
+    checkpoint: Path | None = None,
 ) -> Fitted:
     """Train `model` on `subset` by `recipe`, and return it as it is after the last step.
 
     seed fixes the initial weights, the order and the augmentation; the caller's own random state is left as it was.
+    checkpoint: a file from which an interrupted training goes on, to the same result; it is written while the training
+    lasts, and left to the caller to remove. Callbacks keep what they have seen by `state_dict`.
     With several devices, each has a part of every batch, and gradients are those of the batch's weighted loss.
 
-    Raises OptionError where a batch has fewer examples than there are devices.
+    Raises Interrupted when a signal ended it (see winnow.interruption); OptionError where a batch has fewer examples
+    than there are devices.
     """
     spec = trainer or TrainerSpec()
     least = subset.m // -(-subset.m // recipe.batch_size)
@@ -183,6 +194,7 @@ def fit(
         spec=spec,
         callbacks=callbacks,
         title=title,
+        checkpoint=checkpoint,
     )
 
 
@@ -197,6 +209,7 @@ def _fit(
     callbacks: Sequence[Callback],
     logger: Logger | None,
     title: str,
+    checkpoint: Path | None,
 ) -> Fitted:
     """This process's part of a training."""
     steps = recipe.steps(subset.m, dataset.n)
@@ -207,8 +220,13 @@ def _fit(
             classifier = classifier.to(memory_format=torch.channels_last)
         counter = _Presentations()
         progress = [progress_callback(title, spec.progress)] if workers.rank() == 0 else []
+        keeper = Checkpoints(
+            checkpoint,
+            every=spec.checkpoint_seconds,
+            training=_identity(dataset, subset, model, recipe, seed) if checkpoint else "",
+        )
         lightning = spec.trainer(
-            callbacks=[*callbacks, counter, *progress],
+            callbacks=[*callbacks, counter, *progress, Noise(seed), keeper],
             max_steps=steps,
             max_epochs=-1,
             precision=_PRECISION[recipe.precision],
@@ -232,12 +250,14 @@ def _fit(
             channels_last=recipe.channels_last,
             shard=shard(),
         )
-        started = time.perf_counter()
-        with closing(loader):
-            lightning.fit(ClassifierModule(classifier, recipe, steps), loader)
-        seconds = time.perf_counter() - started
+        keeper.fit(lightning, ClassifierModule(classifier, recipe, steps), loader)
     assert lightning.global_step == steps, (lightning.global_step, steps)
-    return Fitted(model=classifier, steps=steps, examples_seen=counter.examples, seconds=seconds, device=device)
+    return Fitted(model=classifier, steps=steps, examples_seen=counter.examples, seconds=keeper.seconds, device=device)
+
+
+def _identity(dataset: ImageDataset, subset: Subset, model: ModelSpec, recipe: Recipe, seed: int) -> str:
+    inputs = {"dataset": dataset.fingerprint, "subset": subset.content_hash, "model": model, "recipe": recipe}
+    return make_key(dataset.slug, inputs | {"seed": seed})
 
 
 def measure(
@@ -269,6 +289,12 @@ class _Presentations(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.examples += batch.size
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"examples": self.examples}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.examples = state_dict["examples"]
 
 
 @contextmanager

@@ -19,13 +19,15 @@ class PlainProgress(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = self.last = time.monotonic()
+        self.first = trainer.global_step  # not 0 where an interrupted training goes on
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         now, steps = time.monotonic(), trainer.max_steps
         if now - self.last < SECONDS_BETWEEN_LINES:
             return
         self.last = now
-        left = (now - self.started) / trainer.global_step * (steps - trainer.global_step)
+        done = trainer.global_step - self.first
+        left = (now - self.started) / done * (steps - trainer.global_step)
         loss = float(trainer.callback_metrics.get("train_loss", float("nan")))
         log.info("%s: step %d of %d, loss %.3f, %.0f s left", self.title, trainer.global_step, steps, loss, left)
 

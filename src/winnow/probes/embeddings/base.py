@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.artifacts import ArtifactStore
+from winnow.artifacts import ArtifactStore, Stage
 from winnow.datasets.base import ImageDataset
 from winnow.keys import Component
 from winnow.training.fit import TrainerSpec
@@ -32,6 +32,10 @@ class Embedding(Component, ABC):
     @abstractmethod
     def keys(self, dataset: ImageDataset) -> list[str]:
         """What names the embeddings in the keys of scores and subsets, beside the members' keys. Checks first."""
+
+    def artifact(self, dataset: ImageDataset) -> tuple[Stage, str] | None:
+        """The artifact that `embed` leaves the embeddings in; None where it leaves none of its own."""
+        return None
 
     @abstractmethod
     def cost(self, n: int) -> int:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from winnow.artifacts import ArtifactStore, foreign_digest, foreign_tensors
+from winnow.artifacts import ArtifactStore, Stage, foreign_digest, foreign_tensors
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.batches import normalisation
 from winnow.errors import OptionError, check_choice
@@ -69,6 +69,9 @@ class Encoder(Embedding):
     def keys(self, dataset: ImageDataset) -> list[str]:
         self.check(dataset)
         return [self._key(dataset)[0]]
+
+    def artifact(self, dataset: ImageDataset) -> tuple[Stage, str]:
+        return "pass", self._key(dataset)[0]
 
     def cost(self, n: int) -> int:
         return n

@@ -1,7 +1,6 @@
 """Embeddings from a self-supervised run of our own: SimCLR, which reads no label."""
 
 import logging
-from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from winnow.artifacts import ArtifactStore, Draft, device_name
+from winnow.artifacts import ArtifactStore, Draft, Stage, device_name
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.batches import batches
 from winnow.datasets.loader import Batch
@@ -23,8 +22,10 @@ from winnow.models.base import Classifier, ModelSpec
 from winnow.probes.embeddings.base import Embedding
 from winnow.probes.passes import PASSES, kept_pass, load_model
 from winnow.seeds import derive
+from winnow.training.checkpoint import Checkpoints
 from winnow.training.fit import TrainerSpec, quiet
 from winnow.training.loggers import LoggerSpec
+from winnow.training.noise import Noise
 from winnow.training.progress import progress_callback
 from winnow.training.recipe import Recipe
 
@@ -55,15 +56,26 @@ class SimCLRModule(LightningModule):
         self.projector = nn.Sequential(nn.Linear(wide, wide), nn.ReLU(), nn.Linear(wide, projection))
         self.temperature, self.recipe, self.steps = temperature, recipe, steps
         self.losses: list[float] = []
+        self.shown = [torch.tensor(0.0), torch.tensor(0)]  # in this epoch: the sum of its losses, and of its examples
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         first, second = self.projector(self.backbone(batch.image)).chunk(2)
         loss = nt_xent(first, second, self.temperature)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(first))
+        total, examples = self.shown
+        self.shown = [total.to(loss.device) + loss.detach() * len(first), examples + len(first)]
         return loss
 
     def on_train_epoch_end(self) -> None:
-        self.losses.append(float(self.trainer.callback_metrics["train_loss"]))
+        total, examples = self.shown
+        self.losses.append(float(total / examples))
+        self.shown = [torch.tensor(0.0), torch.tensor(0)]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["losses"], checkpoint["shown"] = self.losses, self.shown
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.losses, self.shown = checkpoint["losses"], checkpoint["shown"]
 
     def configure_optimizers(self) -> Any:
         optimiser, schedule = self.recipe.optimiser(self, self.steps)
@@ -115,6 +127,9 @@ class SimCLR(Embedding):
     def keys(self, dataset: ImageDataset) -> list[str]:
         return [self._key(dataset)[0]]
 
+    def artifact(self, dataset: ImageDataset) -> tuple[Stage, str]:
+        return "pass", self._pass_key(dataset)[0]
+
     def cost(self, n: int) -> int:
         return n * (2 * self.epochs + 1)
 
@@ -128,12 +143,12 @@ class SimCLR(Embedding):
         run = store.fetch(
             "probe", key, write=lambda draft: self._train(draft, dataset, key, trainer, logger), inputs=inputs
         )
-        of_run = {"member": key, "pass": "features", "version": PASSES["features"].version}
+        features, of_run = self._pass_key(dataset)
         return kept_pass(
             PASSES["features"],
             "features",
             dataset,
-            key=make_key(f"{dataset.slug}-{self.model.name}-simclr-features", of_run),
+            key=features,
             inputs=of_run,
             load=lambda _: load_model(self.model, dataset, run.tensors("weights")),
             store=store,
@@ -143,6 +158,10 @@ class SimCLR(Embedding):
     def _key(self, dataset: ImageDataset) -> tuple[str, dict[str, Any]]:
         inputs = {"dataset": dataset.fingerprint, "embedding": self}
         return make_key(f"{dataset.slug}-{self.model.name}-simclr", inputs), inputs
+
+    def _pass_key(self, dataset: ImageDataset) -> tuple[str, dict[str, Any]]:
+        of_run = {"member": self._key(dataset)[0], "pass": "features", "version": PASSES["features"].version}
+        return make_key(f"{dataset.slug}-{self.model.name}-simclr-features", of_run), of_run
 
     def _train(self, draft: Draft, dataset: ImageDataset, key: str, trainer: TrainerSpec, logger: LoggerSpec) -> None:
         log.info("SimCLR: training %s for %d epochs", self.model.name, self.epochs)
@@ -157,14 +176,14 @@ class SimCLR(Embedding):
                 model = self.model.build(dataset.image_shape, dataset.n_classes).to(memory_format=torch.channels_last)
                 options = {"projection": self.projection, "temperature": self.temperature}
                 module = SimCLRModule(model, **options, recipe=recipe, steps=steps)  # type: ignore[arg-type]
-                lightning = (
-                    trainer.solo_trainer(  # of several devices the first: a batch's views are told apart in one place
-                        callbacks=[progress_callback("SimCLR", trainer.progress)],
-                        max_steps=steps,
-                        max_epochs=-1,
-                        logger=opened or False,
-                        log_every_n_steps=max(1, min(50, steps)),
-                    )
+                keeper = Checkpoints(draft.checkpoint, every=trainer.checkpoint_seconds, training=key)
+                # Of several devices it takes one: in a batch's loss every view meets every other.
+                lightning = trainer.solo_trainer(
+                    callbacks=[progress_callback("SimCLR", trainer.progress), Noise(self.seed), keeper],
+                    max_steps=steps,
+                    max_epochs=-1,
+                    logger=opened or False,
+                    log_every_n_steps=max(1, min(50, steps)),
                 )
                 root = lightning.strategy.root_device
                 loader = batches(
@@ -176,8 +195,7 @@ class SimCLR(Embedding):
                     copies=2,
                     seed=derive(self.seed, "views"),
                 )
-                with closing(loader):
-                    lightning.fit(module, loader)
+                keeper.fit(lightning, module, loader)
             finished = True
         finally:
             logger.close(opened, failed=not finished)

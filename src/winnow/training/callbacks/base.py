@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 from pytorch_lightning import Callback
 
@@ -16,6 +17,14 @@ class Recorder(Callback, ABC):
     @abstractmethod
     def save(self, draft: Draft) -> None:
         """Add what was seen to the artifact of the model."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """What was seen so far, for a checkpoint: tensors, numbers and text, in lists and dictionaries."""
+
+    @abstractmethod
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -127,6 +127,16 @@ class ContributionRecorder(Recorder):
             }
         )
 
+    def state_dict(self) -> dict[str, Any]:
+        target = [] if self.target_indices is None else [torch.from_numpy(self.target_indices)]
+        return {"epochs": self.epochs, "rows": [torch.from_numpy(row) for row in self.rows], "target": target}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epochs = state_dict["epochs"]
+        self.rows = [row.numpy() for row in state_dict["rows"]]
+        for target in state_dict["target"]:
+            self.target_indices = target.numpy()
+
     def save(self, draft: Draft) -> None:
         assert self.target_indices is not None
         save_contributions(

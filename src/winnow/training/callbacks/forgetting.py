@@ -60,20 +60,23 @@ def observe(logits: Tensor, labels: Tensor, previous: Tensor | None = None) -> t
 
 
 def merge(columns: list[Tensor], seen: Tensor) -> None:
-    """Put into each column, [m] or [m, C], what other processes saw, in place; seen [m] becomes what any of them saw.
+    """Put into each column, [m] or [m, C], what other processes saw, in place. seen [m]: what this one saw; cleared.
 
     An example is seen by one process between two calls. Rows that none saw stay as they are, so they must be alike
     everywhere. Bits are added as whole numbers to the zeros of those who saw nothing, which no order of adding changes.
     """
+    if not workers.together():
+        return
     bits = [_bits(column).reshape(len(seen), -1) for column in columns]
     exchanged = torch.cat([*bits, seen[:, None].int()], dim=1)
     exchanged[~seen] = 0
     workers.sum_over_ranks(exchanged)
     *merged, by = exchanged.split([*(part.shape[1] for part in bits), 1], dim=1)
-    seen |= by[:, 0].bool()
+    seen.zero_()
+    by_any = by[:, 0].bool()
     for column, part in zip(columns, merged, strict=True):
         values = part.contiguous().view(column.dtype) if column.is_floating_point() else part.to(column.dtype)
-        column[seen] = values.reshape(column.shape)[seen]
+        column[by_any] = values.reshape(column.shape)[by_any]
 
 
 def _bits(column: Tensor) -> Tensor:
@@ -92,21 +95,25 @@ class TrajectoryRecorder(Recorder):
     """
 
     def __init__(self, indices: Ints, n_classes: int) -> None:
-        self.sorted_indices, self.n_classes = torch.tensor(indices), n_classes
+        m = len(indices)
+        self.sorted_indices = torch.tensor(indices)
         self.rows: dict[str, list[np.ndarray]] = {name: [] for name in FIELDS}
+        self.row: dict[str, Tensor] = {}
+        self.softmax = torch.full((m, n_classes), torch.nan)
+        self.was_correct = torch.zeros(m, dtype=torch.bool)
+        self.events = torch.zeros(m, dtype=torch.int64)
+        self.seen = torch.zeros(m, dtype=torch.bool)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        m, device = len(self.sorted_indices), pl_module.device
-        self.sorted_indices = self.sorted_indices.to(device)
-        self.softmax = torch.full((m, self.n_classes), torch.nan, device=device)
-        self.was_correct = torch.zeros(m, dtype=torch.bool, device=device)
-        self.events = torch.zeros(m, dtype=torch.int64, device=device)
+        device = pl_module.device
+        for name in ("sorted_indices", "softmax", "was_correct", "events", "seen"):
+            setattr(self, name, getattr(self, name).to(device))
+        self.row = {name: values.to(device) for name, values in self.row.items()}
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         m, device = len(self.sorted_indices), pl_module.device
         self.row = {name: torch.full((m,), torch.nan, device=device) for name in FIELDS if name != "correct"}
         self.row["correct"] = torch.full((m,), -1, dtype=torch.int8, device=device)
-        self.seen = torch.zeros(m, dtype=torch.bool, device=device)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
@@ -125,8 +132,7 @@ class TrajectoryRecorder(Recorder):
         self.was_correct[at] = correct
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if workers.together():
-            merge([*self.row.values(), self.softmax, self.events, self.was_correct], self.seen)
+        self._merge()
         if workers.rank() > 0:
             return
         for name, row in self.row.items():
@@ -142,6 +148,20 @@ class TrajectoryRecorder(Recorder):
                 bins = np.arange(MOST_EVENTS + 2) - 0.5
                 picture = wandb.Histogram(np_histogram=(np.array(counts), bins))
                 logger.experiment.log({"forgetting/events": picture, "trainer/global_step": trainer.global_step})
+
+    def _merge(self) -> None:
+        merge([*self.row.values(), self.softmax, self.events, self.was_correct], self.seen)
+
+    def state_dict(self) -> dict[str, Any]:
+        self._merge()  # in the middle of an epoch; a checkpoint is taken by all processes at once
+        rows = {name: [torch.from_numpy(row) for row in rows] for name, rows in self.rows.items()}
+        now = {name: getattr(self, name) for name in ("row", "softmax", "was_correct", "events")}
+        return {"rows": rows, **now}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = {name: [row.numpy() for row in rows] for name, rows in state_dict["rows"].items()}
+        for name in ("row", "softmax", "was_correct", "events"):
+            setattr(self, name, state_dict[name])
 
     def save(self, draft: Draft) -> None:
         save_trajectory(draft, self.trajectory())

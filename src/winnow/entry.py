@@ -1,0 +1,95 @@
+"""How a script enters: its task under Hydra, and a user's mistake told in one line."""
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import hydra
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from winnow import interruption, workers
+from winnow.errors import Interrupted, WinnowError
+
+CONF = str(Path(__file__).parents[2] / "conf")
+STAGE_GROUPS = ("dataset", "model", "recipe", "probe", "metric", "selector", "alpha", "compression")
+MISTAKES = (WinnowError, HydraException, OmegaConfBaseException)
+
+
+def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "config") -> None:
+    """Run a script's task under Hydra. A user's mistake ends in one line on standard error and exit code 1.
+
+    HYDRA_FULL_ERROR=1 shows the traceback instead. A signal ends it too (winnow.interruption), with one line and the
+    code of Interrupted.
+    """
+    if workers.follow_if_called():
+        return
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own report and exits before this can see the error
+
+    @functools.wraps(task)
+    def told_once(cfg: DictConfig) -> None:
+        if workers.follow_if_called():  # where srun starts an engine's own program, and that starts the task
+            return
+        try:
+            with interruption.handled():  # here as well: a launcher may call the task in a process of its own
+                task(cfg)
+        except MISTAKES as error:
+            # A single run keeps the error from Hydra, which adds lines of its own; a sweep leaves it to the launcher.
+            if wants_traceback or HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise
+            _stop(error, config_name)
+
+    try:
+        with interruption.handled():
+            hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(told_once)()
+    except Interrupted as stop:
+        print("interrupted: the same command goes on from here.", file=sys.stderr)
+        sys.exit(stop.code)
+    except MISTAKES as error:
+        if wants_traceback:
+            raise
+        _stop(error, config_name)
+
+
+def _stop(error: Exception, config_name: str) -> NoReturn:
+    print(f"error: {one_line(error)}{_known_names(error, config_name)}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _known_names(error: Exception, config_name: str) -> str:
+    """Where an override names what is not there, the names that are; Hydra itself only says how to append."""
+    misspelt = re.search(r"Could not override '([\w./@]+)'", str(error))
+    if misspelt is None:
+        return ""
+    GlobalHydra.instance().clear()
+    choices = [override for override in sys.argv[1:] if override.split("=")[0] in (*STAGE_GROUPS, "embedding")]
+    try:
+        with initialize_config_dir(CONF, version_base="1.3"):
+            node = compose(config_name, overrides=choices)
+    except HydraException:  # the choices are lists of a sweep, or misspelt too: then nothing can be said of the names
+        return ""
+    parent = misspelt.group(1).rpartition(".")[0]
+    names = OmegaConf.select(node, parent) if parent else node
+    if not OmegaConf.is_dict(names):
+        return ""
+    there = sorted(str(name) for name in names if name != "_target_")
+    field = misspelt.group(1).rpartition(".")[2]
+    owners = sorted(path.stem for path in (Path(CONF) / parent).glob("*.yaml") if field in set(OmegaConf.load(path)))
+    elsewhere = f" {field} belongs to {parent}={' or '.join(owners)}." if parent and owners else ""
+    return f" Known in {parent or 'the configuration'}: {', '.join(there)}.{elsewhere}"
+
+
+def one_line(error: BaseException) -> str:
+    """An error's message without its line breaks, and without Hydra's advice to append what is not there."""
+    text = " ".join(str(error).split())
+    return re.split(r" To append to your | Config search path:", text)[0] or type(error).__name__

@@ -1,0 +1,111 @@
+"""A command that a signal ends, given once more, ends as if nothing had happened."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers.scripts import SCRIPTS, TINY, run_script
+from winnow.errors import REQUEUE
+from winnow.training.noise import Noise
+
+CELL = [*TINY, "selector=threshold", "compression.r=0.5", "callbacks=forgetting", "logger=none"]
+
+
+def _left(folder: Path) -> list[str]:
+    """What an interruption must not leave: temporary folders; and what it may: checkpoints."""
+    names = [path.name for path in (folder / "artifacts").rglob("*")]
+    assert not [name for name in names if name.startswith(".")]
+    return sorted(name for name in names if ".ckpt" in name)
+
+
+def _row(printed: str) -> dict[str, Any]:
+    row: dict[str, Any] = json.loads(Path(printed.splitlines()[-1]).read_text())
+    assert row.pop("seconds") > 0
+    return row
+
+
+def _killed(folder: Path, command: list[str], stage: str, number: signal.Signals) -> subprocess.Popen[str]:
+    """The command in a process of its own, ended by a signal once a training of that stage has taken a checkpoint."""
+    arguments = [sys.executable, str(SCRIPTS / "run.py"), *command]
+    process = subprocess.Popen(arguments, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list((folder / "artifacts/unfinished").glob(f"{stage}-*.ckpt")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(number)
+    return process
+
+
+@pytest.mark.parametrize(("number", "stage"), [(signal.SIGTERM, "probe"), (signal.SIGKILL, "model")])
+def test_a_killed_process(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    stage: str,
+) -> None:
+    epochs = "probe.epochs=60" if stage == "probe" else "recipe.epochs=60"
+    command = [*CELL, "probe.members=1", epochs, "trainer=cpu", "trainer.progress=false"]
+    folders = {name: tmp_path / name for name in ("whole", "killed")}
+    for folder in folders.values():
+        folder.mkdir()
+    process = _killed(folders["killed"], [*command, "trainer.checkpoint_seconds=0.001"], stage, number)
+    out, err = process.communicate(timeout=60)
+    assert "row.json" not in out
+    if number == signal.SIGTERM:
+        assert process.returncode == REQUEUE
+        assert err.splitlines()[-1] == "interrupted: the same command goes on from here."
+        assert "Traceback" not in err
+        assert len(_left(folders["killed"])) == 1
+    else:
+        assert process.returncode == -signal.SIGKILL
+    rows, trained = {}, {}
+    for name, folder in folders.items():
+        monkeypatch.chdir(folder)
+        ended = run_script("run.py", *command, capsys=capsys)
+        assert ended.code == 0, ended.err
+        rows[name] = _row(ended.out)
+        trained[name] = "going on at step" in ended.err + ended.out
+        assert not list((folder / "artifacts/unfinished").glob("*"))
+    assert trained == {"whole": False, "killed": True}
+    assert rows["whole"] == rows["killed"]
+    for path in (folders["whole"] / "artifacts").rglob("*.npy"):
+        other = folders["killed"] / path.relative_to(folders["whole"])
+        np.testing.assert_array_equal(np.load(path), np.load(other))
+
+
+def test_a_sweep_ends_with_the_report_of_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["-m", *TINY, "selector=random", "compression.r=0.2,0.5,1", "hydra.sweep.dir=grid", "trainer=cpu"]
+    seed, steps = Noise.on_train_batch_start, []
+
+    def terminate(self: Noise, *arguments: Any) -> None:
+        seed(self, *arguments)
+        steps.append(None)
+        if len(steps) == 3:  # each cell has two
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Noise, "on_train_batch_start", terminate)
+        ended = run_script("run.py", *command, capsys=capsys)
+    assert ended.code == REQUEUE
+    assert ended.err.splitlines()[-1] == "interrupted: the same command goes on from here."
+    assert len(pd.read_csv("grid/grid.csv")) == 1
+    assert len(_left(tmp_path)) == 1
+    again = run_script("run.py", *command, capsys=capsys)
+    assert again.code == 0, again.err
+    assert "2 done, 1 cached, 0 failed" in again.out
+    assert sorted(pd.read_csv("grid/grid.csv").n_kept) == [24, 60, 120]
+    assert not _left(tmp_path)

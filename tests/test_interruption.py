@@ -1,0 +1,158 @@
+"""What signals do in a training and outside of one."""
+
+import os
+import signal
+import threading
+
+import pytest
+from pytorch_lightning import Callback
+
+from helpers.training import tiny_dataset, tiny_fit
+from winnow import interruption
+from winnow.errors import REQUEUE, STOPPED, Interrupted
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+
+
+@pytest.fixture(autouse=True)
+def _unchanged():
+    before = {number: signal.getsignal(number) for number in interruption.SIGNALS}
+    yield
+    assert {number: signal.getsignal(number) for number in interruption.SIGNALS} == before
+
+
+@pytest.fixture
+def foreign():
+    """A handler of somebody else's for SIGUSR2, and how often it was called."""
+    calls = []
+    before = signal.signal(signal.SIGUSR2, lambda number, _frame: calls.append(number))
+    yield calls
+    signal.signal(signal.SIGUSR2, before)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, REQUEUE), (signal.SIGUSR1, REQUEUE), (signal.SIGUSR2, REQUEUE), (signal.SIGINT, STOPPED)],
+)
+def test_outside_a_training_they_end_at_once(number, code):
+    assert (REQUEUE, STOPPED) == (75, 130)
+    with pytest.raises(Interrupted) as stop, interruption.handled():
+        send(number)
+        raise AssertionError("not stopped")
+    assert stop.value.code == code
+    with pytest.raises(Interrupted) as stop, interruption.handled(), interruption.handled():
+        send(number)
+    assert stop.value.code == code
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_deferred_they_wait(number):
+    with interruption.handled():
+        with pytest.raises(Interrupted), interruption.deferred():
+            assert not interruption.pending()
+            send(number)
+            assert interruption.pending()
+            interruption.act()
+        with pytest.raises(Interrupted):  # to the end, where nobody asks; an error in between does not lose it
+            with interruption.deferred():
+                send(number)
+                raise ValueError
+        assert not interruption.pending()
+
+
+def test_a_second_ctrl_c_does_not_wait():
+    with interruption.handled(), pytest.raises(Interrupted) as stop, interruption.deferred():
+        send(signal.SIGINT)
+        send(signal.SIGINT)
+        raise AssertionError("not stopped")
+    assert stop.value.code == STOPPED
+    assert not interruption.pending()
+
+
+def test_a_foreign_handler_is_called_in_our_place(foreign):
+    with interruption.handled():
+        send(signal.SIGUSR2)
+        assert foreign == [signal.SIGUSR2]
+        with interruption.deferred():
+            send(signal.SIGUSR2)
+            assert len(foreign) == 1
+            interruption.act()
+            assert len(foreign) == 2
+            interruption.act()
+        assert len(foreign) == 2
+
+
+def test_an_ignored_signal_stays_ignored():
+    before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    try:
+        with interruption.handled():
+            send(signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_in_another_thread_nothing_happens():
+    seen = []
+
+    def work():
+        with interruption.handled(), interruption.deferred():
+            interruption.reclaim()
+            interruption.act()
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [signal.getsignal(signal.SIGTERM)]
+
+
+class Sends(Callback):
+    """Sends this process signals within a step, and counts the steps that were finished."""
+
+    def __init__(self, *numbers, step=2):
+        self.numbers, self.step, self.steps = numbers, step, 0
+
+    def on_before_optimizer_step(self, trainer, module, optimizer):
+        if trainer.global_step == self.step:
+            for number in self.numbers:
+                send(number)
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        self.steps += 1
+
+
+def test_a_foreign_handler_that_returns_lets_the_training_go_on(foreign, tmp_path):
+    path, sends = tmp_path / "one.ckpt", Sends(signal.SIGUSR2)
+    with interruption.handled():
+        fitted = tiny_fit(tiny_dataset(), callbacks=[sends], checkpoint=path)
+    assert (foreign, sends.steps) == ([signal.SIGUSR2], fitted.steps)
+    assert path.exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, REQUEUE), (signal.SIGINT, STOPPED)])
+def test_a_training_finishes_its_step(tmp_path, number, code):
+    sends = Sends(number)
+    with interruption.handled(), pytest.raises(Interrupted) as stop:
+        tiny_fit(tiny_dataset(), callbacks=[sends], checkpoint=tmp_path / "one.ckpt")
+    assert (stop.value.code, sends.steps) == (code, 3)
+
+
+def test_a_second_ctrl_c_ends_a_training_in_its_step(tmp_path):
+    sends = Sends(signal.SIGINT, signal.SIGINT)
+    with interruption.handled(), pytest.raises(Interrupted) as stop:
+        tiny_fit(tiny_dataset(), callbacks=[sends], checkpoint=tmp_path / "one.ckpt")
+    assert (stop.value.code, sends.steps) == (STOPPED, 2)
+
+
+def test_without_a_checkpoint_a_training_ends_at_once():
+    sends = Sends(signal.SIGUSR1)
+    with interruption.handled(), pytest.raises(Interrupted):
+        tiny_fit(tiny_dataset(), callbacks=[sends])
+    assert sends.steps == 2
+
+
+def test_a_users_own_handlers_are_left_alone(foreign, tmp_path):
+    tiny_fit(tiny_dataset(), callbacks=[Sends(signal.SIGUSR2)], checkpoint=tmp_path / "one.ckpt")
+    assert foreign == [signal.SIGUSR2]
