@@ -1,5 +1,6 @@
 """Batches from image files that worker processes decode as they are needed."""
 
+import gc
 import os
 import signal
 import threading
@@ -101,12 +102,16 @@ class StreamLoader:
         parts = [(number, part, self._mine(part)) for number, part in batches]
         parts = [each for each in parts if len(each[2])]
         self._requests.of_epoch = [(epoch, self.indices[mine].unique().numpy()) for *_, mine in parts]
-        for (number, positions, mine), pixels in zip(parts, self._decoding(), strict=True):
-            if isinstance(pixels, str):
-                raise DatasetError(pixels)
-            self.number = number
-            yield self._batch(positions.numel() * self.copies, mine, pixels, epoch, number)
-        self.number = 0
+        try:
+            for (number, positions, mine), pixels in zip(parts, self._decoding(), strict=True):
+                if isinstance(pixels, str):
+                    raise DatasetError(pixels)
+                self.number = number
+                yield self._batch(positions.numel() * self.copies, mine, pixels, epoch, number)
+            self.number = 0
+        finally:
+            if self.seed is None:  # goes through once; torchdata leaves its workers to the garbage collector
+                self.close()
 
     def state_dict(self) -> dict[str, int]:
         return {"batch": self.number}
@@ -135,9 +140,9 @@ class StreamLoader:
                     _Decoder(self.data.images, self.seed if training else None, bool(self._flip)),
                     batch_sampler=self._requests,
                     num_workers=workers,
-                    persistent_workers=workers > 0 and self.seed is not None,  # evaluation goes through once
+                    persistent_workers=workers > 0,
                     collate_fn=_as_it_is,
-                    worker_init_fn=_leave_signals_to_the_parent,
+                    worker_init_fn=_begin,
                     pin_memory=self.data.labels.is_cuda,
                     generator=torch.Generator(),  # the global one is the training's
                 )
@@ -210,7 +215,13 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _leave_signals_to_the_parent(worker: int) -> None:
+def _begin(worker: int) -> None:
+    """What a worker does first: its garbage and its parent's signals are not its own."""
+    gc.freeze()  # what the parent had not collected yet, such as its earlier loaders, is not to be ended here
+    _leave_signals_to_the_parent()
+
+
+def _leave_signals_to_the_parent() -> None:
     """A signal to the whole process group is for the parent, which may want to finish its step and write a checkpoint.
 
     A worker ends when its parent says so or is gone.
