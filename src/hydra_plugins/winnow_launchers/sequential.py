@@ -45,7 +45,7 @@ class SequentialLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from hydra_plugins.winnow_launchers.progress import CellProgress
-        from winnow import results
+        from winnow import app, results
         from winnow.errors import Interrupted
 
         setup_globals()
@@ -54,6 +54,9 @@ class SequentialLauncher(Launcher):
         command = shlex.join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
         shown = [list(filter_overrides(overrides)) for overrides in job_overrides]
         numbers = range(initial_job_idx, initial_job_idx + len(shown))
+        if self.of == "cells" and self.config.plan:
+            print(app.plan([self._config(*cell) for cell in zip(numbers, job_overrides, strict=True)]))
+            return []
         # A sweeper that searches launches one batch after another.
         self.cells += [(str(number), overrides) for number, overrides in zip(numbers, shown, strict=True)]
         results.save_sweep(folder, [results.SweepCell(*cell) for cell in self.cells], command)
@@ -83,10 +86,8 @@ class SequentialLauncher(Launcher):
         results.clear_result(folder)
         cached = False
         try:
-            config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+            config = self._config(number, overrides)
             with open_dict(config):
-                config.hydra.job.id = config.hydra.job.num = number
-                config.hydra.sweep.subdir = str(number)
                 if OmegaConf.select(config, "hydra.job_logging.handlers.console") is not None:
                     config.hydra.job_logging.handlers.console.level = "WARNING"
                 if config.trainer.progress is None:
@@ -108,6 +109,14 @@ class SequentialLauncher(Launcher):
             # The last line is what reports show; a message of several lines is folded into it.
             results.save_failure(folder, "".join(lines) + f"{type(reason).__name__}: {app.one_line(reason)}")
         return done, cached
+
+    def _config(self, number: int, overrides: Sequence[str]) -> DictConfig:
+        """What one cell is composed of."""
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        with open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = number
+            config.hydra.sweep.subdir = str(number)
+        return config
 
     def _report(self, folder: Path, any_failed: bool) -> None:
         from winnow import app
