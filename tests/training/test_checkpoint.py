@@ -14,7 +14,7 @@ from torch import nn
 from helpers.training import CPU, TINY, Watcher, same_state, state, tiny_dataset, tiny_fit, tiny_recipe
 from winnow import interruption
 from winnow.datasets.augmentation import Augmentation
-from winnow.errors import REQUEUE, STOPPED, Interrupted
+from winnow.errors import REQUEUE, Interrupted
 from winnow.models.base import Classifier, ModelSpec
 from winnow.training.callbacks.contributions import Contributions
 from winnow.training.callbacks.forgetting import FIELDS, Forgetting
