@@ -1,6 +1,6 @@
 """Names of array types, and the checks that every type makes of its arrays."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +10,21 @@ from winnow.errors import ShapeError
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+
+
+class Images(Protocol):
+    """Images [n, H, W, C] uint8 that can be indexed: an array, or a stream that decodes what it is indexed for."""
+
+    @property
+    def ndim(self) -> int: ...
+
+    @property
+    def shape(self) -> tuple[Any, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    def __getitem__(self, index: Any, /) -> NDArray[np.uint8]: ...
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:

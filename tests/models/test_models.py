@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from hydra.utils import instantiate
 
 from helpers.config import composed, options
 from winnow.errors import OptionError
 from winnow.models.base import Classifier
+from winnow.models.efficientnet import EfficientNetB0
 from winnow.models.resnet_cifar import ResNetCifar
 from winnow.models.resnet_torchvision import ResNetTorchvision
 from winnow.models.smallconv import SmallConv
@@ -118,6 +120,8 @@ def test_width_channels_and_classes_scale(width, image_shape, n_classes):
     [
         (ResNetTorchvision(), 10, 11_173_962),
         (ResNetTorchvision(depth=50), 10, 23_520_842),
+        (ResNetTorchvision(depth=34, stem="imagenet"), 1000, 21_797_672),
+        (EfficientNetB0(stem="imagenet"), 1000, 5_288_548),
         (ResNetTorchvision(stem="imagenet"), 1000, 11_689_512),
     ],
 )
@@ -139,6 +143,9 @@ def test_parameters_of_the_small_convolutional_net():
         (SmallConv(width=5), (16, 12, 3), 192 * 27 * 5 + 48 * 9 * 5 * 10 + 40 * 10),
         (ResNetCifar(), COLOUR, 1024 * 9 * (48 + 2 * 256) + 256 * 9 * (512 + 1024) + 64 * 9 * (2048 + 4096) + 640),
         (ResNetTorchvision(), COLOUR, 555_422_720),
+        # as torchvision gives them for 1,000 classes: 3.66e9 and 0.39e9, less 990 of these
+        (ResNetTorchvision(depth=34, stem="imagenet"), (224, 224, 3), 3_663_761_408 - 990 * 512),
+        (EfficientNetB0(stem="imagenet"), (224, 224, 3), 385_814_752 - 990 * 1280),
     ],
 )
 def test_multiply_adds_are_those_of_convolutions_and_head(spec, image_shape, expected):
@@ -149,7 +156,7 @@ def test_multiply_adds_are_those_of_convolutions_and_head(spec, image_shape, exp
 
 def test_a_family_is_what_width_and_depth_are_not():
     specs = [SmallConv(), SmallConv(width=8), ResNetCifar(), ResNetCifar(depth=20, width=8), ResNetTorchvision()]
-    specs += [ResNetTorchvision(depth=50), ResNetTorchvision(stem="imagenet")]
+    specs += [ResNetTorchvision(depth=50), ResNetTorchvision(stem="imagenet"), EfficientNetB0()]
     assert [(spec.family, spec.width, spec.depth) for spec in specs] == [
         ("smallconv", 32, None),
         ("smallconv", 8, None),
@@ -158,6 +165,7 @@ def test_a_family_is_what_width_and_depth_are_not():
         ("resnet-torchvision", None, 18),
         ("resnet-torchvision", None, 50),
         ("resnet-torchvision-imagenet-stem", None, 18),
+        ("efficientnet-b0", None, None),
     ]
 
 
@@ -182,6 +190,53 @@ def test_the_stem_for_small_images_keeps_their_size(stem, side):
     assert sizes == [(side, side)]
 
 
+@pytest.mark.parametrize(
+    ("spec", "theirs", "head"),
+    [
+        (ResNetTorchvision(depth=34, stem="imagenet"), torchvision.models.resnet34, "fc"),
+        (EfficientNetB0(stem="imagenet"), torchvision.models.efficientnet_b0, "classifier.1"),
+    ],
+)
+@torch.no_grad()
+def test_with_the_same_weights_it_is_torchvisions_model(spec, theirs, head):
+    torch.manual_seed(1)
+    other, own = theirs(num_classes=7), spec.build((64, 64, 3), 7)
+    apart = [name for name in other.state_dict() if not name.startswith(head)]
+    given = [value for name, value in other.state_dict().items() if not name.startswith(head)]
+    backbone = own.backbone.state_dict()
+    assert len(backbone) == len(apart)
+    own.backbone.load_state_dict(dict(zip(backbone, given, strict=True)))
+    own.head.load_state_dict(other.get_submodule(head).state_dict())
+    batch = images((64, 64, 3), batch=4)
+    for training in (True, False):
+        outputs = []
+        for model in (own, other):
+            torch.manual_seed(2)  # of dropout and stochastic depth
+            outputs.append(model.train(training)(batch))
+        assert torch.equal(*outputs)
+    assert all(torch.equal(a, b) for a, b in zip(own.backbone.state_dict().values(), other.state_dict().values()))  # noqa: B905
+
+
+@torch.no_grad()
+def test_efficientnet_drops_features_in_training_alone():
+    model = EfficientNetB0().build(COLOUR, 7)
+    torch.manual_seed(0)
+    dropped = (model.train().features(images(COLOUR)) == 0).float().mean().item()
+    assert dropped == pytest.approx(0.2, abs=0.05)
+    assert not (model.eval().features(images(COLOUR)) == 0).any()
+    assert model.head.bias.abs().max() == 0
+    assert model.head.weight.abs().max() <= 7**-0.5
+
+
+@pytest.mark.parametrize(("stem", "side"), [("cifar", 2), ("imagenet", 1)])
+def test_the_stem_of_efficientnet(stem, side):
+    sizes, network = [], EfficientNetB0(stem=stem).build((32, 32, 1), 10).backbone.eval()
+    network[0].register_forward_hook(lambda module, inputs, out: sizes.append(tuple(out.shape[2:])))
+    with torch.no_grad():
+        network(images((32, 32, 1)))
+    assert sizes == [(side, side)]
+
+
 @pytest.mark.parametrize("size", [4, 8, 28])
 def test_the_small_net_takes_images_of_any_size(size):
     model = SmallConv(width=4).build((size, size, 1), 3)
@@ -195,8 +250,10 @@ def test_depths_that_are_not_6k_plus_2(depth):
 
 
 def test_unknown_options():
-    with pytest.raises(OptionError, match=r"model\.depth=34 is not known; choose one of: 18, 50"):
-        ResNetTorchvision(depth=34)
+    with pytest.raises(OptionError, match=r"model\.depth=20 is not known; choose one of: 18, 34, 50"):
+        ResNetTorchvision(depth=20)
+    with pytest.raises(OptionError, match="choose one of: cifar, imagenet"):
+        EfficientNetB0(stem="none")
     with pytest.raises(OptionError, match="choose one of: cifar, imagenet"):
         ResNetTorchvision(stem="mnist")
 
@@ -209,6 +266,9 @@ def test_names_tell_variants_apart():
         ResNetTorchvision(stem="imagenet"),
         SmallConv(),
         SmallConv(width=8),
+        ResNetTorchvision(depth=34),
+        EfficientNetB0(),
+        EfficientNetB0(stem="imagenet"),
     ]
     assert [spec.name for spec in specs] == [
         "resnet20",
@@ -217,4 +277,7 @@ def test_names_tell_variants_apart():
         "resnet18-imagenet-stem",
         "smallconv",
         "smallconv-w8",
+        "resnet34",
+        "efficientnet-b0",
+        "efficientnet-b0-imagenet-stem",
     ]

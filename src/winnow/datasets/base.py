@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.artifacts import ArtifactStore
+from winnow.datasets.streamed import StreamedImages
 from winnow.errors import DatasetError, OptionError
 from winnow.keys import Component
 from winnow.rounding import round_half_up
@@ -23,23 +24,25 @@ from winnow.types import Ints
 class ImageDataset:
     """Training and test images of one data set; an example is named by its row in train_images.
 
-    train_images [n, H, W, C], test_images [n_test, H, W, C]: uint8 arrays or read-only memory maps.
+    train_images [n, H, W, C], test_images [n_test, H, W, C]: uint8 arrays, read-only memory maps, or streams of files,
+    which decode what they are indexed for and refuse to become arrays.
     train_labels [n], test_labels [n_test]: int64 in [0, len(class_names)).
     train_files: the path of each training image below the data folder, where there are files.
     folder: the data folder itself, where there are files. resize: how files became images of this shape, "crop" or
     "squash"; files that are read for it later are treated alike.
     planted: indices of examples of known kind ("easy", "hard", "mislabelled"), for evaluation only.
     source_index [n]: where a `limit` left its mark, the index in the unlimited training set.
-    fingerprint: the name and a hash of all images and labels; it names the data in every key.
+    fingerprint: the name and a hash of all images (of streams, of their files) and labels; it names the data in every
+    key.
     origin: what it was loaded from. Another process of the same run gets that instead of the images, and loads them.
 
     Raises DatasetError where shapes, types or labels do not fit.
     """
 
     name: str
-    train_images: NDArray[np.uint8]
+    train_images: NDArray[np.uint8] | StreamedImages
     train_labels: Ints
-    test_images: NDArray[np.uint8]
+    test_images: NDArray[np.uint8] | StreamedImages
     test_labels: Ints
     class_names: tuple[str, ...]
     train_files: tuple[str, ...] | None = None
@@ -69,7 +72,7 @@ class ImageDataset:
         digest = hashlib.sha256()
         for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
             digest.update(str(array.shape).encode())
-            digest.update(np.ascontiguousarray(array).data)
+            digest.update(array.content if isinstance(array, StreamedImages) else np.ascontiguousarray(array).data)
         return digest.hexdigest()[:12]
 
     @property
@@ -88,6 +91,11 @@ class ImageDataset:
     @property
     def n_classes(self) -> int:
         return len(self.class_names)
+
+    @property
+    def streams(self) -> bool:
+        """Whether the images stay in their files."""
+        return isinstance(self.train_images, StreamedImages)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -174,13 +182,14 @@ def _limited(dataset: ImageDataset, limit: int, seed: int) -> ImageDataset:
         # The j-th of n_c members of a class stands at (j + u)/n_c, so any prefix holds the classes in proportion.
         rank[rng.permutation(members)] = (np.arange(members.size) + rng.random()) / max(members.size, 1)
     kept = np.sort(np.argsort(rank, kind="stable")[:limit])
+    images = dataset.train_images
     position = np.full(dataset.n, -1)
     position[kept] = np.arange(kept.size)
     planted = {name: position[indices][position[indices] >= 0] for name, indices in dataset.planted.items()}
     return replace(
         dataset,
         name=f"{dataset.name}-limit{limit}",
-        train_images=np.asarray(dataset.train_images[kept]),
+        train_images=images.part(kept) if isinstance(images, StreamedImages) else np.asarray(images[kept]),
         train_labels=dataset.train_labels[kept],
         train_files=tuple(dataset.train_files[i] for i in kept) if dataset.train_files else None,
         planted=planted,

@@ -1,30 +1,28 @@
 """Image files in class folders: which there are, in canonical order, and how one is decoded."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from torch import Tensor
+from torchvision.io import ImageReadMode
+from torchvision.io import decode_image as decode_bytes
 
 from winnow.datasets.natural import natural
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
+JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+"""How files of these kinds begin, whatever their names end in."""
 
 
 def decode_image(path: Path, size: int, resize: str, channels: int) -> NDArray[np.uint8]:
     """[size, size, channels]; whatever the decoder raises where the file is damaged. See ImageFolder for `resize`."""
-    with Image.open(path) as file:
-        file.draft(None, (2 * size, 2 * size))  # a JPEG far larger than needed is decoded at a fraction of its size
-        ImageOps.exif_transpose(file, in_place=True)
-        image: Image.Image = file
-        if image.mode.startswith("I;16"):
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # PIL itself would clip at 255
-        elif image.mode in ("I", "F"):
-            raise ValueError("its pixels have 32 bits and no known range; save it with 8 or 16 bits")
-        mode = "RGB" if channels == 3 else "L"
-        if image.mode != mode:
-            image = image.convert(mode)
+    with _upright(path, channels, least=2 * size) as image:
         width, height = image.size
         if (width, height) != (size, size):
             left, top = max(width - height, 0) / 2, max(height - width, 0) / 2
@@ -32,6 +30,46 @@ def decode_image(path: Path, size: int, resize: str, channels: int) -> NDArray[n
             image = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
         pixels = np.asarray(image)
     return pixels.reshape(size, size, channels)
+
+
+def decode_whole(path: Path, channels: int) -> Tensor:
+    """The image in its own size, [channels, H, W] uint8; whatever the decoder raises where the file is damaged.
+
+    JPEG and PNG by torchvision, which knows EXIF's orientation of these two alone; what it cannot do, and the rest, by
+    Pillow. Grey of a coloured JPEG is its own luminance channel.
+    """
+    data = path.read_bytes()
+    if data.startswith((JPEG, PNG)):
+        mode = ImageReadMode.RGB if channels == 3 else ImageReadMode.GRAY
+        try:
+            image = decode_bytes(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode, True)
+        except RuntimeError:
+            pass
+        else:
+            if image.dtype == torch.uint8:  # a PNG of 16 bits is left to Pillow's way
+                return image
+    with _upright(path, channels) as upright:
+        pixels = np.array(upright)
+    return torch.from_numpy(pixels.reshape(*pixels.shape[:2], channels)).permute(2, 0, 1)
+
+
+@contextmanager
+def _upright(path: Path, channels: int, least: int | None = None) -> Iterator[Image.Image]:
+    """The image by Pillow, turned as its EXIF says, with 8 bits a channel.
+
+    least: sides of at least so many pixels are enough; a JPEG far larger is decoded at a fraction of its size.
+    """
+    with Image.open(path) as file:
+        if least is not None:
+            file.draft(None, (least, least))
+        ImageOps.exif_transpose(file, in_place=True)
+        image: Image.Image = file
+        if image.mode.startswith("I;16"):
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # PIL itself would clip at 255
+        elif image.mode in ("I", "F"):
+            raise ValueError("its pixels have 32 bits and no known range; save it with 8 or 16 bits")
+        mode = "RGB" if channels == 3 else "L"
+        yield image if image.mode == mode else image.convert(mode)
 
 
 def held_out(root: Path) -> Path:

@@ -1,6 +1,5 @@
-"""Images of one's own: a folder of class folders of image files, decoded once into memory maps."""
+"""Images of one's own: a folder of class folders of image files, decoded once into memory maps, or as needed."""
 
-import hashlib
 import logging
 import os
 import time
@@ -15,14 +14,14 @@ from numpy.typing import NDArray
 
 from winnow.artifacts import ArtifactStore, Draft
 from winnow.datasets.base import DatasetSpec, ImageDataset
-from winnow.datasets.image_files import ENDINGS, class_folders, decode_image, held_out, image_files
+from winnow.datasets.class_folders import ClassFolders, check_stream, streamed
+from winnow.datasets.image_files import decode_image
 from winnow.datasets.progress import decoding_progress
 from winnow.errors import DatasetError, OptionError, check_choice
 from winnow.keys import NOT_IN_KEY, make_key
 
 log = logging.getLogger(__name__)
 
-LAYOUT = "train/<class>/<image> and test/<class>/<image> (or val/ for test/)"
 FILES_PER_TASK = 64
 
 
@@ -39,35 +38,61 @@ class ImageFolder(DatasetSpec):
     "squash" the whole image, whatever its proportions; both bilinear with antialiasing. channels: 3 for colour, 1 for
     grey. Photographs are turned upright as their EXIF says; transparency is dropped.
     allow_unreadable: leave out files that cannot be decoded, with a warning, where the default is an error.
-    workers: decoding threads; None means one a processor.
+    workers: decoding threads, of a stream processes; None means one a processor.
 
-    Decoded images are kept in the store and decoded anew when a file is added, removed, or differs in size or
-    modification time. They come back as read-only memory maps; training copies them to its device, so decoded they
-    must fit there. The fingerprint is of the decoded images and labels, not of the files.
+    storage "memory": decoded images are kept in the store and decoded anew when a file is added, removed, or differs
+    in size or modification time. They come back as read-only memory maps; training copies them to its device, so
+    decoded they must fit there. The fingerprint is of the decoded images and labels, not of the files.
+
+    storage "stream": nothing is decoded before it is needed, and nothing of it is kept (see StreamedImages, whose
+    evaluation cuts a little more of an image's edge than "crop" here). Instead of the recipe's shifts, training sees
+    random crops of at least `least_area` of an image; recipe.augmentation.flip mirrors half of them. The fingerprint
+    is of the names and sizes of the files, of the labels, and of size, resize, channels and least_area: a copy of the
+    folder has the same one, and so has a file that was changed without changing its size.
 
     Raises OptionError for an option outside its set, and DatasetError for a missing folder, fewer than two classes,
-    an empty class, a test class that training lacks, or unreadable files.
+    an empty class, a test class that training lacks, or unreadable files; a stream meets these in training.
     """
 
     root: str = field(metadata=NOT_IN_KEY)
+    storage: str = "memory"
     name: str | None = field(default=None, metadata=NOT_IN_KEY)
     size: int = 32
     resize: str = "crop"
     channels: int = 3
+    least_area: float = 0.08
     allow_unreadable: bool = field(default=False, metadata=NOT_IN_KEY)
     workers: int | None = field(default=None, metadata=NOT_IN_KEY)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_choice("dataset.storage", self.storage, ("memory", "stream"))
         check_choice("dataset.resize", self.resize, ("crop", "squash"))
         check_choice("dataset.channels", self.channels, (1, 3))
         if self.size < 1:
             raise OptionError(f"dataset.size={self.size} must be at least 1 pixel.")
-        if self.workers is not None and self.workers < 1:
+        if self.storage == "stream":
+            check_stream(least_area=self.least_area, workers=self.workers)
+            if self.allow_unreadable:
+                raise OptionError(
+                    "dataset.allow_unreadable=true needs every file to be decoded first, and dataset.storage=stream "
+                    "decodes none before it is needed; remove unreadable files, or set one of the two otherwise."
+                )
+        elif self.workers is not None and self.workers < 1:
             raise OptionError(f"dataset.workers={self.workers} must be at least 1, or null for one a processor.")
 
     def read(self, store: ArtifactStore) -> ImageDataset:
-        files = _Files(Path(self.root).expanduser().resolve())
+        files = ClassFolders(Path(self.root).expanduser().resolve())
+        if self.storage == "stream":
+            return streamed(
+                files,
+                name=self.name,
+                size=self.size,
+                resize=self.resize,
+                channels=self.channels,
+                least_area=self.least_area,
+                workers=self.workers,
+            )
         options = {"size": self.size, "resize": self.resize, "channels": self.channels}
         inputs = {"version": self.version, "files": files.digest, **options}
         key = make_key(f"imagefolder-{files.root.name}", inputs)
@@ -93,7 +118,7 @@ class ImageFolder(DatasetSpec):
             fingerprint=index["fingerprint"],
         )
 
-    def _write(self, draft: Draft, files: "_Files") -> None:
+    def _write(self, draft: Draft, files: ClassFolders) -> None:
         started = time.perf_counter()
         unreadable: list[list[str]] = []
         with decoding_progress(len(files)) as advance:
@@ -120,7 +145,7 @@ class ImageFolder(DatasetSpec):
         log.info("decoded %d images of %s in %.1f s", len(files), files.root, time.perf_counter() - started)
 
     def _decode(
-        self, draft: Draft, files: "_Files", part: str, unreadable: list[list[str]], advance: Callable[[int], None]
+        self, draft: Draft, files: ClassFolders, part: str, unreadable: list[list[str]], advance: Callable[[int], None]
     ) -> tuple[np.memmap, list[int]]:
         """Decode one part in order into a memory map; which files are in it.
 
@@ -163,56 +188,7 @@ class ImageFolder(DatasetSpec):
         return results
 
 
-class _Files:
-    """The image files below root, by part ("train", "test"): names relative to root and labels, in canonical order.
-
-    digest: hash of names, sizes and modification times.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        if not root.is_dir():
-            raise DatasetError(f"there is no data folder {root}; expected {LAYOUT} in it. Set dataset.root.")
-        folders = {"train": root / "train", "test": held_out(root)}
-        for part, folder in folders.items():
-            if not folder.is_dir():
-                missing = "train/" if part == "train" else "test/ or val/"
-                raise DatasetError(f"the data folder {root} has no {missing}; expected {LAYOUT} in it.")
-        classes = {part: class_folders(folder) for part, folder in folders.items()}
-        if len(classes["train"]) < 2:
-            count = f"{folders['train']} has {len(classes['train'])} class folders"
-            raise DatasetError(f"{count}; expected at least two, as {LAYOUT} in {root}.")
-        extra = sorted(set(classes["test"]) - set(classes["train"]))
-        if extra:
-            raise DatasetError(
-                f"{folders['test']} has a class that {folders['train']} lacks: {', '.join(extra[:10])}; "
-                "every test class needs training images."
-            )
-        if not classes["test"]:
-            raise DatasetError(f"{folders['test']} has no class folders; expected {LAYOUT} in {root}.")
-        self.class_names = tuple(classes["train"])
-        self.names: dict[str, list[str]] = {"train": [], "test": []}
-        self.labels: dict[str, list[int]] = {"train": [], "test": []}
-        digest = hashlib.sha256()
-        for part, folder in folders.items():
-            for name in classes[part]:
-                found = image_files(folder / name, root)
-                if not found:
-                    endings = " ".join(ENDINGS)
-                    raise DatasetError(
-                        f"the class folder {folder / name} has no images ({endings}); fill or remove it."
-                    )
-                for file, stat in found:
-                    digest.update(os.fsencode(f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}\n"))
-                self.names[part] += [file for file, _ in found]
-                self.labels[part] += [self.class_names.index(name)] * len(found)
-        self.digest = digest.hexdigest()
-
-    def __len__(self) -> int:
-        return len(self.names["train"]) + len(self.names["test"])
-
-
-def _unreadable(unreadable: list[list[str]], files: _Files) -> DatasetError:
+def _unreadable(unreadable: list[list[str]], files: ClassFolders) -> DatasetError:
     named = ", ".join(name for name, _ in unreadable[:10]) + (", ..." if len(unreadable) > 10 else "")
     return DatasetError(
         f"{len(unreadable)} of {len(files)} files in {files.root} cannot be read: {named} "

@@ -161,6 +161,9 @@ class InMemoryLoader:
             if len(batch.index):
                 yield batch
 
+    def close(self) -> None:
+        """Nothing; of a stream it ends the processes that decode."""
+
     def state_dict(self) -> dict[str, int]:
         return {"batch": self.number}
 

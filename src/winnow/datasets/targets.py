@@ -13,8 +13,17 @@ import torch
 from numpy.typing import NDArray
 
 from winnow.datasets.base import ImageDataset
-from winnow.datasets.image_files import ENDINGS, class_folders, decode_image, held_out, image_files
+from winnow.datasets.image_files import (
+    ENDINGS,
+    class_folders,
+    decode_image,
+    decode_whole,
+    held_out,
+    image_files,
+)
 from winnow.datasets.loader import DeviceImages
+from winnow.datasets.stream_loader import Stream
+from winnow.datasets.streamed import StreamedImages
 from winnow.errors import DatasetError
 from winnow.types import Ints
 
@@ -40,9 +49,9 @@ class TargetImages:
         digest.update(self.labels.data)
         return digest.hexdigest()[:16]
 
-    def on_device(self, train: DeviceImages) -> DeviceImages:
+    def on_device(self, train: DeviceImages | Stream) -> DeviceImages:
         """On the device of the training images, with their mean and deviation, as the test images have them."""
-        device = train.images.device
+        device = train.labels.device
         images, labels = (torch.tensor(array, device=device) for array in (self.images, self.labels))
         return DeviceImages(images, labels, train.mean, train.std)
 
@@ -50,13 +59,16 @@ class TargetImages:
 def read_targets(dataset: ImageDataset, folder: str | Path) -> TargetImages:
     """The images folder/<class>/<file>, decoded as ImageFolder decodes them, in the data set's shape and channels.
 
+    For a streamed data set, as it decodes for evaluation.
+
     Class folders have the names of the data set's classes, with _ where those have a /; classes may be missing. The
     order is by class name, then by file name with numbers compared as numbers. They are read once a process, and again
     when a file is added, removed, or differs in size or modification time.
 
     Raises DatasetError for a folder without images, a class that the data set does not have, a file that cannot be
     decoded, images that are not square in the data set, and files of the data set's test part: where they lie there,
-    behind links too, or all images are pixel for pixel test images. Some that are give a warning.
+    behind links too, or all images are pixel for pixel test images (of a stream, byte for byte test files). Some that
+    are give a warning.
     """
     root = Path(folder).expanduser().resolve()
     if not root.is_dir():
@@ -96,15 +108,22 @@ def _of_test_part(found: str) -> DatasetError:
 def _decoded(dataset: ImageDataset, root: Path, stamps: tuple[tuple[str, int, int, int], ...]) -> TargetImages:
     size, _, channels = dataset.image_shape
 
+    streamed = dataset.train_images if isinstance(dataset.train_images, StreamedImages) else None
+
     def decode(file: str) -> NDArray[np.uint8]:
         try:
+            if streamed is not None:
+                return streamed.evaluate(decode_whole(root / file, channels)).permute(1, 2, 0).numpy()
             return decode_image(root / file, size, dataset.resize, channels)
         except Exception as error:  # a damaged file can raise nearly anything in a decoder
             raise DatasetError(f"{root / file} cannot be read ({error}); repair or remove it.") from error
 
     with ThreadPoolExecutor() as pool:
         images = np.stack(list(pool.map(decode, (file for file, *_ in stamps))))
-    shared = _shared_with_test(dataset, images)
+    if isinstance(dataset.test_images, StreamedImages):
+        shared = _shared_files(dataset.test_images, [root / file for file, *_ in stamps])
+    else:
+        shared = _shared_with_test(dataset, images)
     if shared == len(images):
         raise _of_test_part(f"all {shared} images of {root} are pixel for pixel in the test set of {dataset.name}")
     if shared:
@@ -119,5 +138,13 @@ def _shared_with_test(dataset: ImageDataset, images: NDArray[np.uint8]) -> int:
     def digests(array: NDArray[np.uint8]) -> list[bytes]:
         return [hashlib.sha256(np.ascontiguousarray(image).data).digest() for image in array]
 
-    test = set(digests(dataset.test_images))
+    test = set(digests(np.asarray(dataset.test_images)))
     return sum(digest in test for digest in digests(images))
+
+
+def _shared_files(test: StreamedImages, files: list[Path]) -> int:
+    """How many of the files are among those of the test part; only those of equal size are read."""
+    mine = [(file.stat().st_size, file.read_bytes()) for file in files]
+    candidates = np.flatnonzero(np.isin(test.sizes, [size for size, _ in mine]))
+    known = {hashlib.sha256(test.path(index).read_bytes()).digest() for index in candidates.tolist()}
+    return sum(hashlib.sha256(content).digest() in known for _, content in mine)

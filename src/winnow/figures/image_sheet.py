@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from winnow.arrays import Images
 from winnow.errors import ShapeError
 from winnow.figures.style import house_style
 from winnow.types import Floats, Ints
@@ -13,13 +14,12 @@ from winnow.types import Floats, Ints
 GAP = 0.08  # of an image's side
 
 
-def image_sheet(
-    images: NDArray[np.uint8], labels: Ints, class_names: Sequence[str], scores: Floats, per_class: int = 6
-) -> Figure:
+def image_sheet(images: Images, labels: Ints, class_names: Sequence[str], scores: Floats, per_class: int = 6) -> Figure:
     """One line for each class: its easiest images on the left, its hardest on the right, the extreme ones outermost.
 
-    images: [n, H, W, C] uint8, C = 1 (grey) or 3 (red, green, blue). labels: [n], index into class_names.
-    scores: [n], higher = harder. A class of fewer than per_class images leaves the rest of its line blank.
+    images: [n, H, W, C] uint8, C = 1 (grey) or 3 (red, green, blue); of a stream, those that are shown are decoded.
+    labels: [n], index into class_names. scores: [n], higher = harder. A class of fewer than per_class images leaves the
+    rest of its line blank.
 
     Raises ShapeError when images have another shape or type, or labels and scores are not one for each image.
     """
@@ -55,7 +55,7 @@ def image_sheet(
     return figure
 
 
-def _mosaic(images: NDArray[np.uint8], lines: list[Ints], per_class: int, *, from_right: bool) -> NDArray[np.uint8]:
+def _mosaic(images: Images, lines: list[Ints], per_class: int, *, from_right: bool) -> NDArray[np.uint8]:
     """Tiles [lines * (H + gap), per_class * (W + gap), 3] on white; a short line is set to the left or the right."""
     _, high, wide, _ = images.shape
     gap = max(1, round(GAP * high))

@@ -1,4 +1,4 @@
-"""ResNet-18 and ResNet-50 on torchvision's blocks, with a stem for small images."""
+"""ResNet-18, -34 and -50 on torchvision's blocks, with a stem for small images."""
 
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ from winnow.models.base import Classifier, ModelSpec
 
 _BLOCKS: dict[int, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
     18: (BasicBlock, [2, 2, 2, 2]),
+    34: (BasicBlock, [3, 4, 6, 3]),
     50: (Bottleneck, [3, 4, 6, 3]),
 }
 

@@ -8,7 +8,7 @@ import logging
 import os
 import time
 import uuid
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -21,6 +21,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from winnow import interruption, workers
 from winnow.datasets.loader import InMemoryLoader
+from winnow.datasets.stream_loader import StreamLoader
 from winnow.keys import make_key
 from winnow.training.loggers import ContinuedCSVLogger
 
@@ -42,7 +43,7 @@ class Checkpoints(Callback):
         self.path, self.every, self.training = path, every, training
         self.seconds = 0.0
 
-    def fit(self, trainer: Trainer, module: LightningModule, loader: InMemoryLoader) -> None:
+    def fit(self, trainer: Trainer, module: LightningModule, loader: InMemoryLoader | StreamLoader) -> None:
         """trainer.fit(module, loader), from the checkpoint where there is one.
 
         Raises Interrupted when a signal ends it; then the checkpoint is there.
@@ -59,7 +60,7 @@ class Checkpoints(Callback):
                     logger.go_on(loaded["global_step"])
         trainer.strategy.checkpoint_io = _CheckpointFile(loaded)
         self.started = time.perf_counter()
-        with interruption.deferred() if self.path else nullcontext():
+        with interruption.deferred() if self.path else nullcontext(), closing(loader):
             trainer.fit(module, loader, ckpt_path=self.path if loaded else None, weights_only=True)
         self.seconds = self._elapsed()
 

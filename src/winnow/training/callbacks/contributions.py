@@ -12,7 +12,8 @@ from pytorch_lightning import LightningModule, Trainer
 
 from winnow import workers
 from winnow.artifacts import Draft
-from winnow.datasets.loader import InMemoryLoader
+from winnow.datasets.loader import InMemoryLoader, at_once
+from winnow.datasets.stream_loader import StreamLoader
 from winnow.diagnostics.contributions import contributions, gradient_sum, summarise
 from winnow.errors import OptionError
 from winnow.models.base import Classifier
@@ -20,8 +21,6 @@ from winnow.records import save_contributions
 from winnow.seeds import stream
 from winnow.training.callbacks.base import Recorder, RecorderSpec
 from winnow.types import Floats, Ints, Subset
-
-BATCH = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +86,7 @@ class ContributionRecorder(Recorder):
         if epoch % self.spec.every and not over:
             return
         training = trainer.train_dataloader
-        assert isinstance(training, InMemoryLoader)
+        assert isinstance(training, InMemoryLoader | StreamLoader)
         assert isinstance(pl_module.model, Classifier)
         if self.target_indices is None:
             self.target_indices = self.spec.target_indices(self.indices, len(training.data.labels))
@@ -101,7 +100,7 @@ class ContributionRecorder(Recorder):
                 {f"contributions/{name}": float(value) for name, value in numbers.items()}, step=trainer.global_step
             )
 
-    def _contributions(self, model: Classifier, training: InMemoryLoader) -> Floats:
+    def _contributions(self, model: Classifier, training: InMemoryLoader | StreamLoader) -> Floats:
         """⟨G, g_i⟩ of the kept examples, [m]."""
         assert self.target_indices is not None
         blocks = _outputs(model, training, self.target_indices)
@@ -151,11 +150,21 @@ class ContributionRecorder(Recorder):
 
 
 def _outputs(
-    model: Classifier, training: InMemoryLoader, indices: Ints
+    model: Classifier, training: InMemoryLoader | StreamLoader, indices: Ints
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Logits, labels and features of these examples, without augmentation, batch by batch in their order."""
     subset = Subset(indices, np.ones(indices.size), np.zeros(indices.size, dtype=bool), len(training.data.labels))
-    loader = InMemoryLoader(training.data, batch_size=BATCH, subset=subset, channels_last=training.channels_last)
+    _, height, width, channels = training.data.images.shape
+    options: dict[str, Any] = {
+        "batch_size": at_once((height, width, channels)),
+        "subset": subset,
+        "channels_last": training.channels_last,
+    }
+    loader: InMemoryLoader | StreamLoader
+    if isinstance(training, StreamLoader):
+        loader = StreamLoader(training.data, **options)
+    else:
+        loader = InMemoryLoader(training.data, **options)
     for batch in loader:
         features = model.features(batch.image)
         yield model.head(features).cpu().numpy(), batch.label.cpu().numpy(), features.cpu().numpy()

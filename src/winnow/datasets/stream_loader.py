@@ -1,0 +1,240 @@
+"""Batches from image files that worker processes decode as they are needed."""
+
+import gc
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchdata.stateful_dataloader import StatefulDataLoader
+
+from winnow.datasets.augmentation import Augmentation
+from winnow.datasets.base import ImageDataset
+from winnow.datasets.loader import WHOLE, Batch, EpochOrder, Shard
+from winnow.datasets.streamed import StreamedImages
+from winnow.datasets.views import Views
+from winnow.errors import DatasetError, OptionError
+from winnow.seeds import derive
+from winnow.types import Ints, Subset
+
+MOST_WORKERS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """Images in files, and on the device labels [n] and the mean and deviation a channel."""
+
+    images: StreamedImages
+    labels: Tensor
+    mean: Tensor
+    std: Tensor
+
+
+def stream_part(dataset: ImageDataset, device: torch.device, *, train: bool) -> Stream:
+    """The training or the test images of a streamed data set."""
+    images, labels = (
+        (dataset.train_images, dataset.train_labels) if train else (dataset.test_images, dataset.test_labels)
+    )
+    assert isinstance(images, StreamedImages)
+    return Stream(images, torch.tensor(labels, device=device), *(each.to(device) for each in images.normalisation))
+
+
+class StreamLoader:
+    """Batches as InMemoryLoader gives them, of images that are decoded for the batch.
+
+    Worker processes decode, crop and resize; bytes travel to the device and are normalised there. For training,
+    `augmentation` is told to mirror or not; its shift is replaced by a random resized crop (see StreamedImages), and it
+    may have no cutout. The crop and mirror of an example are a function of (seed, epoch, index) alone: neither the
+    number of workers, nor that of processes, nor an interruption changes a bit. Views are made on the device of
+    evaluation's images, by (seed, epoch, number of the batch), as InMemoryLoader makes them.
+
+    `state_dict` is the place of the batch that was yielded last, and after `load_state_dict` it is the first to come;
+    what comes before it is not decoded again. torchdata's loader does the work. Its own state would hold the number of
+    workers and refuse another.
+
+    Raises OptionError for cutout, and DatasetError when it meets a file that cannot be decoded.
+    """
+
+    def __init__(
+        self,
+        data: Stream,
+        *,
+        batch_size: int,
+        subset: Subset | None = None,
+        augmentation: Augmentation | Views | None = None,
+        copies: int = 1,
+        seed: int | None = None,
+        channels_last: bool = True,
+        shard: Shard = WHOLE,
+    ) -> None:
+        if isinstance(augmentation, Augmentation) and augmentation.cutout:
+            raise OptionError(
+                f"recipe.augmentation.cutout={augmentation.cutout} is for data sets in memory; a streamed one is "
+                "augmented by random crops (dataset.least_area) and mirrors: set it to 0, or dataset.storage=memory."
+            )
+        assert copies == 1 or isinstance(augmentation, Views), "copies would be equal"
+        self.data, self.batch_size, self.copies, self.seed = data, batch_size, copies, seed
+        self.channels_last, self.shard = channels_last, shard
+        self.views = augmentation if isinstance(augmentation, Views) and seed is not None else None
+        subset = subset or Subset.full(len(data.images))
+        self.indices, device = torch.tensor(subset.indices), data.labels.device
+        self.weights = torch.tensor(subset.weights, dtype=torch.float32, device=device)
+        self.sampler = EpochOrder(subset.m, seed)
+        self.batch_sampler = None  # Lightning reads it of every loader that has a sampler
+        self._flip = augmentation.flip if isinstance(augmentation, Augmentation) else None
+        self.number = self.first = 0
+        self._requests = _Requests()
+        self._loader: StatefulDataLoader[Any] | None = None
+
+    def __len__(self) -> int:
+        return -(-self.sampler.m // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch = self.sampler.epoch
+        first, self.first = self.first, 0
+        batches = list(enumerate(torch.tensor_split(self.sampler.order(), len(self))))[first:]
+        parts = [(number, part, self._mine(part)) for number, part in batches]
+        parts = [each for each in parts if len(each[2])]
+        self._requests.of_epoch = [(epoch, self.indices[mine].unique().numpy()) for *_, mine in parts]
+        try:
+            for (number, positions, mine), pixels in zip(parts, self._decoding(), strict=True):
+                if isinstance(pixels, str):
+                    raise DatasetError(pixels)
+                self.number = number
+                yield self._batch(positions.numel() * self.copies, mine, pixels, epoch, number)
+            self.number = 0
+        finally:
+            if self.seed is None:  # goes through once; torchdata leaves its workers to the garbage collector
+                self.close()
+
+    def state_dict(self) -> dict[str, int]:
+        return {"batch": self.number}
+
+    def load_state_dict(self, state_dict: Mapping[str, int]) -> None:
+        self.first = state_dict["batch"]
+
+    def close(self) -> None:
+        """End the worker processes; they start anew where it is iterated again."""
+        iterator = self._loader and self._loader._iterator
+        if iterator is not None and self._loader is not None and self._loader.num_workers:
+            iterator._shutdown_workers()
+        self._loader = None
+
+    def _mine(self, positions: Tensor) -> Tensor:
+        """This process's part of a batch, each copy apart."""
+        return positions.repeat(self.copies)[self.shard.of(positions.numel() * self.copies)]
+
+    def _decoding(self) -> StatefulDataLoader[Any]:
+        if self._loader is None:
+            workers = worker_count(self.data.images.workers, self.shard)
+            training = self.seed is not None and self._flip is not None
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*set_vital.*")
+                self._loader = StatefulDataLoader(
+                    _Decoder(self.data.images, self.seed if training else None, bool(self._flip)),
+                    batch_sampler=self._requests,
+                    num_workers=workers,
+                    persistent_workers=workers > 0,
+                    collate_fn=_as_it_is,
+                    worker_init_fn=_begin,
+                    pin_memory=self.data.labels.is_cuda,
+                    generator=torch.Generator(),  # the global one is the training's
+                )
+        return self._loader
+
+    def _batch(self, size: int, mine: Tensor, pixels: Tensor, epoch: int, number: int) -> Batch:
+        """mine: the positions that are this process's; pixels [D, C, H, W] uint8: their images, each once, by index."""
+        data, device, index = self.data, self.data.labels.device, self.indices[mine]
+        place = torch.searchsorted(index.unique(), index).to(device)
+        pixels = pixels.to(device, non_blocking=True).permute(0, 2, 3, 1)
+        if self.views is None:
+            values = pixels[place]
+        else:
+            assert self.seed is not None
+            generator = torch.Generator(device).manual_seed(derive(self.seed, "augmentation", epoch, number))
+            part = self.shard.of(size)
+            chosen = torch.zeros(size, dtype=torch.int64, device=device)  # what others make is drawn, not seen
+            chosen[part] = place
+            values, _ = self.views.take(pixels, chosen, generator, part)
+        image = ((values.float() - data.mean) / data.std).permute(0, 3, 1, 2)  # channels_last in memory
+        if not self.channels_last:
+            image = image.contiguous()
+        index, mine = index.to(device), mine.to(device)
+        return Batch(index, image, data.labels[index], self.weights[mine], size)
+
+
+def worker_count(asked: int | None, shard: Shard) -> int:
+    """How many processes decode for one of the `shard.world` processes that train."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(MOST_WORKERS, processors // shard.world)) if asked is None else asked
+
+
+class _Requests:
+    """The batches to decode in this epoch, (epoch, indices): only the parent reads them, so workers may live on."""
+
+    of_epoch: list[tuple[int, Ints]]
+
+    def __iter__(self) -> Iterator[tuple[int, Ints]]:
+        return iter(self.of_epoch)
+
+    def __len__(self) -> int:
+        return len(self.of_epoch)
+
+
+class _Decoder(Dataset[Any]):
+    """Decodes the images of a request, in a worker."""
+
+    def __init__(self, images: StreamedImages, seed: int | None, flip: bool) -> None:
+        self.images, self.seed, self.flip = images, seed, flip
+
+    def __getitems__(self, request: tuple[int, Ints]) -> Tensor | str:
+        """[B, C, H, W] uint8, or what is wrong: an exception would reach the user with the worker's traceback."""
+        epoch, indices = request
+        channels, size = self.images.channels, self.images.size
+        pixels = torch.empty((len(indices), channels, size, size), dtype=torch.uint8)
+        try:
+            for row, index in zip(pixels, indices.tolist(), strict=True):
+                row[:] = self._of(epoch, index)
+        except DatasetError as error:
+            return str(error)
+        return pixels.contiguous(memory_format=torch.channels_last)
+
+    def _of(self, epoch: int, index: int) -> Tensor:
+        if self.seed is None:
+            return self.images.evaluated(index)
+        return self.images.augmented(index, flip=self.flip, seed=derive(self.seed, "augmentation", epoch, index))
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _begin(worker: int) -> None:
+    """What a worker does first: its garbage and its parent's signals are not its own."""
+    gc.freeze()  # what the parent had not collected yet, such as its earlier loaders, is not to be ended here
+    _leave_signals_to_the_parent()
+
+
+def _leave_signals_to_the_parent() -> None:
+    """A signal to the whole process group is for the parent, which may want to finish its step and write a checkpoint.
+
+    A worker ends when its parent says so or is gone.
+    """
+    for name in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(name, signal.SIG_IGN)
+    if not hasattr(signal, "sigwaitinfo"):
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def wait() -> None:
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+            pass
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
