@@ -44,7 +44,7 @@ from winnow.seeds import stream
 from winnow.selectors.alpha import Fixed
 from winnow.selectors.calibrated import Calibrated
 from winnow.selectors.compression import Fraction
-from winnow.training.fit import TrainerSpec
+from winnow.training.devices import TrainerSpec
 from winnow.training.recipe import Recipe
 
 CLASSES, TEST_SHARE, BATCH = 10, 0.1, 128

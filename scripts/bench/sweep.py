@@ -33,7 +33,8 @@ from winnow.datasets.synthetic import Synthetic
 from winnow.models.base import ModelSpec
 from winnow.models.resnet_cifar import ResNetCifar
 from winnow.models.resnet_torchvision import ResNetTorchvision
-from winnow.training.fit import TrainerSpec, fit
+from winnow.training.devices import TrainerSpec
+from winnow.training.fit import fit
 from winnow.training.recipe import Recipe
 from winnow.types import Subset
 

@@ -29,7 +29,8 @@ from winnow.models.base import ModelSpec
 from winnow.models.resnet_cifar import ResNetCifar
 from winnow.models.resnet_torchvision import ResNetTorchvision
 from winnow.training.callbacks.forgetting import Forgetting
-from winnow.training.fit import TrainerSpec, fit
+from winnow.training.devices import TrainerSpec
+from winnow.training.fit import fit
 from winnow.training.recipe import Recipe
 from winnow.types import Subset
 

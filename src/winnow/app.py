@@ -32,7 +32,7 @@ from winnow.planning.plan import Plan, PlannedCell, planned_cell
 from winnow.planning.text import told
 from winnow.records import read_indices
 from winnow.sharing import SharedStage
-from winnow.training.fit import TrainerSpec, quiet
+from winnow.training.devices import TrainerSpec, quiet
 from winnow.training.loggers import LoggerSpec
 
 log = logging.getLogger(__name__)

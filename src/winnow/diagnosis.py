@@ -12,7 +12,7 @@ from winnow.keys import make_key
 from winnow.pipeline import CellSpec, check_cell, probe_dataset, score_dataset, select_for_cell
 from winnow.probes.passes import pass_key
 from winnow.seeds import stream
-from winnow.training.fit import TrainerSpec
+from winnow.training.devices import TrainerSpec
 from winnow.training.loggers import LoggerSpec
 from winnow.types import Ints, Scores, Subset
 

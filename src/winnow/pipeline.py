@@ -25,7 +25,7 @@ from winnow.selectors.base import Selector
 from winnow.selectors.compression import Count, Fraction
 from winnow.stages import TrainingResult, load_dataset, load_recorded, select_subset, subset_key, train_subset
 from winnow.training.callbacks.base import RecorderSpec
-from winnow.training.fit import TrainerSpec
+from winnow.training.devices import TrainerSpec
 from winnow.training.loggers import LoggerSpec, NoLog
 from winnow.training.recipe import Recipe
 from winnow.types import Row, Subset

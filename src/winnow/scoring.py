@@ -23,7 +23,7 @@ from winnow.records import (
     read_score_file,
     save_scores,
 )
-from winnow.training.fit import TrainerSpec
+from winnow.training.devices import TrainerSpec
 from winnow.training.loggers import LoggerSpec, NoLog
 from winnow.types import Evidence, Floats, Scores
 

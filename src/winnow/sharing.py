@@ -18,7 +18,7 @@ from winnow.probes.subset_runs import run_keys, train_part
 from winnow.rounding import round_half_up
 from winnow.scoring import score_dataset, scores_key, targets_of
 from winnow.stages import model_key
-from winnow.training.fit import TrainerSpec
+from winnow.training.devices import TrainerSpec
 from winnow.training.loggers import LoggerSpec, NoLog
 from winnow.types import Subset
 

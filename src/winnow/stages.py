@@ -21,7 +21,8 @@ from winnow.records import (
 )
 from winnow.selectors.base import Selector
 from winnow.training.callbacks.base import RecorderSpec
-from winnow.training.fit import TrainerSpec, fit, measure
+from winnow.training.devices import TrainerSpec
+from winnow.training.fit import fit, measure
 from winnow.training.recipe import Recipe
 from winnow.types import Evidence, Scores, Subset, Trajectory
 

@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
+import psutil
 import pytest
 
 from helpers.scripts import SCRIPTS, TINY
@@ -59,6 +61,29 @@ def test_two_tasks_of_srun(tmp_path):
     ]
     assert [task.wait(LIMIT) for task in tasks] == [0, 0]
     assert_trained_by_two(tmp_path)
+
+
+@pytest.mark.slow
+def test_followers_do_not_outlive_a_leader_that_is_killed():
+    leads = "import sys; from helpers.parallel import *; TWO.everywhere(busy_for_ever, alone={'told': sys.stdout})"
+    leader = subprocess.Popen([sys.executable, "-c", leads], stdout=subprocess.PIPE, env=environment(), text=True)
+    assert leader.stdout is not None
+    first, follower = map(int, leader.stdout.readline().split())
+    assert first == leader.pid
+    leader.kill()
+    leader.wait()
+    deadline = time.monotonic() + LIMIT
+    while is_alive(follower):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def is_alive(pid):
+    """Whether a process runs; one that ended and was not waited for does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_another_number_than_was_started_is_refused(tmp_path):

@@ -23,7 +23,8 @@ from winnow.datasets.synthetic import Synthetic
 from winnow.errors import OptionError
 from winnow.probes.scorer import features, pass_into
 from winnow.training.callbacks.forgetting import Forgetting
-from winnow.training.fit import TrainerSpec, measure
+from winnow.training.devices import TrainerSpec
+from winnow.training.fit import measure
 from winnow.types import Subset
 
 pytestmark = pytest.mark.xdist_group("two processes")

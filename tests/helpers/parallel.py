@@ -17,7 +17,7 @@ from winnow.datasets.batches import batches
 from winnow.datasets.loader import Shard
 from winnow.models.base import Classifier, ModelSpec
 from winnow.training.callbacks.forgetting import Forgetting, TrajectoryRecorder
-from winnow.training.fit import shard
+from winnow.training.devices import shard
 from winnow.types import Ints
 
 TWO = replace(CPU, devices=2)
@@ -44,6 +44,15 @@ def fails_in_rank(*, failing: int) -> int:
     if workers.rank() == failing:
         raise ValueError(f"rank {failing} fails")
     return int(workers.sum_over_ranks(torch.ones(1)).item())
+
+
+def busy_for_ever(*, told: Any) -> None:
+    """Works without a word to the others, once all have said which process they are."""
+    pids = workers.gathered(os.getpid())
+    if told is not None:
+        print(*pids, file=told, flush=True)
+    while True:
+        torch.zeros(10).sum()
 
 
 def seen_in_epochs(*, dataset: Any, epochs: int, **options: Any) -> list[list[list[int]]]:

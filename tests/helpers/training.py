@@ -13,7 +13,8 @@ from winnow.datasets.loader import Batch
 from winnow.datasets.synthetic import Synthetic
 from winnow.models.smallconv import SmallConv
 from winnow.probes.probe import Probe
-from winnow.training.fit import Fitted, TrainerSpec, fit
+from winnow.training.devices import TrainerSpec
+from winnow.training.fit import Fitted, fit
 from winnow.training.recipe import Recipe
 from winnow.types import Subset
 

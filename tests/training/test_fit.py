@@ -11,7 +11,8 @@ import torch
 from helpers.training import CPU, TINY, Watcher, same_state, state, tiny_dataset, tiny_fit, tiny_recipe
 from winnow.datasets.augmentation import Augmentation
 from winnow.errors import OptionError
-from winnow.training.fit import TrainerSpec, measure, quiet
+from winnow.training.devices import TrainerSpec, quiet
+from winnow.training.fit import measure
 from winnow.types import Subset
 
 

@@ -12,7 +12,7 @@ from winnow.models.base import ModelSpec
 from winnow.pipeline import CellSpec
 from winnow.probes.passes import PASSES
 from winnow.training.callbacks.forgetting import Forgetting
-from winnow.training.fit import TrainerSpec
+from winnow.training.devices import TrainerSpec
 from winnow.training.memory import evaluation_bytes, training_bytes
 from winnow.training.recipe import Recipe
 from winnow.types import Trajectory

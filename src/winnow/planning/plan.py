@@ -17,7 +17,7 @@ from winnow.rounding import round_half_up
 from winnow.selectors.budget import kept_count
 from winnow.sharing import SharedStage, shared_stages
 from winnow.stages import model_key
-from winnow.training.fit import TrainerSpec
+from winnow.training.devices import TrainerSpec
 from winnow.types import Subset
 
 

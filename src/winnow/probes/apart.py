@@ -8,7 +8,7 @@ from winnow.artifacts import ArtifactStore, Stage
 from winnow.datasets.base import ImageDataset
 from winnow.errors import WinnowError
 from winnow.probes.probe import Probe
-from winnow.training.fit import TrainerSpec
+from winnow.training.devices import TrainerSpec
 from winnow.training.loggers import LoggerSpec
 
 

@@ -21,7 +21,8 @@ from winnow.probes.scorer import pass_into
 from winnow.probes.subset_runs import gather_subset_runs, run_keys
 from winnow.records import load_trajectory
 from winnow.training.callbacks.forgetting import Forgetting
-from winnow.training.fit import Fitted, TrainerSpec, fit
+from winnow.training.devices import TrainerSpec
+from winnow.training.fit import Fitted, fit
 from winnow.training.loggers import LoggerSpec
 from winnow.types import Evidence, Subset, Trajectory
 

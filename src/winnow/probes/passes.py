@@ -24,7 +24,7 @@ from winnow.probes.gradients import Scratch, examples_at_once, gradient_norms, i
 from winnow.probes.probe import Probe
 from winnow.probes.projections import exact_losses, projected_gradients, scratch
 from winnow.probes.scorer import features, pass_into
-from winnow.training.fit import TrainerSpec
+from winnow.training.devices import TrainerSpec
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from winnow.datasets.base import ImageDataset
 from winnow.datasets.batches import Part, batches, length
 from winnow.datasets.loader import Batch
 from winnow.models.base import Classifier
-from winnow.training.fit import TrainerSpec, quiet, shard
+from winnow.training.devices import TrainerSpec, quiet, shard
 
 Output = Callable[[Classifier, Batch], Tensor]
 """What a pass computes of a batch with one model: [B, ...]."""

@@ -14,7 +14,8 @@ from winnow.probes.probe import Probe
 from winnow.probes.scorer import pass_into
 from winnow.rounding import round_half_up
 from winnow.seeds import stream
-from winnow.training.fit import TrainerSpec, fit
+from winnow.training.devices import TrainerSpec
+from winnow.training.fit import fit
 from winnow.training.loggers import LoggerSpec
 from winnow.types import Bools, Subset, SubsetRuns
 

@@ -1,29 +1,24 @@
 """Train one model on one subset, and test it at the last step."""
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.plugins.environments import LightningEnvironment
-from pytorch_lightning.strategies import DDPStrategy
 
 from winnow import workers
 from winnow.artifacts import device_name
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.batches import batches
-from winnow.datasets.loader import Shard
-from winnow.errors import OptionError, check_choice
+from winnow.errors import OptionError
 from winnow.keys import make_key
 from winnow.models.base import Classifier, ModelSpec
 from winnow.seeds import derive
 from winnow.training.checkpoint import Checkpoints
+from winnow.training.devices import TrainerSpec, quiet, shard
 from winnow.training.module import ClassifierModule
 from winnow.training.noise import Noise
 from winnow.training.progress import progress_callback
@@ -31,119 +26,7 @@ from winnow.training.recipe import Recipe
 from winnow.training.sync_batchnorm import synchronised
 from winnow.types import Subset
 
-T = TypeVar("T")
 _PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainerSpec:
-    """On what to train. It is no part of a key: the same training on another device is the same training.
-
-    accelerator: "auto" takes a GPU where there is one, "cpu" or "gpu" force it. devices: how many, each with a process
-    of its own that takes its part of every batch; nodes: machines with as many each, whose processes torchrun or srun
-    starts. sync_batchnorm: batch norm over the whole batch instead of each process's part, which makes the training
-    that of one process but for rounding. progress: a bar (None: where standard error is a terminal) or plain log
-    lines. memory_gb: what a pass for per-example gradients may hold; it sets how many examples go at once, and no
-    result depends on it. checkpoint_seconds: between checkpoints of a training that has a file for them.
-
-    Raises OptionError for a value outside its range or a GPU that is not there.
-    """
-
-    accelerator: str = "auto"
-    devices: int = 1
-    nodes: int = 1
-    sync_batchnorm: bool = False
-    progress: bool | None = None
-    memory_gb: float = 2.0
-    checkpoint_seconds: float = 300.0
-
-    def __post_init__(self) -> None:
-        check_choice("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu"))
-        if self.accelerator == "gpu" and not torch.cuda.is_available():
-            raise OptionError("trainer.accelerator=gpu, but torch finds no GPU; use trainer.accelerator=auto.")
-        if not self.memory_gb > 0:
-            raise OptionError(f"trainer.memory_gb={self.memory_gb} must be positive.")
-        if not self.checkpoint_seconds > 0:
-            raise OptionError(f"trainer.checkpoint_seconds={self.checkpoint_seconds} must be positive.")
-        if self.devices < 1 or self.nodes < 1:
-            raise OptionError(f"trainer.devices={self.devices} and trainer.nodes={self.nodes} must be at least 1.")
-        if self.on_gpu and self.devices > torch.cuda.device_count():
-            raise OptionError(
-                f"trainer.devices={self.devices}, but torch finds {torch.cuda.device_count()} GPUs; ask for as many."
-            )
-
-    @property
-    def on_gpu(self) -> bool:
-        return self.accelerator != "cpu" and torch.cuda.is_available()
-
-    @property
-    def alone(self) -> "TrainerSpec":
-        """The same, on one device."""
-        return replace(self, devices=1, nodes=1)
-
-    def everywhere(self, function: Callable[..., T], *, alone: Mapping[str, Any], **shared: Any) -> T:
-        """Call a function in all processes that this asks for, the result of the first (see workers.everywhere)."""
-        return workers.everywhere(
-            function, devices=self.devices, nodes=self.nodes, gpu=self.on_gpu, alone=alone, **shared
-        )
-
-    def trainer(self, **options: Any) -> Trainer:
-        """A Lightning trainer of this process, together with the others that are called at the same time."""
-        if not workers.together():
-            return self.solo_trainer(**options)
-        backend = "cpu:gloo,cuda:nccl" if self.on_gpu else "gloo"
-        strategy = DDPStrategy(cluster_environment=_Met(), process_group_backend=backend)
-        return self._trainer(strategy=strategy, devices=self.devices, num_nodes=self.nodes, **options)
-
-    def solo_trainer(self, **options: Any) -> Trainer:
-        """A Lightning trainer of this process alone, on its own device."""
-        devices: Any = [workers.local_rank()] if self.on_gpu else 1
-        # Named, so that Lightning does not look for SLURM or torchrun, whose processes are not its business here.
-        return self._trainer(devices=devices, plugins=[LightningEnvironment()], **options)
-
-    def _trainer(self, *, callbacks: Sequence[Callback] = (), **options: Any) -> Trainer:
-        """A trainer that writes nothing and says little."""
-        return Trainer(
-            accelerator="gpu" if self.on_gpu else "cpu" if self.accelerator == "cpu" else "auto",
-            callbacks=list(callbacks),
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=any("ProgressBar" in type(c).__name__ for c in callbacks),
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,  # loaders shard themselves
-            **options,
-        )
-
-
-class _Met(LightningEnvironment):
-    """Tells Lightning of processes that have met already."""
-
-    @property
-    def creates_processes_externally(self) -> bool:
-        return True
-
-    def world_size(self) -> int:
-        return workers.world()
-
-    def set_world_size(self, size: int) -> None:
-        assert size == workers.world()
-
-    def global_rank(self) -> int:
-        return workers.rank()
-
-    def set_global_rank(self, rank: int) -> None:
-        assert rank == workers.rank()
-
-    def local_rank(self) -> int:
-        return workers.local_rank()
-
-    def node_rank(self) -> int:
-        return workers.node_rank()
-
-
-def shard() -> Shard:
-    """The part of every batch that is this process's."""
-    return Shard(workers.rank(), workers.world())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -300,20 +183,3 @@ class _Presentations(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.examples = state_dict["examples"]
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Lightning's hints about data loader workers, GPUs and logging intervals from the users of many trainings."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "pytorch_lightning")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"pytorch_lightning\..*|lightning\..*")
-            warnings.filterwarnings("ignore", message=r".*lr_scheduler\.step\(\).*")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

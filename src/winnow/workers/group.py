@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-from winnow import interruption
+from winnow import interruption, processes
 from winnow.workers import state
 from winnow.workers.place import ADDRESS, KIND, LOCAL, PORT, RANK, WORLD, Place, called_to, check_processes
 from winnow.workers.state import Group, inside, together
@@ -58,7 +58,8 @@ def everywhere(
 
 
 def follow() -> None:
-    """Serve the leader until it ends."""
+    """Serve the leader until it ends, or is killed."""
+    processes.watch_parent()
     place = called_to()
     assert place is not None
     assert place.rank > 0
@@ -131,6 +132,7 @@ def _lead(devices: int, *, gpu: bool) -> None:
     place = Place(0, devices, 0, 0, "127.0.0.1", store.port)
     _share_threads(devices)
     given = {WORLD: str(devices), ADDRESS: place.address, PORT: str(place.port), KIND: "gpu" if gpu else "cpu"}
+    given[processes.PARENT] = str(os.getpid())
     given["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(torch.get_num_threads()))
     # Python looks for modules where this process does.
     given["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
@@ -199,7 +201,7 @@ def _watch(group: Group) -> None:
         time.sleep(0.5)
 
 
-def _share_threads(processes: int) -> None:
+def _share_threads(sharers: int) -> None:
     """Share the processor's cores between the processes of this machine, unless the user has done so."""
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, torch.get_num_threads() // processes))
+        torch.set_num_threads(max(1, torch.get_num_threads() // sharers))

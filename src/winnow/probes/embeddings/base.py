@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from winnow.artifacts import ArtifactStore, Stage
 from winnow.datasets.base import ImageDataset
 from winnow.keys import Component
-from winnow.training.fit import TrainerSpec
+from winnow.training.devices import TrainerSpec
 from winnow.training.loggers import LoggerSpec
 
 

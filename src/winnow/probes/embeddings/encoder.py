@@ -23,7 +23,7 @@ from winnow.models.base import Classifier
 from winnow.probes.embeddings.base import Embedding
 from winnow.probes.passes import Pass, kept_pass
 from winnow.probes.scorer import features
-from winnow.training.fit import TrainerSpec
+from winnow.training.devices import TrainerSpec
 
 
 @dataclass(frozen=True, kw_only=True)

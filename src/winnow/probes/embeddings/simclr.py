@@ -23,7 +23,7 @@ from winnow.probes.embeddings.base import Embedding
 from winnow.probes.passes import PASSES, kept_pass, load_model
 from winnow.seeds import derive
 from winnow.training.checkpoint import Checkpoints
-from winnow.training.fit import TrainerSpec, quiet
+from winnow.training.devices import TrainerSpec, quiet
 from winnow.training.loggers import LoggerSpec
 from winnow.training.noise import Noise
 from winnow.training.progress import progress_callback
