@@ -57,6 +57,13 @@ def test_a_data_set_travels_as_its_description(dataset):
     assert pickle.loads(pickle.dumps(made)).fingerprint == made.fingerprint
 
 
+def test_a_recorder_travels_without_its_tables():
+    recorder = Forgetting().build(np.arange(1000), 1000)
+    sent = pickle.dumps(recorder)
+    assert len(sent) < 20_000
+    assert pickle.loads(sent).softmax.shape == (1000, 1000)
+
+
 @pytest.mark.parametrize("stop_after", [100, 3, 1])
 @pytest.mark.parametrize("n_classes", [2, 7])
 def test_trajectories_are_equal_bit_for_bit(stop_after, n_classes):

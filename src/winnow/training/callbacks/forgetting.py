@@ -108,6 +108,11 @@ class TrajectoryRecorder(Recorder):
         self.events = torch.zeros(m, dtype=torch.int64)
         self.seen = torch.zeros(m, dtype=torch.bool)
 
+    def __reduce__(self) -> Any:
+        """To another process travels what makes a fresh recorder, not its empty tables."""
+        assert not self.rows["loss"], "it has recorded"
+        return type(self), (self.sorted_indices.numpy(), self.softmax.shape[1])
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         device = pl_module.device
         for name in ("sorted_indices", "softmax", "was_correct", "events", "seen"):
