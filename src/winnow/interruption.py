@@ -56,6 +56,23 @@ def ignore() -> None:
     reclaim()
 
 
+@contextmanager
+def heard() -> Iterator[None]:
+    """Within this, a process that ignores the signals hears them: it works on its own for a while."""
+    global _ignoring
+    if not _ignoring:
+        yield
+        return
+    _ignoring = False
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        with handled():
+            yield
+    finally:
+        ignore()
+
+
 def reclaim() -> None:
     """Install the handlers once more, after somebody put others over them (Lightning does, at the start of a fit)."""
     if _in_main_thread():

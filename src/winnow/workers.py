@@ -58,6 +58,7 @@ class _Group:
     place: Place
     followers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     inside: bool = False
+    apart: bool = False
     over: bool = False
 
 
@@ -115,13 +116,15 @@ def everywhere(
 
 @contextmanager
 def apart() -> Iterator[None]:
-    """Each process works alone in here, though all are in a common call."""
-    assert _group is not None
-    _group.inside = False
-    try:
+    """Each process works alone in here, though all are in a common call; followers hear signals themselves."""
+    group = _group
+    if group is None or not group.inside:
         yield
-    finally:
-        _group.inside = True
+        return
+    group.inside, group.apart = False, True
+    with interruption.heard():
+        yield
+    group.inside, group.apart = True, False  # after an error there is no common call to go back to
 
 
 def sum_over_ranks(tensor: Tensor) -> Tensor:
@@ -193,7 +196,7 @@ def follow() -> None:
     place = _called_to()
     assert place is not None
     assert place.rank > 0
-    _meet(place, gpu=os.environ.get(KIND, "gpu" if torch.cuda.is_available() else "cpu") == "gpu")
+    _meet(place)
     assert _group is not None
     interruption.ignore()  # the leader is told too, and ends or goes on
     while True:
@@ -213,7 +216,10 @@ def follow() -> None:
 def follow_if_called() -> bool:
     """Serve the leader, where torchrun, srun or a leader started this process as a follower, and say so at its end."""
     place = _called_to()
-    if place is None or place.rank == 0:
+    if place is None or _group is not None:
+        return False
+    if place.rank == 0:
+        atexit.register(_dismiss_unmet, place)
         return False
     follow()
     return True
@@ -241,9 +247,15 @@ def stop() -> None:
     group, _group = _group, None
     group.over = True
     for follower in group.followers:
-        follower.kill()
+        if group.apart:
+            follower.terminate()  # it takes a checkpoint of its own work
+        else:
+            follower.kill()
     for follower in group.followers:
-        follower.wait()
+        try:
+            follower.wait(SECONDS_TO_UNWIND)
+        except subprocess.TimeoutExpired:
+            follower.kill()
     dist.destroy_process_group()
 
 
@@ -277,7 +289,7 @@ def _join(devices: int, nodes: int, gpu: bool) -> _Group:
         check_processes(devices, nodes)
         place = _called_to()
         if place is not None:
-            _meet(place, gpu=gpu)
+            _meet(place)
         else:
             _lead(devices, gpu=gpu)
     assert _group is not None
@@ -308,9 +320,10 @@ def _lead(devices: int, *, gpu: bool) -> None:
     _group = watched
 
 
-def _meet(place: Place, *, gpu: bool) -> None:
+def _meet(place: Place) -> None:
     """Meet processes that something else started, or, as a follower, the leader that started this one."""
     global _group
+    gpu = os.environ[KIND] == "gpu" if KIND in os.environ else torch.cuda.is_available()
     store = None
     if RANK in os.environ:
         store = dist.TCPStore(place.address, place.port, place.world, is_master=False, timeout=PATIENCE)
@@ -338,6 +351,13 @@ def _dismiss() -> None:
     for follower in _group.followers:
         follower.wait()
     dist.destroy_process_group()
+
+
+def _dismiss_unmet(place: Place) -> None:
+    """Let those go that something else started and that were never needed."""
+    if _group is None:
+        _meet(place)
+        _dismiss()
 
 
 def _watch(group: _Group) -> None:

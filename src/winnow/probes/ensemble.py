@@ -14,6 +14,7 @@ from winnow.datasets.base import ImageDataset
 from winnow.datasets.targets import TargetImages
 from winnow.errors import DivergedError, MissingEvidenceError
 from winnow.keys import make_key
+from winnow.probes.apart import train_apart
 from winnow.probes.passes import MemberPass, member_passes, pass_of_member
 from winnow.probes.probe import Probe
 from winnow.probes.scorer import pass_into
@@ -95,6 +96,8 @@ def gather(
     computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
     parts = gather_subset_runs(dataset, probe, **computing) if "subset_runs" in needs else None
     of_members = range(probe.members) if probe.of_members(needs) else ()
+    if of_members:
+        train_apart(train_member, "probe", member_keys(dataset, probe), dataset=dataset, probe=probe, **computing)
     members = [train_member(dataset, probe, member, **computing) for member in of_members]
     passed = {
         each: pass_of_member(

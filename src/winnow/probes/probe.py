@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field, replace
 
 from winnow.datasets.base import ImageDataset
-from winnow.errors import MissingEvidenceError, OptionError
-from winnow.keys import Component
+from winnow.errors import MissingEvidenceError, OptionError, check_choice
+from winnow.keys import NOT_IN_KEY, Component
 from winnow.models.base import ModelSpec
 from winnow.probes.embeddings.base import Embedding
 from winnow.probes.embeddings.probe import ProbeFeatures
@@ -24,6 +24,8 @@ class Probe(Component):
     subset_fraction: the share of the data that each model is trained on for metrics that compare models with and
     without an example (memorization, influence), 0.7 in their paper; the ensemble is then `members` such models.
     embedding: where embeddings come from. It enters the keys of what reads embeddings alone.
+    parallel: what several devices share: "data", each member's batches, one member after another, or "members", one on
+    each device, which gives exactly the members of one device.
 
     Raises OptionError for an epoch outside [0, epochs], less than one member or a fraction outside (0, 1).
     """
@@ -36,9 +38,11 @@ class Probe(Component):
     checkpoint_at: tuple[int, ...] = ()
     subset_fraction: float = 0.7
     embedding: Embedding = field(default_factory=ProbeFeatures)
+    parallel: str = field(default="data", metadata=NOT_IN_KEY)
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_choice("probe.parallel", self.parallel, ("data", "members"))
         if self.members < 1 or self.epochs < 1:
             raise OptionError(f"probe.members={self.members} and probe.epochs={self.epochs} must be at least 1.")
         if not 0 < self.subset_fraction < 1:

@@ -9,6 +9,7 @@ from winnow.artifacts import Artifact, ArtifactStore, Draft
 from winnow.datasets.base import ImageDataset
 from winnow.errors import DivergedError
 from winnow.keys import make_key
+from winnow.probes.apart import train_apart
 from winnow.probes.probe import Probe
 from winnow.probes.scorer import pass_into
 from winnow.rounding import round_half_up
@@ -69,6 +70,7 @@ def gather_subset_runs(
 ) -> SubsetRuns:
     """What the K = probe.members models got right; those that are not on disk yet are trained first."""
     computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
+    train_apart(train_part, "subset_run", run_keys(dataset, probe), dataset=dataset, probe=probe, **computing)
     runs = [train_part(dataset, probe, member, **computing) for member in range(probe.members)]
     names = ("membership", "correct", "test_correct")
     return SubsetRuns(**{name: np.stack([run.array(name) for run in runs]) for name in names})

@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -75,6 +75,11 @@ class TrainerSpec:
     @property
     def on_gpu(self) -> bool:
         return self.accelerator != "cpu" and torch.cuda.is_available()
+
+    @property
+    def alone(self) -> "TrainerSpec":
+        """The same, on one device."""
+        return replace(self, devices=1, nodes=1)
 
     def everywhere(self, function: Callable[..., T], *, alone: Mapping[str, Any], **shared: Any) -> T:
         """Call a function in all processes that this asks for, the result of the first (see workers.everywhere)."""

@@ -1,0 +1,49 @@
+"""One model on each device instead of each model on all of them: probe.parallel=members."""
+
+from collections.abc import Callable
+from typing import Any
+
+from winnow import workers
+from winnow.artifacts import ArtifactStore, Stage
+from winnow.datasets.base import ImageDataset
+from winnow.errors import WinnowError
+from winnow.probes.probe import Probe
+from winnow.training.fit import TrainerSpec
+from winnow.training.loggers import LoggerSpec
+
+
+def train_apart(
+    train: Callable[..., Any],
+    stage: Stage,
+    keys: list[str],
+    *,
+    dataset: ImageDataset,
+    probe: Probe,
+    store: ArtifactStore,
+    trainer: TrainerSpec,
+    logger: LoggerSpec,
+) -> None:
+    """Train the models of these keys that are not there yet, each on one of the trainer's devices.
+
+    train: called with dataset, probe, the model's number, store, trainer and logger in one of the processes, which
+    must all reach the store. Raises what the first that failed raised.
+    """
+    missing = [member for member, key in enumerate(keys) if not store.exists(stage, key)]
+    if probe.parallel == "members" and missing and trainer.devices * trainer.nodes > 1:
+        given = {"dataset": dataset, "probe": probe, "store": store, "logger": logger}
+        trainer.everywhere(_share, alone={}, train=train, missing=missing, trainer=trainer, **given)
+
+
+def _share(*, train: Callable[..., Any], missing: list[int], trainer: TrainerSpec, **given: Any) -> None:
+    """This process's share of the missing models."""
+    mine: list[int] = missing[workers.rank() :: workers.world()]
+    failed: WinnowError | None = None
+    with workers.apart():
+        try:
+            for member in mine:
+                train(member=member, trainer=trainer.alone, **given)
+        except WinnowError as error:
+            failed = error
+    for each in workers.gathered(failed):
+        if each is not None:
+            raise each
