@@ -16,6 +16,9 @@ from winnow import app
 
 
 def task(cfg: DictConfig) -> None:
+    if cfg.plan:
+        print(app.plan([cfg]))
+        return
     path = app.run_cell(cfg)
     if HydraConfig.get().mode == RunMode.RUN:
         print(path)

@@ -3,6 +3,7 @@
 import functools
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -16,7 +17,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from winnow import diagnosis, pipeline, results, sharing, workers
-from winnow.artifacts import ArtifactStore
+from winnow.artifacts import ArtifactStore, device_name
 from winnow.comparison import tables
 from winnow.datasets.base import DatasetSpec, ImageDataset
 from winnow.entry import CONF, STAGE_GROUPS, failure_text, hydra_script, one_line
@@ -25,9 +26,12 @@ from winnow.exports.base import Export
 from winnow.figures.image_sheet import image_sheet
 from winnow.figures.style import save
 from winnow.pipeline import CellSpec
+from winnow.planning.memory import Available
+from winnow.planning.plan import Plan, planned_cell
+from winnow.planning.text import told
 from winnow.records import read_indices
 from winnow.sharing import SharedStage
-from winnow.training.fit import TrainerSpec
+from winnow.training.fit import TrainerSpec, quiet
 from winnow.training.loggers import LoggerSpec
 
 log = logging.getLogger(__name__)
@@ -43,6 +47,7 @@ __all__ = [
     "is_scored",
     "one_line",
     "parts_of",
+    "plan",
     "run_cell",
     "runtime_from",
     "score",
@@ -183,9 +188,31 @@ def is_finished(cfg: DictConfig) -> bool:
     return store.exists("row", key)
 
 
-def _refuse_only(cfg: DictConfig) -> None:
-    if cfg.only is not None:
-        raise OptionError(f"only={cfg.only} belongs to scripts/run.py, which makes the same artifacts.")
+def plan(configs: Sequence[DictConfig], *, slots: int = 1, per_device: int = 1) -> str:
+    """What these cells will take, in words (winnow.planning). Data sets are read; nothing is trained or selected.
+
+    configs: of the cells, in order, of one store and trainer. slots: jobs at once; per_device: of them on one device.
+    """
+    store, trainer = store_from(configs[0]), _made(configs[0].trainer, "trainer")
+    cells, refused = [], []
+    for number, cfg in enumerate(configs):
+        try:
+            cell = cell_from(cfg)
+            dataset = _shared_dataset(cell.dataset, store)
+            cells.append(planned_cell(number, cell, dataset, store=store, trainer=trainer))
+        except WinnowError as error:
+            refused.append(f"cell {number}: {one_line(error)}")
+    with quiet():
+        device = trainer.solo_trainer(logger=False).strategy.root_device
+    jobs: dict[str, Any] = {"slots": slots, "per_device": per_device, "refused": tuple(refused)}
+    made = Plan.of(cells, store=store, device=device_name(device.type), **jobs)
+    return told(made, Available(device))
+
+
+def _refuse_parts(cfg: DictConfig) -> None:
+    for name in ("only", "plan"):
+        if cfg[name]:
+            raise OptionError(f"{name}={cfg[name]} belongs to scripts/run.py, which makes the same artifacts.")
 
 
 def shared_stages(cfg: DictConfig) -> list[SharedStage]:
@@ -213,7 +240,7 @@ def score(cfg: DictConfig) -> Path:
     In a sweep it also leaves, in the folder of the run, what the comparison reads and a sheet of the hardest and
     easiest images.
     """
-    _refuse_only(cfg)
+    _refuse_parts(cfg)
     cell, runtime = cell_from(cfg), runtime_from(cfg)
     dataset = _shared_dataset(cell.dataset, runtime.store)
     asked: dict[str, Any] = {
@@ -243,7 +270,7 @@ def score(cfg: DictConfig) -> Path:
 
 def select(cfg: DictConfig) -> Path:
     """Select the subset and export it; the path of the table."""
-    _refuse_only(cfg)
+    _refuse_parts(cfg)
     cell, runtime = cell_from(cfg), runtime_from(cfg)
     export: Export = _made(cfg.export, "export")
     dataset = pipeline.load_dataset(cell.dataset, store=runtime.store)

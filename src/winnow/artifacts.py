@@ -117,6 +117,11 @@ class ArtifactStore:
     def exists(self, stage: Stage, key: str) -> bool:
         return self.path(stage, key).is_dir()
 
+    def keys(self, stage: Stage) -> list[str]:
+        """The keys of the finished artifacts of a stage, sorted; not of those moved aside."""
+        names = [path.name for path in (self.root / stage).glob("*") if path.is_dir()]
+        return sorted(name for name in names if not name.startswith(".") and ".damaged-" not in name)
+
     def load(self, stage: Stage, key: str) -> Artifact | None:
         """The verified artifact, or None where there is none or it was damaged (then it is moved aside)."""
         folder = self.path(stage, key)

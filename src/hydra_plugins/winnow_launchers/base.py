@@ -45,6 +45,12 @@ class SweepLauncher(Launcher):
         for number, (title, overrides) in enumerate(zip(shown, job_overrides, strict=True), start=initial_job_idx):
             differing = " ".join(override for override in title if override not in everywhere)
             cells.append(Cell(number, differing, list(overrides), folder / str(number)))
+        if self.of == "cells" and self.config.plan:
+            from winnow import app
+
+            slots, per_device = self.room()
+            print(app.plan([self.compose(cell) for cell in cells], slots=slots, per_device=per_device))
+            return []
         self.cells += shown  # a sweeper that searches launches one batch after another
         reports.begin(folder, self.cells)
         return self.run(cells, folder)
@@ -52,6 +58,10 @@ class SweepLauncher(Launcher):
     @abstractmethod
     def run(self, cells: Sequence[Cell], folder: Path) -> Sequence[JobReturn]:
         """Run the cells and report; exits where one failed."""
+
+    def room(self) -> tuple[int, int]:
+        """How many jobs run at once, and how many of them on one device."""
+        return 1, 1
 
     def compose(self, cell: Cell) -> DictConfig:
         """The configuration of one cell."""

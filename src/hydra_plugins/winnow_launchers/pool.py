@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hydra_plugins.winnow_launchers.pool_progress import PoolProgress
     from hydra_plugins.winnow_launchers.schedule import Schedule
     from hydra_plugins.winnow_launchers.signals import Signals
+    from hydra_plugins.winnow_launchers.slots import Slots
 
 SECONDS_BETWEEN_LOOKS = 0.1
 
@@ -54,13 +55,11 @@ class PoolLauncher(SweepLauncher):
         from hydra_plugins.winnow_launchers.pool_progress import PoolProgress
         from hydra_plugins.winnow_launchers.schedule import Schedule
         from hydra_plugins.winnow_launchers.signals import Signals
-        from hydra_plugins.winnow_launchers.slots import find_slots
         from winnow.errors import REQUEUE, Interrupted, OptionError
 
         if self.of != "cells" or OmegaConf.select(self.config, "export") is not None:
             raise OptionError("hydra/launcher=pool runs the cells of scripts/run.py; leave it out for this script.")
-        use_gpus = OmegaConf.select(self.config, "trainer.accelerator") != "cpu"
-        slots = find_slots(self.devices, self.jobs_per_device, use_gpus=use_gpus)
+        slots = self._slots()
         jobs = PoolJobs(self.config, self.compose, folder, slots)
         schedule = Schedule(slots, spawn=jobs.spawn, judge=jobs.judge)
         stopped: Interrupted | None = None
@@ -83,6 +82,15 @@ class PoolLauncher(SweepLauncher):
         if progress.counts.get("interrupted"):
             raise Interrupted(REQUEUE)
         return [JobReturn(overrides=cell.overrides, status=JobStatus.COMPLETED) for cell in cells]
+
+    def room(self) -> tuple[int, int]:
+        return self._slots().total, self.jobs_per_device
+
+    def _slots(self) -> "Slots":
+        from hydra_plugins.winnow_launchers.slots import find_slots
+
+        use_gpus = OmegaConf.select(self.config, "trainer.accelerator") != "cpu"
+        return find_slots(self.devices, self.jobs_per_device, use_gpus=use_gpus)
 
     def _run(
         self,

@@ -84,7 +84,7 @@ class PoolJobs:
         from winnow import results
         from winnow.errors import REQUEUE, STOPPED
 
-        if code == 0 and job.is_finished():
+        if (code == 0 or self.ending) and job.is_finished():
             return DONE, None
         if self.ending or code in (REQUEUE, STOPPED, -signal.SIGTERM, -signal.SIGINT):
             return INTERRUPTED, None

@@ -75,10 +75,9 @@ class PoolProgress(CellProgress):
     @property
     def seconds_left(self) -> float | None:
         """None before any cell was trained. What runs already counts as far as it has come."""
-        trained = self.counts["done"] + self.counts["failed"]
-        if not trained:
+        if not self.timed:
             return None
-        cost = self.spent / trained * (self.cells - self.finished)
+        cost = self.spent / self.timed * (self.cells - self.finished)
         if self.stages["ended"]:
             cost += self.stages_spent / self.stages["ended"] * (len(self.schedule.keys) - self.stages["ended"])
         under_way = sum(each.seconds * len(each.taken) for each in self.schedule.running)

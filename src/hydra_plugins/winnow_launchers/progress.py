@@ -21,7 +21,7 @@ class CellProgress:
     def __init__(self, cells: int) -> None:
         self.cells = cells
         self.counts = {"done": 0, "cached": 0, "failed": 0}
-        self.spent, self.last_line = 0.0, 0.0
+        self.spent, self.timed, self.last_line = 0.0, 0, 0.0
         self.console = Console(stderr=True)
         self.bar: Progress | None = None
         if self.console.is_terminal:
@@ -50,10 +50,11 @@ class CellProgress:
         self.count(outcome, self.title, time.monotonic() - self.started)
 
     def count(self, outcome: str, title: str, seconds: float) -> None:
-        """A cell ended after these seconds."""
+        """A cell ended after these seconds; 0 for one that was never begun."""
         self.counts[outcome] = self.counts.get(outcome, 0) + 1
-        if outcome != "cached":
+        if outcome in ("done", "failed") and seconds > 0:
             self.spent += seconds
+            self.timed += 1
         if self.bar is not None:
             self.bar.update(self.task, advance=1, description=self.state())
         elif self.finished == self.cells or outcome == "failed" or self.is_time():
@@ -71,8 +72,7 @@ class CellProgress:
     @property
     def seconds_left(self) -> float | None:
         """None before any cell was trained."""
-        trained = self.finished - self.counts["cached"]
-        return self.spent / trained * (self.cells - self.finished) if trained else None
+        return self.spent / self.timed * (self.cells - self.finished) if self.timed else None
 
     def state(self) -> str:
         """The counts and the time left, on one line."""

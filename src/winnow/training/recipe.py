@@ -56,6 +56,12 @@ class Recipe(Component):
         """Optimiser steps for a subset of m of n training examples."""
         return self.epochs * -(-(n if self.budget == "steps" else m) // self.batch_size)
 
+    def examples(self, m: int, n: int) -> int:
+        """Presentations in training on a subset of m of n training examples, in batches as the loaders deal them."""
+        batches = -(-m // self.batch_size)
+        epochs, rest = divmod(self.steps(m, n), batches)
+        return epochs * m + rest * (m // batches) + min(rest, m % batches)
+
     def warn_of_few_steps(self, title: str, m: int, n: int, *, epochs: str = "recipe.epochs") -> None:
         """Warn of a training too short to learn anything: the error of an untrained model says nothing of a rule.
 

@@ -34,3 +34,7 @@ class RecorderSpec(Component):
     @abstractmethod
     def build(self, indices: Ints, n_classes: int) -> Recorder:
         """A fresh recorder for a training on these examples, canonical indices [m]."""
+
+    def held_bytes(self, m: int, n_classes: int) -> int:
+        """What the recorder of m examples holds on the device of the training, where that grows with m."""
+        return 0

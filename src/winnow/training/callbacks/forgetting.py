@@ -28,6 +28,10 @@ class Forgetting(RecorderSpec):
     def build(self, indices: Ints, n_classes: int) -> "TrajectoryRecorder":
         return TrajectoryRecorder(indices, n_classes)
 
+    def held_bytes(self, m: int, n_classes: int) -> int:
+        floats = n_classes + len(FIELDS) - 1  # the softmax, and a row of every field but correct
+        return m * (4 * floats + 8 + 8 + 3)  # indices, events; seen, and correct now and before
+
 
 def observe(logits: Tensor, labels: Tensor, previous: Tensor | None = None) -> tuple[dict[str, Tensor], Tensor]:
     """The fields of Trajectory for one batch, each [B], and the softmax [B, C].

@@ -1,0 +1,1 @@
+"""What a grid of cells will take, told without training anything."""
