@@ -52,6 +52,22 @@ def test_a_cell_is_a_node_with_one_task(slurm: FakeSlurm, capsys: pytest.Capture
     assert asked["requeue"] == asked["exclusive"] == ""
 
 
+def test_what_cannot_begin_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for options, word in {
+        ("seed=0,1",): "srun",
+        ("seed=0,1", "plan=true"): "plan=true",
+        ("seed=0,]",): "mismatched",
+    }.items():
+        ended = run_script("run.py", "-m", *TINY, "hydra/launcher=submitit_slurm", *options, capsys=capsys)
+        assert ended.code == 1
+        assert ended.err.startswith("error: ")
+        assert word in ended.err.splitlines()[0]
+
+
 def test_cells_run_and_fail_as_in_one_process(slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = [*SWEEP[:-1], "hydra/launcher=submitit_slurm", "compression.r=0.5,0.001"]
     ended = run_script("run.py", *sweep, capsys=capsys)
