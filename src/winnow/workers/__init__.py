@@ -1,0 +1,26 @@
+"""Several processes that work as one; see group.py."""
+
+from winnow.workers.exchange import as_leader, gathered, of_leader, receive, send, sum_over_ranks, with_leader
+from winnow.workers.group import everywhere, follow_if_called, stop
+from winnow.workers.place import check_processes
+from winnow.workers.state import apart, local_rank, node_rank, rank, together, world
+
+__all__ = [
+    "apart",
+    "as_leader",
+    "check_processes",
+    "everywhere",
+    "follow_if_called",
+    "gathered",
+    "local_rank",
+    "node_rank",
+    "of_leader",
+    "rank",
+    "receive",
+    "send",
+    "stop",
+    "sum_over_ranks",
+    "together",
+    "with_leader",
+    "world",
+]

@@ -1,0 +1,205 @@
+"""Several processes that train and evaluate as one: a leader, which runs everything, and followers, which lend devices.
+
+The pipeline, the store, configuration and logging live in the leader alone (rank 0). A follower waits for a function
+and its arguments, calls it at the same time as the leader, and waits again; only trainings and passes over data are
+called so. The leader starts its followers on its own machine when it first needs them. Under torchrun or srun with
+several tasks they are there already: `follow_if_called` turns every process but the first into a follower.
+
+What travels is pickled between processes of the same run; nothing on disk is. A data set travels as its description
+and is loaded again (see ImageDataset.origin).
+"""
+
+import atexit
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from winnow import interruption
+from winnow.workers import state
+from winnow.workers.place import ADDRESS, KIND, LOCAL, PORT, RANK, WORLD, Place, called_to, check_processes
+from winnow.workers.state import Group, inside, together
+
+T = TypeVar("T")
+
+PATIENCE = timedelta(days=7)  # a follower waits for as long as the leader scores and selects; a death is seen at once
+SECONDS_TO_UNWIND = 10.0
+
+
+def everywhere(
+    function: Callable[..., T], *, devices: int, nodes: int, gpu: bool, alone: Mapping[str, Any], **shared: Any
+) -> T:
+    """Call `function(**shared, **alone)` in all processes at once; what it gives in the leader.
+
+    alone: arguments that only the leader has, such as an open logger; followers get None. With one process, or from
+    within such a call, this is a plain call.
+
+    Raises what the function raises in the leader; RuntimeError where a follower is lost; OptionError as
+    check_processes does.
+    """
+    if devices * nodes == 1 or together():
+        return function(**shared, **alone)
+    group = _join(devices, nodes, gpu)
+    assert group.place.rank == 0, "only the leader calls"
+    try:
+        dist.broadcast_object_list([(function, shared | dict.fromkeys(alone))], src=0)
+        with inside(group):
+            return function(**shared, **alone)
+    except BaseException:
+        stop()  # they stand in the middle of the function, or are lost
+        raise
+
+
+def follow() -> None:
+    """Serve the leader until it ends."""
+    place = called_to()
+    assert place is not None
+    assert place.rank > 0
+    _meet(place)
+    assert state.current is not None
+    interruption.ignore()  # the leader is told too, and ends or goes on
+    while True:
+        box: list[Any] = [None]
+        try:
+            dist.broadcast_object_list(box, src=0)
+        except RuntimeError as error:
+            sys.exit(f"the leader of process {place.rank} is gone ({error})")
+        if box[0] is None:
+            dist.destroy_process_group()
+            return
+        function, arguments = box[0]
+        with inside(state.current):
+            function(**arguments)
+
+
+def follow_if_called() -> bool:
+    """Serve the leader, where torchrun, srun or a leader started this process as a follower, and say so at its end."""
+    place = called_to()
+    if place is None or state.current is not None:
+        return False
+    if place.rank == 0:
+        atexit.register(_dismiss_unmet, place)
+        return False
+    follow()
+    return True
+
+
+def stop() -> None:
+    """End the followers that this process started, and forget the group."""
+    if state.current is None:
+        return
+    group, state.current = state.current, None
+    group.over = True
+    for follower in group.followers:
+        if group.apart:
+            follower.terminate()  # it takes a checkpoint of its own work
+        else:
+            follower.kill()
+    for follower in group.followers:
+        try:
+            follower.wait(SECONDS_TO_UNWIND)
+        except subprocess.TimeoutExpired:
+            follower.kill()
+    dist.destroy_process_group()
+
+
+def _join(devices: int, nodes: int, gpu: bool) -> Group:
+    """The group of this size, met at the first call."""
+    if state.current is not None and state.current.place.world != devices * nodes:
+        stop()
+    if state.current is None:
+        check_processes(devices, nodes)
+        place = called_to()
+        if place is not None:
+            _meet(place)
+        else:
+            _lead(devices, gpu=gpu)
+    assert state.current is not None
+    return state.current
+
+
+def _lead(devices: int, *, gpu: bool) -> None:
+    """Start the followers of this machine, and meet them."""
+    store = dist.TCPStore("127.0.0.1", 0, devices, is_master=True, wait_for_workers=False, timeout=PATIENCE)
+    place = Place(0, devices, 0, 0, "127.0.0.1", store.port)
+    _share_threads(devices)
+    given = {WORLD: str(devices), ADDRESS: place.address, PORT: str(place.port), KIND: "gpu" if gpu else "cpu"}
+    given["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(torch.get_num_threads()))
+    # Python looks for modules where this process does.
+    given["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    command = [sys.executable, "-m", "winnow.workers"]
+    followers = [
+        subprocess.Popen(
+            command, env=os.environ | given | {RANK: str(each), LOCAL: str(each)}, stdin=subprocess.DEVNULL
+        )
+        for each in range(1, devices)
+    ]
+    watched = Group(place, followers)
+    threading.Thread(target=_watch, args=(watched,), daemon=True).start()
+    atexit.register(_dismiss)
+    _connect(place, gpu=gpu, store=store)
+    state.current = watched
+
+
+def _meet(place: Place) -> None:
+    """Meet processes that something else started, or, as a follower, the leader that started this one."""
+    gpu = os.environ[KIND] == "gpu" if KIND in os.environ else torch.cuda.is_available()
+    store = None
+    if RANK in os.environ:
+        store = dist.TCPStore(place.address, place.port, place.world, is_master=False, timeout=PATIENCE)
+    elif place.rank == 0:
+        atexit.register(_dismiss)
+    _connect(place, gpu=gpu, store=store)
+    state.current = Group(place)
+
+
+def _connect(place: Place, *, gpu: bool, store: dist.Store | None) -> None:
+    if gpu:
+        torch.cuda.set_device(place.local)
+    if store is None:  # torchrun keeps a store of its own at this address, which only env:// knows
+        os.environ |= {"MASTER_ADDR": place.address, "MASTER_PORT": str(place.port)}
+    backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
+    dist.init_process_group(backend, store=store, rank=place.rank, world_size=place.world, timeout=PATIENCE)
+
+
+def _dismiss() -> None:
+    """Let the followers go, at the end of the leader."""
+    if state.current is None or state.current.over:
+        return
+    state.current.over = True
+    dist.broadcast_object_list([None], src=0)
+    for follower in state.current.followers:
+        follower.wait()
+    dist.destroy_process_group()
+
+
+def _dismiss_unmet(place: Place) -> None:
+    """Let those go that something else started and that were never needed."""
+    if state.current is None:
+        _meet(place)
+        _dismiss()
+
+
+def _watch(group: Group) -> None:
+    """End the leader where a follower is lost and the leader waits for it in vain."""
+    while not group.over:
+        lost = [follower for follower in group.followers if follower.poll() is not None]
+        if lost and not group.over:
+            time.sleep(SECONDS_TO_UNWIND)  # a broken connection mostly raises by itself
+            if not group.over:
+                print("error: a process of this training was lost; its message stands above.", file=sys.stderr)
+                os._exit(1)
+        time.sleep(0.5)
+
+
+def _share_threads(processes: int) -> None:
+    """Share the processor's cores between the processes of this machine, unless the user has done so."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, torch.get_num_threads() // processes))
