@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from contextlib import ExitStack
 
 import pytest
 from pytorch_lightning import Callback
@@ -32,42 +33,59 @@ def foreign():
     signal.signal(signal.SIGUSR2, before)
 
 
+def code_of(work, *contexts):
+    """The code of the Interrupted that the work ends with, within the contexts."""
+    with ExitStack() as stack:
+        stop = stack.enter_context(pytest.raises(Interrupted))
+        for context in contexts:
+            stack.enter_context(context())
+        work()
+    return stop.value.code
+
+
 @pytest.mark.parametrize(
     ("number", "code"),
     [(signal.SIGTERM, REQUEUE), (signal.SIGUSR1, REQUEUE), (signal.SIGUSR2, REQUEUE), (signal.SIGINT, STOPPED)],
 )
 def test_outside_a_training_they_end_at_once(number, code):
-    assert (REQUEUE, STOPPED) == (75, 130)
-    with pytest.raises(Interrupted) as stop, interruption.handled():
+    def work():
         send(number)
         raise AssertionError("not stopped")
-    assert stop.value.code == code
-    with pytest.raises(Interrupted) as stop, interruption.handled(), interruption.handled():
-        send(number)
-    assert stop.value.code == code
+
+    assert (REQUEUE, STOPPED) == (75, 130)
+    assert code_of(work, interruption.handled) == code
+    assert code_of(work, interruption.handled, interruption.handled) == code
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_deferred_they_wait(number):
-    with interruption.handled():
-        with pytest.raises(Interrupted), interruption.deferred():
-            assert not interruption.pending()
-            send(number)
-            assert interruption.pending()
-            interruption.act()
-        with pytest.raises(Interrupted):  # to the end, where nobody asks; an error in between does not lose it
-            with interruption.deferred():
-                send(number)
-                raise ValueError
+def test_deferred_they_wait_for_act():
+    def work():
         assert not interruption.pending()
+        send(signal.SIGTERM)
+        assert interruption.pending()
+        interruption.act()
+        raise AssertionError("not stopped")
+
+    assert code_of(work, interruption.handled, interruption.deferred) == REQUEUE
+    assert not interruption.pending()
+
+
+def test_deferred_they_wait_no_longer_than_to_the_end_and_an_error_does_not_lose_them():
+    def work():
+        send(signal.SIGINT)
+        raise ValueError
+
+    assert code_of(lambda: send(signal.SIGINT), interruption.handled, interruption.deferred) == STOPPED
+    assert code_of(work, interruption.handled, interruption.deferred) == STOPPED
+    assert not interruption.pending()
 
 
 def test_a_second_ctrl_c_does_not_wait():
-    with interruption.handled(), pytest.raises(Interrupted) as stop, interruption.deferred():
+    def work():
         send(signal.SIGINT)
         send(signal.SIGINT)
         raise AssertionError("not stopped")
-    assert stop.value.code == STOPPED
+
+    assert code_of(work, interruption.handled, interruption.deferred) == STOPPED
     assert not interruption.pending()
 
 

@@ -15,7 +15,8 @@ from winnow.errors import REQUEUE, STOPPED, Interrupted
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 
-_before: dict[int, Callable[[int, FrameType | None], Any] | None] = {}  # by signal; None where there was the default
+Handler = Callable[[int, FrameType | None], Any]
+_before: dict[int, Handler | None] = {}  # by signal; None where there was the default
 _deferring = False
 _ignoring = False
 _pending: int | None = None

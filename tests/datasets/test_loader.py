@@ -247,3 +247,18 @@ def test_empty_parts_are_left_out():
     assert all(len(batch.index) for loader in loaders for batch in loader)
     seen = sorted(index for loader in loaders for batch in loader for index in batch.index.tolist())
     assert seen == list(range(len(TEST.labels)))
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_it_goes_on_with_the_batch_that_was_yielded_last(number):
+    options = {"batch_size": 3, "subset": SUBSET, "augmentation": AUGMENTED, "seed": 4}
+    batches = epoch_of(InMemoryLoader(TRAIN, **options), epoch=2)
+    stopped = InMemoryLoader(TRAIN, **options)
+    stopped.sampler.set_epoch(2)
+    for _ in zip(range(number + 1), stopped, strict=False):
+        pass
+    resumed = InMemoryLoader(TRAIN, **options)
+    resumed.load_state_dict(stopped.state_dict())
+    again = epoch_of(resumed, epoch=2)
+    assert same(again, batches[number:])
+    assert len(epoch_of(resumed, epoch=3)) == len(batches)

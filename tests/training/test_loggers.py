@@ -178,3 +178,20 @@ def test_the_mode_that_is_asked_for(unset, tmp_path):
 def test_bad_mode():
     with pytest.raises(OptionError, match=r"logger\.mode=dryrun.*auto, online, offline"):
         WandbLog(folder="", mode="dryrun")
+
+
+def test_the_wandb_run_of_an_unfinished_training_goes_on_online(unset, tmp_path):
+    spec, given = WandbLog(folder=str(tmp_path / "out"), mode="offline"), []
+    init = wandb.init
+
+    def offline(*, id, resume, mode, **options):
+        given.append((id, resume))
+        return init(mode="offline", **options)
+
+    unset.setattr(wandb, "init", offline)
+    ids = []
+    for mode, failed in (("offline", True), ("online", False), ("online", False)):
+        opened = WandbLog(folder=spec.folder, mode=mode).open("one", kind="cell", config={})
+        ids.append(opened.experiment.id)
+        spec.close(opened, failed=failed)
+    assert given == [(None, None), (ids[0], "allow"), (None, None)]

@@ -22,6 +22,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from winnow import interruption, workers
 from winnow.datasets.loader import InMemoryLoader
 from winnow.keys import make_key
+from winnow.training.loggers import ContinuedCSVLogger
 
 log = logging.getLogger(__name__)
 FORMAT = 1  # raised when what the callbacks of a training keep has changed
@@ -53,6 +54,9 @@ class Checkpoints(Callback):
         loaded = workers.of_leader(self._load)
         if loaded is not None:
             log.info("going on at step %d of %d", loaded["global_step"], trainer.max_steps)
+            for logger in trainer.loggers:
+                if isinstance(logger, ContinuedCSVLogger):
+                    logger.go_on(loaded["global_step"])
         trainer.strategy.checkpoint_io = _CheckpointFile(loaded)
         self.started = time.perf_counter()
         with interruption.deferred() if self.path else nullcontext():

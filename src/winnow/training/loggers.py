@@ -1,5 +1,6 @@
 """Where the numbers of a training go: nowhere, a CSV file, or wandb. All through Lightning's own loggers."""
 
+import csv
 import logging
 import netrc
 import os
@@ -7,11 +8,13 @@ import socket
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
+from winnow.artifacts import write_atomically
 from winnow.errors import check_choice
 from winnow.types import Row
 
@@ -42,6 +45,27 @@ class NoLog(LoggerSpec):
         return None
 
 
+class ContinuedCSVLogger(CSVLogger):
+    """Lightning's, which begins its file anew, except that the lines of an interrupted training can stay."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        file = Path(self.log_dir) / "metrics.csv"
+        self.earlier: list[dict[str, str]] = []
+        if file.exists():
+            with file.open(newline="") as lines:
+                self.earlier = list(csv.DictReader(lines))
+            file.unlink()  # Lightning would, with a warning
+
+    def go_on(self, step: int) -> None:
+        """Keep the lines up to this step, which was the last of the interrupted training's checkpoint."""
+        for line in self.earlier:
+            if int(line["step"]) <= step:
+                values: Any = {name: value for name, value in line.items() if value and name != "step"}
+                self.log_metrics(values, int(line["step"]))
+        self.save()
+
+
 @dataclass(frozen=True, kw_only=True)
 class CSVLog(LoggerSpec):
     """One folder a training below `folder`/logs, with metrics.csv in it."""
@@ -49,7 +73,7 @@ class CSVLog(LoggerSpec):
     folder: str
 
     def open(self, name: str, *, kind: str, config: Mapping[str, Any]) -> Logger:
-        return CSVLogger(save_dir=self.folder, name="logs", version=f"{kind}-{name}")
+        return ContinuedCSVLogger(save_dir=self.folder, name="logs", version=f"{kind}-{name}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +83,8 @@ class WandbLog(LoggerSpec):
     mode: "auto" follows the variable WANDB_MODE where it is set; else it is online where the server answers within two
     seconds and a key is set, and offline otherwise, with one warning (asking first matters: wandb itself blocks for
     over a minute and a half before it gives up). "online" or "offline" force it. The run is finished when its training
-    is, so that many cells can follow in one process.
+    is, so that many cells can follow in one process. The run of a training that failed or was interrupted goes on where
+    the same folder is given again, online; offline there is nothing to go on with, and it becomes another run.
 
     Raises OptionError for another mode.
     """
@@ -79,27 +104,39 @@ class WandbLog(LoggerSpec):
         # wandb's service keeps a log of its own in its cache, which would be in the home folder.
         os.environ.setdefault("WANDB_CACHE_DIR", os.path.join(self.folder, "wandb", "cache"))
         # Left to start the run itself, Lightning makes wandb print a warning and sets WANDB_MODE for the whole process.
+        mode, unfinished = self._mode(), self._unfinished(name, kind)
+        goes_on = mode == "online" and unfinished.exists()
         run = wandb.init(
+            id=unfinished.read_text() if goes_on else None,
+            resume="allow" if goes_on else None,
             name=name,
             project=self.project,
             group=self.group,
             job_type=kind,
             dir=self.folder,
             config=dict(config),
-            mode=self._mode(),
+            mode=mode,
             reinit="create_new",
             settings=wandb.Settings(silent=True, console="off"),
         )
         run.define_metric("trainer/global_step")
         run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+        write_atomically(unfinished, run.id)
         return WandbLogger(experiment=run, save_dir=self.folder)
+
+    def _unfinished(self, name: str, kind: str) -> Path:
+        """The file that holds the id of a run until it is finished."""
+        return Path(self.folder) / "wandb" / f"{kind}-{name}.unfinished"
 
     def close(self, logger: Logger | None, row: Row | None = None, *, failed: bool = False) -> None:
         assert isinstance(logger, WandbLogger)
         if row is not None:
             logger.experiment.summary.update(asdict(row))
         super().close(logger, row, failed=failed)
-        logger.experiment.finish(exit_code=int(failed))
+        run = logger.experiment
+        run.finish(exit_code=int(failed))
+        if not failed:
+            self._unfinished(run.name, run.job_type).unlink(missing_ok=True)
 
     def _mode(self) -> Any:
         if self.mode != "auto":
