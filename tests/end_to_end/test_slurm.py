@@ -83,8 +83,8 @@ def test_cells_run_and_fail_as_in_one_process(slurm: FakeSlurm, capsys: pytest.C
 
 @pytest.mark.slow
 def test_a_cell_whose_time_is_up_is_requeued_and_goes_on(slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]) -> None:
-    # One job of the array is long; its time is up when it has taken a checkpoint of its training.
-    sweep = [*SWEEP[:-1], "logger=none", "selector=random", "compression.r=0.5", "recipe.epochs=60,1"]
+    # The first job is long, so that its time is up, after its first checkpoint, while it still trains.
+    sweep = [*SWEEP[:-1], "logger=none", "selector=random", "compression.r=0.5", "recipe.epochs=300,1"]
     whole = run_script("run.py", *sweep, "hydra.sweep.dir=whole", "paths.artifacts=whole/artifacts", capsys=capsys)
     assert whole.code == 0, whole.err
 
