@@ -89,7 +89,8 @@ def test_a_cell_whose_time_is_up_is_requeued_and_goes_on(slurm: FakeSlurm, capsy
     assert whole.code == 0, whole.err
 
     def time_is_up() -> None:
-        while not list(Path("artifacts/unfinished").glob("model-*.ckpt")):
+        # Once the short job has ended, a checkpoint is the long one's, which then has the handlers of signals.
+        while not (Path("grid/1/row.json").exists() and list(Path("artifacts/unfinished").glob("model-*.ckpt"))):
             time.sleep(0.01)
         slurm.signal(0, signal.SIGUSR2)
 
