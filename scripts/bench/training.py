@@ -4,16 +4,21 @@
 
 Both run in turn in one process, one epoch each, and the medians are compared; a first round of each is not counted. The
 bare loop takes the same batches from the same loader and calls the same optimiser, and nothing else. One JSON line:
-images/s of both, and their ratio.
+images/s of both, and their ratio; and the size of a checkpoint, with the seconds that taking one costs.
 """
 
 import argparse
 import json
 import statistics
+import tempfile
 import time
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
+from pytorch_lightning import Trainer
 
 from winnow.artifacts import ArtifactStore, device_name
 from winnow.datasets.augmentation import Augmentation
@@ -53,12 +58,28 @@ def bare(dataset: ImageDataset, spec: ModelSpec, recipe: Recipe, device: torch.d
     return time.perf_counter() - started
 
 
-def fitted(dataset: ImageDataset, spec: ModelSpec, recipe: Recipe, *, record: bool) -> float:
-    """Seconds of one epoch by `fit`, Lightning's set-up included."""
+def fitted(dataset: ImageDataset, spec: ModelSpec, recipe: Recipe, *, record: bool, file: Path | None = None) -> float:
+    """Seconds of one epoch by `fit`, Lightning's set-up included. file: of a checkpoint before each step."""
     subset = Subset.full(dataset.n)
     callbacks = [Forgetting().build(subset.indices, dataset.n_classes)] if record else []
-    options = TrainerSpec(progress=False)
-    return fit(dataset, subset=subset, model=spec, recipe=recipe, seed=0, trainer=options, callbacks=callbacks).seconds
+    options = TrainerSpec(progress=False, checkpoint_seconds=1e-9)
+    asked: dict[str, Any] = {"subset": subset, "model": spec, "recipe": recipe, "seed": 0, "checkpoint": file}
+    return fit(dataset, **asked, trainer=options, callbacks=callbacks).seconds
+
+
+def checkpointed(dataset: ImageDataset, spec: ModelSpec, recipe: Recipe) -> dict[str, float]:
+    """The size of a checkpoint of a training that records, and the median of the seconds that taking one costs."""
+    seconds, save = [], Trainer.save_checkpoint
+
+    def timed(*arguments: Any, **options: Any) -> None:
+        started = time.perf_counter()
+        save(*arguments, **options)
+        seconds.append(time.perf_counter() - started)
+
+    with tempfile.TemporaryDirectory() as folder, patch.object(Trainer, "save_checkpoint", timed):
+        file = Path(folder) / "training.ckpt"
+        fitted(dataset, spec, recipe, record=True, file=file)
+        return {"megabytes": round(file.stat().st_size / 1e6, 1), "seconds": round(statistics.median(seconds), 4)}
 
 
 def main() -> None:
@@ -91,6 +112,7 @@ def main() -> None:
         "rounds": asked.rounds,
         "images_per_second": {name: round(dataset.n / value) for name, value in median.items()},
         "fit_to_bare": round(median["bare"] / median["fit"], 3),
+        "checkpoint": checkpointed(dataset, spec, recipe),
         "recording_to_fit": round(median["fit"] / median["fit_recording"], 3),
     }
     print(json.dumps(result))

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from helpers.scripts import SCRIPTS, TINY, run_script
-from winnow.errors import REQUEUE
+from winnow.errors import REQUEUE, STOPPED
 from winnow.training.noise import Noise
 
 CELL = [*TINY, "selector=threshold", "compression.r=0.5", "callbacks=forgetting", "logger=none"]
@@ -108,4 +108,27 @@ def test_a_sweep_ends_with_the_report_of_what_there_is(
     assert again.code == 0, again.err
     assert "2 done, 1 cached, 0 failed" in again.out
     assert sorted(pd.read_csv("grid/grid.csv").n_kept) == [24, 60, 120]
+    assert not _left(tmp_path)
+
+
+@pytest.mark.parametrize("script", [["score.py"], ["score.py", "-m"], ["select.py", "selector=threshold"]])
+def test_other_scripts_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], script: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    seed = Noise.on_train_batch_start
+
+    def terminate(self: Noise, *arguments: Any) -> None:
+        seed(self, *arguments)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    command = [*script, *TINY, "trainer=cpu"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Noise, "on_train_batch_start", terminate)
+        ended = run_script(*command, capsys=capsys)
+    assert ended.code == STOPPED
+    assert ended.err.splitlines()[-1] == "interrupted: the same command goes on from here."
+    assert len(_left(tmp_path)) == 1
+    again = run_script(*command, capsys=capsys)
+    assert again.code == 0, again.err
     assert not _left(tmp_path)
