@@ -21,6 +21,7 @@ from winnow.artifacts import ArtifactStore, device_name
 from winnow.comparison import tables
 from winnow.datasets.base import DatasetSpec, ImageDataset
 from winnow.entry import CONF, STAGE_GROUPS, one_line
+from winnow.entry import failure_text as failure_text
 from winnow.entry import hydra_script as hydra_script
 from winnow.errors import OptionError, WinnowError, check_choice
 from winnow.exports.base import Export

@@ -52,6 +52,22 @@ def test_a_cell_is_a_node_with_one_task(slurm: FakeSlurm, capsys: pytest.Capture
     assert asked["requeue"] == asked["exclusive"] == ""
 
 
+def test_what_cannot_begin_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for options, word in {
+        ("seed=0,1",): "srun",
+        ("seed=0,1", "plan=true"): "plan=true",
+        ("seed=0,]",): "mismatched",
+    }.items():
+        ended = run_script("run.py", "-m", *TINY, "hydra/launcher=submitit_slurm", *options, capsys=capsys)
+        assert ended.code == 1
+        assert ended.err.startswith("error: ")
+        assert word in ended.err.splitlines()[0]
+
+
 def test_cells_run_and_fail_as_in_one_process(slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = [*SWEEP[:-1], "hydra/launcher=submitit_slurm", "compression.r=0.5,0.001"]
     ended = run_script("run.py", *sweep, capsys=capsys)
@@ -67,13 +83,14 @@ def test_cells_run_and_fail_as_in_one_process(slurm: FakeSlurm, capsys: pytest.C
 
 @pytest.mark.slow
 def test_a_cell_whose_time_is_up_is_requeued_and_goes_on(slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]) -> None:
-    # One job of the array is long; its time is up when it has taken a checkpoint of its training.
-    sweep = [*SWEEP[:-1], "logger=none", "selector=random", "compression.r=0.5", "recipe.epochs=60,1"]
+    # The first job is long, so that its time is up, after its first checkpoint, while it still trains.
+    sweep = [*SWEEP[:-1], "logger=none", "selector=random", "compression.r=0.5", "recipe.epochs=300,1"]
     whole = run_script("run.py", *sweep, "hydra.sweep.dir=whole", "paths.artifacts=whole/artifacts", capsys=capsys)
     assert whole.code == 0, whole.err
 
     def time_is_up() -> None:
-        while not list(Path("artifacts/unfinished").glob("model-*.ckpt")):
+        # Once the short job has ended, a checkpoint is the long one's, which then has the handlers of signals.
+        while not (Path("grid/1/row.json").exists() and list(Path("artifacts/unfinished").glob("model-*.ckpt"))):
             time.sleep(0.01)
         slurm.signal(0, signal.SIGUSR2)
 

@@ -63,11 +63,14 @@ class CartesianSweeper(BasicSweeper):
         from winnow import results
         from winnow.errors import OptionError
 
-        returned, any_failed = None, False
+        assert self.config is not None
+        if self.config.get("plan"):
+            raise OptionError(f"plan=true is printed here, not by another's launcher; leave out {self.option}.")
+        returned, any_failed, self.begun = None, False, False
         try:
             returned = super().sweep(arguments)
         except Exception as error:  # the first one of a cell, or one of the engine, which no cell has left
-            any_failed = (self.folder / results.SWEEP).exists() and bool(results.failures(self.folder))
+            any_failed = self.begun and bool(results.failures(self.folder))
             if not any_failed and isinstance(error, RuntimeError):  # no such engine here, an unknown partition, ...
                 raise OptionError(f"{self.option}: {error}") from error
             if not any_failed:
@@ -81,6 +84,7 @@ class CartesianSweeper(BasicSweeper):
         if self.foreign and self.batch_index == 0:
             assert self.overrides is not None
             reports.begin(self.folder, list(chain.from_iterable(self.overrides)))
+            self.begun = True
         return super().get_job_batch()
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
