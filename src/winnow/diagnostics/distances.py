@@ -5,7 +5,6 @@ A distribution over n points is a vector of masses that sum to one. All that is 
 pass, because the passes over pairs and orders of points are what costs.
 """
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -78,6 +77,8 @@ def coverage(points: Points, kept: Bools, share: float = 0.95) -> float:
     """
     if np.all(kept):
         return 0.0
+    import faiss  # here: importing it takes long, and most processes do without
+
     near, far = np.ascontiguousarray(points[kept], np.float32), np.ascontiguousarray(points[~kept], np.float32)
     index = faiss.IndexFlatL2(points.shape[1])
     index.add(near)

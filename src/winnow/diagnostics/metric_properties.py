@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import kendalltau, rankdata
-from sklearn.metrics import roc_auc_score
 
 from winnow.rounding import round_half_up
 from winnow.types import Bools, Floats, Ints
@@ -76,6 +75,8 @@ def flip_auc(values: Floats, flipped: Bools) -> float:
 
     NaN where all labels, or none, are wrong.
     """
+    from sklearn.metrics import roc_auc_score  # here: importing it takes a second of every process
+
     return float(roc_auc_score(flipped, values)) if 0 < flipped.sum() < flipped.size else np.nan
 
 

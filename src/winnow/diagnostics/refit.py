@@ -4,9 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from winnow.errors import ShapeError
 from winnow.types import Floats, Ints
@@ -57,6 +54,10 @@ def held_out(
     if known.size == 1:
         p[:, columns] = 1
     elif known.size:
+        from sklearn.linear_model import LogisticRegression  # here: importing it takes a second of every process
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
         model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, tol=1e-3))
         model.fit(hidden[kept], truth[kept], logisticregression__sample_weight=weight)
         p[:, columns] = model.predict_proba(hidden[tried])
