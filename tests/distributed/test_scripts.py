@@ -11,7 +11,9 @@ import psutil
 import pytest
 
 from helpers.scripts import SCRIPTS, TINY
+from winnow import workers
 from winnow.artifacts import ArtifactStore
+from winnow.errors import OptionError
 from winnow.stages import load_recorded
 
 CELL = [*TINY, "dataset.n=123", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "callbacks=forgetting"]
@@ -50,20 +52,6 @@ def test_torchrun(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_tasks_of_srun(tmp_path):
-    """What srun says to its tasks, of two nodes with one device each."""
-    job = {"SLURM_JOB_ID": "4242", "SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_JOB_NAME": "winnow"}
-    job |= {"SLURM_NODELIST": "localhost", "SLURM_LOCALID": "0", "SLURM_NTASKS_PER_NODE": "1"}
-    command = [sys.executable, *RUN, "trainer.devices=1", "trainer.nodes=2"]
-    tasks = [
-        subprocess.Popen(command, cwd=tmp_path, env=environment(**job, SLURM_PROCID=str(rank), SLURM_NODEID=str(rank)))
-        for rank in range(2)
-    ]
-    assert [task.wait(LIMIT) for task in tasks] == [0, 0]
-    assert_trained_by_two(tmp_path)
-
-
-@pytest.mark.slow
 def test_followers_do_not_outlive_a_leader_that_is_killed():
     leads = "import sys; from helpers.parallel import *; TWO.everywhere(busy_for_ever, alone={'told': sys.stdout})"
     leader = subprocess.Popen([sys.executable, "-c", leads], stdout=subprocess.PIPE, env=environment(), text=True)
@@ -86,11 +74,43 @@ def is_alive(pid):
         return False
 
 
-def test_another_number_than_was_started_is_refused(tmp_path):
-    tasks = {"WORLD_SIZE": "4", "RANK": "0", "LOCAL_RANK": "0", "TORCHELASTIC_RUN_ID": "none", "GROUP_RANK": "0"}
-    tasks |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511"}
-    done = subprocess.run(
-        [sys.executable, *RUN], cwd=tmp_path, env=environment(**tasks), timeout=LIMIT, capture_output=True
-    )
-    assert done.returncode == 1
-    assert "4 processes were started" in done.stderr.decode()
+def tasks_of_srun(folder, *overrides):
+    """Exit codes and what was said of two tasks that srun started, on two nodes with one device each."""
+    job = {"SLURM_JOB_ID": "4242", "SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_JOB_NAME": "winnow"}
+    job |= {"SLURM_NODELIST": "localhost", "SLURM_LOCALID": "0", "SLURM_NTASKS_PER_NODE": "1"}
+    tasks = [
+        subprocess.Popen(
+            [sys.executable, *RUN, *overrides],
+            cwd=folder,
+            env=environment(**job, SLURM_PROCID=str(rank), SLURM_NODEID=str(rank)),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    said = [task.communicate(timeout=LIMIT)[1] for task in tasks]
+    return [task.returncode for task in tasks], said
+
+
+@pytest.mark.slow
+def test_two_tasks_of_srun(tmp_path):
+    codes, _ = tasks_of_srun(tmp_path, "trainer.devices=1", "trainer.nodes=2")
+    assert codes == [0, 0]
+    assert_trained_by_two(tmp_path)
+
+
+@pytest.mark.slow
+def test_another_number_than_was_started_is_refused_and_all_end(tmp_path):
+    codes, said = tasks_of_srun(tmp_path, "trainer.devices=3")
+    assert codes == [1, 0]
+    assert "2 processes were started" in said[0]
+
+
+@pytest.mark.parametrize("devices", [1, 2, 8])
+def test_another_number_than_was_started(devices, monkeypatch):
+    told = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "4", "RANK": "0", "LOCAL_RANK": "0", "GROUP_RANK": "0"}
+    for name, value in (told | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511"}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(OptionError, match="4 processes were started"):
+        workers.check_processes(devices, nodes=1)
+    workers.check_processes(2, nodes=2)

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -30,6 +31,7 @@ from winnow.workers.state import Group, inside, together
 T = TypeVar("T")
 
 PATIENCE = timedelta(days=7)  # a follower waits for as long as the leader scores and selects; a death is seen at once
+PATIENCE_TO_DISMISS = timedelta(minutes=1)
 SECONDS_TO_UNWIND = 10.0
 
 
@@ -150,7 +152,7 @@ def _lead(devices: int, *, gpu: bool) -> None:
     state.current = watched
 
 
-def _meet(place: Place) -> None:
+def _meet(place: Place, *, patience: timedelta = PATIENCE) -> None:
     """Meet processes that something else started, or, as a follower, the leader that started this one."""
     gpu = os.environ[KIND] == "gpu" if KIND in os.environ else torch.cuda.is_available()
     store = None
@@ -158,17 +160,17 @@ def _meet(place: Place) -> None:
         store = dist.TCPStore(place.address, place.port, place.world, is_master=False, timeout=PATIENCE)
     elif place.rank == 0:
         atexit.register(_dismiss)
-    _connect(place, gpu=gpu, store=store)
+    _connect(place, gpu=gpu, store=store, patience=patience)
     state.current = Group(place)
 
 
-def _connect(place: Place, *, gpu: bool, store: dist.Store | None) -> None:
+def _connect(place: Place, *, gpu: bool, store: dist.Store | None, patience: timedelta = PATIENCE) -> None:
     if gpu:
         torch.cuda.set_device(place.local)
     if store is None:  # torchrun keeps a store of its own at this address, which only env:// knows
         os.environ |= {"MASTER_ADDR": place.address, "MASTER_PORT": str(place.port)}
     backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
-    dist.init_process_group(backend, store=store, rank=place.rank, world_size=place.world, timeout=PATIENCE)
+    dist.init_process_group(backend, store=store, rank=place.rank, world_size=place.world, timeout=patience)
 
 
 def _dismiss() -> None:
@@ -183,10 +185,11 @@ def _dismiss() -> None:
 
 
 def _dismiss_unmet(place: Place) -> None:
-    """Let those go that something else started and that were never needed."""
+    """Let those go that something else started and that were never needed, unless they are gone."""
     if state.current is None:
-        _meet(place)
-        _dismiss()
+        with suppress(RuntimeError):
+            _meet(place, patience=PATIENCE_TO_DISMISS)
+            _dismiss()
 
 
 def _watch(group: Group) -> None:
