@@ -46,7 +46,9 @@ def _killed(folder: Path, command: list[str], stage: str, number: signal.Signals
     return process
 
 
-@pytest.mark.parametrize(("number", "stage"), [(signal.SIGTERM, "probe"), (signal.SIGKILL, "model")])
+@pytest.mark.parametrize(
+    ("number", "stage"), [(signal.SIGTERM, "probe"), pytest.param(signal.SIGKILL, "model", marks=pytest.mark.slow)]
+)
 def test_a_killed_process(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
