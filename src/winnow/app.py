@@ -20,14 +20,15 @@ from winnow import diagnosis, pipeline, results, sharing, workers
 from winnow.artifacts import ArtifactStore, device_name
 from winnow.comparison import tables
 from winnow.datasets.base import DatasetSpec, ImageDataset
-from winnow.entry import CONF, STAGE_GROUPS, hydra_script, one_line
+from winnow.entry import CONF, STAGE_GROUPS, one_line
+from winnow.entry import hydra_script as hydra_script
 from winnow.errors import OptionError, WinnowError, check_choice
 from winnow.exports.base import Export
 from winnow.figures.image_sheet import image_sheet
 from winnow.figures.style import save
 from winnow.pipeline import CellSpec
 from winnow.planning.memory import Available
-from winnow.planning.plan import Plan, planned_cell
+from winnow.planning.plan import Plan, PlannedCell, planned_cell
 from winnow.planning.text import told
 from winnow.records import read_indices
 from winnow.sharing import SharedStage
@@ -36,24 +37,6 @@ from winnow.training.loggers import LoggerSpec
 
 log = logging.getLogger(__name__)
 CLASSES_SHOWN = 20  # on a sheet of images
-__all__ = [
-    "CONF",
-    "Runtime",
-    "cell_from",
-    "diagnose",
-    "hydra_script",
-    "is_finished",
-    "is_scored",
-    "one_line",
-    "plan",
-    "run_cell",
-    "runtime_from",
-    "score",
-    "select",
-    "shared_stages",
-    "store_from",
-    "trained_key",
-]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,8 +136,7 @@ def run_cell(cfg: DictConfig) -> Path:
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     results.clear_result(folder)
-    if hydra_config.mode == RunMode.RUN and hydra_config.sweeper.get("params"):
-        raise OptionError("this experiment is a sweep of many cells; add -m to the command.")
+    _check_no_sweep()
     runtime = runtime_from(cfg)
     cell = cell_from(cfg)
     dataset = _shared_dataset(cell.dataset, runtime.store)
@@ -165,6 +147,12 @@ def run_cell(cfg: DictConfig) -> Path:
         made = sharing.make_shared(cell, dataset, str(cfg.only), **computing)
         return runtime.store.path(made.stage, made.key)
     return results.save_row(folder, pipeline.train_cell(cell, dataset=dataset, **computing))
+
+
+def _check_no_sweep() -> None:
+    hydra_config = HydraConfig.get()
+    if hydra_config.mode == RunMode.RUN and hydra_config.sweeper.get("params"):
+        raise OptionError("this experiment is a sweep of many cells; add -m to the command.")
 
 
 @functools.lru_cache(maxsize=2)
@@ -185,18 +173,21 @@ def plan(configs: Sequence[DictConfig], *, slots: int = 1, per_device: int = 1) 
 
     configs: of the cells, in order, of one store and trainer. slots: jobs at once; per_device: of them on one device.
     """
+    if HydraConfig.initialized():  # a launcher has not set it
+        _check_no_sweep()
     store, trainer = store_from(configs[0]), _made(configs[0].trainer, "trainer")
-    cells, refused = [], []
+    cells: list[PlannedCell] = []
+    refused: dict[str, list[int]] = {}
     for number, cfg in enumerate(configs):
         try:
             cell = cell_from(cfg)
             dataset = _shared_dataset(cell.dataset, store)
             cells.append(planned_cell(number, cell, dataset, store=store, trainer=trainer))
         except WinnowError as error:
-            refused.append(f"cell {number}: {one_line(error)}")
+            refused.setdefault(one_line(error), []).append(number)
     with quiet():
         device = trainer.solo_trainer(logger=False).strategy.root_device
-    jobs: dict[str, Any] = {"slots": slots, "per_device": per_device, "refused": tuple(refused)}
+    jobs: dict[str, Any] = {"slots": slots, "per_device": per_device, "refused": refused}
     made = Plan.of(cells, store=store, device=device_name(device.type), **jobs)
     return told(made, Available(device))
 

@@ -49,10 +49,9 @@ class Available:
 def cell_need(cell: CellSpec, dataset: ImageDataset, trainer: TrainerSpec, m: int) -> Need:
     """Training the cell's model on m examples and testing it."""
     recorded = sum(recorder.held_bytes(m, dataset.n_classes) for recorder in cell.recorders)
-    return Need(
-        title=f"a cell ({cell.model.name}, {m} examples)",
-        device=_trained(cell.model, cell.recipe, dataset, trainer, m) | ({"recorders": recorded} if recorded else {}),
-    )
+    trained = _trained(cell.model, cell.recipe, dataset, trainer, m, dataset.n_test)
+    recorders = {"recorders": recorded} if recorded else {}
+    return Need(title=f"a cell ({cell.model.name}, {m} examples)", device=trained | recorders)
 
 
 def shared_needs(
@@ -60,7 +59,7 @@ def shared_needs(
 ) -> Iterator[Need]:
     """Those of the stages before selecting that are named in `parts`: "probe", "part", "scores" (with the passes)."""
     probe, n, classes = cell.probe, dataset.n, dataset.n_classes
-    trained = _trained(probe.model, probe.training_recipe, dataset, trainer, n)
+    trained = _trained(probe.model, probe.training_recipe, dataset, trainer, n, n)
     if "probe" in parts:
         yield Need(
             title=f"a probe ({probe.model.name}, {n} examples)",
@@ -70,18 +69,21 @@ def shared_needs(
     if "part" in parts:
         yield Need(title=f"a model of a random part ({probe.model.name})", device=trained)
     if "scores" in parts:
-        passes = max(evaluation_bytes(probe.model, dataset.image_shape, classes), _differentiating(cell, trainer))
+        passes = max(evaluation_bytes(probe.model, dataset.image_shape, classes, n), _differentiating(cell, trainer))
         held = {"a pass": passes, "data set": _data_bytes(dataset)} if cell.needs & PASSES.keys() else {}
         yield Need(title="scoring and selecting", device=held, host=_evidence(cell, dataset))
 
 
-def _trained(model: ModelSpec, recipe: Recipe, dataset: ImageDataset, trainer: TrainerSpec, m: int) -> dict[str, int]:
+def _trained(
+    model: ModelSpec, recipe: Recipe, dataset: ImageDataset, trainer: TrainerSpec, m: int, seen: int
+) -> dict[str, int]:
+    """Training on m examples, and a pass over `seen` images by the trained model."""
     largest = -(-m // -(-m // recipe.batch_size))  # batches are dealt as equal as can be
     batch = -(-largest // (trainer.devices * trainer.nodes))
     shape = dataset.image_shape
     step = training_bytes(model, recipe, shape, dataset.n_classes, batch)
-    test = evaluation_bytes(model, shape, dataset.n_classes)
-    what = {f"a step of {batch} images": step} if step >= test else {"the test of its model": test}
+    test = evaluation_bytes(model, shape, dataset.n_classes, seen)
+    what = {f"a step of {batch} images": step} if step >= test else {"a pass over its images": test}
     return what | {"data set": _data_bytes(dataset)}
 
 

@@ -1,7 +1,7 @@
 """The plan of a grid: its cells, what they share, how much is to be computed, how long it takes and whether it fits."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,14 +146,15 @@ def _multiply_adds(model: ModelSpec, image_shape: tuple[int, int, int], n_classe
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What the cells will take. refused: a line for each that cannot be run. speeds: of each work, by its key.
+    """What the cells will take.
 
-    slots: jobs at once; per_device: of them on one device. device: its public name.
+    refused: the numbers of those that cannot be run, by the reason. speeds: of each work, by its key. slots: jobs at
+    once; per_device: of them on one device. device: its public name.
     """
 
     cells: tuple[PlannedCell, ...]
-    refused: tuple[str, ...] = ()
-    speeds: dict[str, Speed | None] = field(default_factory=dict)
+    refused: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    speeds: Mapping[str, Speed | None] = field(default_factory=dict)
     slots: int = 1
     per_device: int = 1
     device: str = ""

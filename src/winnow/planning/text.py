@@ -16,7 +16,9 @@ def told(plan: Plan, available: Available) -> str:
     """The whole plan, of several lines."""
     left = sum(not cell.finished for cell in plan.cells)
     sections = [f"plan of {_count(len(plan.cells), 'cell')}: {left} to run, {len(plan.cells) - left} finished"]
-    sections += [f"refused: {line}" for line in plan.refused]
+    for reason, numbers in plan.refused.items():
+        named = f"{_count(len(numbers), 'cell')} ({_list(map(str, numbers))})"
+        sections.append(f"refused: {named}: {reason}")
     if plan.cells:
         sections += [_cells(plan.cells)]
     if plan.stages:
@@ -56,9 +58,9 @@ def _seeds(cell: PlannedCell) -> str:
     return str(selection) if selection == training else f"{selection}/{training}"
 
 
-def _list(seeds: Iterable[str]) -> str:
-    once = list(dict.fromkeys(seeds))
-    return ",".join(once) if len(once) <= 5 else f"{len(once)} of them"
+def _list(values: Iterable[str]) -> str:
+    once = list(dict.fromkeys(values))
+    return ",".join(once) if len(once) <= 5 else f"{once[0]}..{once[-1]}"
 
 
 def _stages(stages: Sequence[Work]) -> str:
@@ -90,17 +92,17 @@ def _trainings(plan: Plan) -> str:
 def _work(plan: Plan) -> str:
     shared = sum(work.examples for work in plan.stages if not work.finished)
     training = sum(work.examples for work in plan.trainings if not work.finished)
-    return (
-        f"examples to process: {shared + training:,}: {training:,} in trainings, {shared:,} in what cells share "
-        "(the probes' trainings and passes)"
-    )
+    line = f"examples to process: {shared + training:,}"
+    if plan.stages:
+        line += f": {training:,} in trainings of cells, {shared:,} in the probes' trainings and passes"
+    return line
 
 
 def _time(plan: Plan) -> str:
     if not plan.left:
         return "time: none, everything is finished"
     if plan.seconds is None:
-        unknown = {_name(work) for work in plan.left if work.examples and plan.speeds[work.key] is None}
+        unknown = {_name(work) for work in plan.left if work.examples and plan.speeds.get(work.key) is None}
         return f"time: unknown: no past row on {plan.device} in this store ({', '.join(sorted(unknown))})"
     line = f"time: about {_clock(plan.seconds)} one after another on {plan.device}"
     if plan.slots > 1:
@@ -113,7 +115,7 @@ def _speeds(plan: Plan) -> list[str]:
     lines = []
     by_model = groupby(sorted((work for work in plan.left if work.examples), key=_name), key=_name)
     for name, works in by_model:
-        speeds = {speed for work in works if (speed := plan.speeds[work.key]) is not None}
+        speeds = {speed for work in works if (speed := plan.speeds.get(work.key)) is not None}
         each = sorted({f"{1e3 * speed.seconds:.3g}" for speed in speeds}, key=float)
         lines.append(f"  {name}: {' to '.join(dict.fromkeys((each[0], each[-1])))} ms an example, by past rows")
         if scaled := sorted({speed.model for speed in speeds if speed.scaled}):
@@ -128,7 +130,7 @@ def _name(work: Work) -> str:
 def _memory(plan: Plan, available: Available) -> str:
     """On a CPU what would be on the device is on the host."""
     apart = available.device is not None
-    lines = ["memory at the peak of one job:"]
+    lines = ["memory at the peak of one job, without what convolutions and allocators take on top:"]
     for need in plan.needs:
         host = available.own + need.on_host + (0 if apart else need.on_device)
         parts = [f"{name} {_bytes(size)}" for name, size in (*need.device.items(), *need.host.items()) if size]

@@ -42,10 +42,10 @@ def training_bytes(
 
 
 @functools.lru_cache(maxsize=64)
-def evaluation_bytes(model: ModelSpec, image_shape: tuple[int, int, int], n_classes: int) -> int:
-    """The most bytes of tensors at once in a pass without gradients, float32, of as many images as it takes at once."""
+def evaluation_bytes(model: ModelSpec, image_shape: tuple[int, int, int], n_classes: int, n: int) -> int:
+    """The most bytes of tensors at once in a pass over n images without gradients, float32, in its own batches."""
     with _Live() as live, torch.device("meta"), torch.no_grad():
-        model.build(image_shape, n_classes).eval()(_images(image_shape, at_once(image_shape), half=False))
+        model.build(image_shape, n_classes).eval()(_images(image_shape, min(n, at_once(image_shape)), half=False))
         return live.most
 
 
