@@ -182,6 +182,8 @@ def plan(configs: Sequence[DictConfig], *, slots: int = 1, per_device: int = 1) 
     """
     if HydraConfig.initialized():  # a launcher has not set it
         _check_no_sweep()
+    if configs[0].plan is not True:
+        raise OptionError(f"plan={configs[0].plan} is not known; choose true or false.")
     store, trainer = store_from(configs[0]), _made(configs[0].trainer, "trainer")
     cells: list[PlannedCell] = []
     refused: dict[str, list[int]] = {}

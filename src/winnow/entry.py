@@ -1,6 +1,7 @@
 """How a script enters: its task under Hydra, and a user's mistake told in one line."""
 
 import functools
+import logging
 import os
 import re
 import sys
@@ -28,6 +29,9 @@ MISTAKES = (WinnowError, HydraException, OmegaConfBaseException)
 
 # conf/hydra/launcher has defaults of ours under the names that the launchers' own options have.
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
+
+# It logs each instruction set that it looks for and does not find, in lines that read like errors.
+logging.getLogger("faiss.loader").setLevel(logging.WARNING)
 
 
 def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "config") -> None:

@@ -28,6 +28,7 @@ BAD = {
     "value of another option": (["selector.protocol=exact"], "protocol belongs to selector=calibrated"),
     "root of no data set": (["dataset=digits", "dataset.root=here"], "cifar100 or fashion_mnist or imagefolder"),
     "seed that is no number": (["seed=abc"], "whole number"),
+    "plan that is neither true nor false": (["plan=maybe"], "choose true or false"),
     "seed that is no integer": (["seed=1.5"], "whole number"),
     "rate that is not finite": (["recipe.lr=nan"], "recipe.lr=nan"),
     "option that would be ignored": (["selector=calibrated", "selector.tau=0.3"], "protocol=tempered"),

@@ -1,6 +1,7 @@
 """Sources of embeddings, from the command to the table."""
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ def test_a_row_by_the_users_own_embeddings(
     chosen = ["metric=ssp", "selector=threshold", "compression.r=0.5", "embedding=npy", "embedding.path=vectors.npy"]
     ended = run_script("run.py", *TINY, *chosen, capsys=capsys)
     assert ended.code == 0, ended.err
+    assert not logging.getLogger("faiss.loader").isEnabledFor(logging.INFO)  # its search for a build reads like errors
     row = json.loads(Path(ended.out.strip().splitlines()[-1]).read_text())
     assert (row["rule"], row["probe_examples"]) == ("ssp hardest", 0)
     assert not (tmp_path / "artifacts" / "probe").exists()

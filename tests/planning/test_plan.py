@@ -190,3 +190,5 @@ def test_what_does_not_fit_is_warned_of(dataset: ImageDataset, tmp_path: Path) -
     assert "WARNING: 4 x a cell (huge) need 8.00 GiB in memory" in told(plan, available)
     available.device = None
     assert "WARNING: 4 x a cell (huge) need 36.00 GiB in memory" in told(plan, available)
+    assert "fewer jobs at once" in told(plan, available)
+    assert "fewer jobs at once" not in told(replace(plan, slots=1), available)

@@ -146,7 +146,7 @@ def _warnings(plan: Plan, available: Available, apart: bool) -> list[str]:
             return []
         return [
             f"WARNING: {jobs} x {need.title} need {_bytes(size * jobs)} {where}, but only {_bytes(free)} are free; "
-            "lower recipe.batch_size, or run fewer jobs at once."
+            "lower recipe.batch_size, take a smaller model" + (", or run fewer jobs at once." if jobs > 1 else ".")
         ]
 
     lines = []
