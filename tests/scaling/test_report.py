@@ -84,6 +84,9 @@ def test_without_a_finished_cell_it_tells_the_failures_and_raises(tmp_path):
     with pytest.raises(WinnowError, match=r"no finished cell in .* \(1 failed, 1 not finished\)"):
         report(tmp_path, console)
     assert "failed: 0: ValueError: no such data" in console.file.getvalue()
+    results.save_failure(tmp_path / "1", "ValueError: no such data")
+    with pytest.raises(WinnowError, match="all 2 failed"):
+        report(tmp_path, console)
     assert not (tmp_path / "grid.csv").exists()
 
 

@@ -74,14 +74,20 @@ class PoolProgress(CellProgress):
 
     @property
     def seconds_left(self) -> float | None:
-        """None before any cell was trained. What runs already counts as far as it has come."""
+        """None before any cell was trained.
+
+        What runs already counts as far as it has come, at most for the mean of its kind, which it takes to the end.
+        """
         if not self.timed:
             return None
-        cost = self.spent / self.timed * (self.cells - self.finished)
-        if self.stages["ended"]:
-            cost += self.stages_spent / self.stages["ended"] * (len(self.schedule.keys) - self.stages["ended"])
-        under_way = sum(each.seconds * len(each.taken) for each in self.schedule.running)
-        return max(0.0, cost - under_way) / self.schedule.slots.total
+        a_cell, a_stage = self.spent / self.timed, self.stages_spent / max(1, self.stages["ended"])
+        cells, stages = self.cells - self.finished, len(self.schedule.keys) - self.stages["ended"]
+        under_way = sum(
+            min(each.seconds * len(each.taken), a_cell if each.job.key is None else a_stage)
+            for each in self.schedule.running
+        )
+        at_once = max(1, min(self.schedule.slots.total, cells + stages))
+        return max(0.0, a_cell * cells + a_stage * stages - under_way) / at_once
 
     def render(self) -> RenderableType:
         assert self.bar is not None

@@ -47,6 +47,8 @@ def report(folder: str | Path, console: Console | None = None, *, fit: bool = Fa
     found = results.collect(folder)
     if not found.rows:
         _print_failures(console, found)
+        if found.failed and not found.missing:
+            raise WinnowError(f"no finished cell in {folder}: all {len(found.failed)} failed, for the reasons above.")
         raise WinnowError(
             f"no finished cell in {folder} ({len(found.failed)} failed, {found.missing} not finished); "
             f"run scripts/run.py into it first."
