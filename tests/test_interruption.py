@@ -150,13 +150,13 @@ def test_one_that_ignores_them_hears_them_for_a_while(monkeypatch):
         return {signal.getsignal(number) for number in interruption.SIGNALS}
 
     before = {number: signal.getsignal(number) for number in interruption.SIGNALS}
+    monkeypatch.setattr(interruption, "_ignoring", False)  # as it is again afterwards
     try:
         interruption.ignore()
         assert code_of(lambda: send(signal.SIGTERM), interruption.heard) == REQUEUE
         assert handlers() == {signal.SIG_IGN}
         send(signal.SIGTERM)
     finally:
-        monkeypatch.setattr(interruption, "_ignoring", False)
         for number, handler in before.items():
             signal.signal(number, handler)
 
