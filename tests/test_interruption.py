@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from contextlib import ExitStack
 
@@ -124,6 +126,39 @@ def test_in_another_thread_nothing_happens():
     thread.start()
     thread.join()
     assert seen == [signal.getsignal(signal.SIGTERM)]
+
+
+def test_blocked_they_do_not_reach_a_child_before_it_can_ignore_them():
+    starts = "import time; print(flush=True); time.sleep(0.3); from winnow import interruption; interruption.ignore();"
+    ends = "print('lives', flush=True); time.sleep(60)"
+    with interruption.blocked():
+        child = subprocess.Popen([sys.executable, "-c", starts + ends], stdout=subprocess.PIPE, text=True)
+    with child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        for number in interruption.SIGNALS:
+            child.send_signal(number)
+        assert child.stdout.readline() == "lives\n"
+        child.send_signal(signal.SIGTERM)
+        assert child.poll() is None
+        child.kill()
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & set(interruption.SIGNALS)
+
+
+def test_one_that_ignores_them_hears_them_for_a_while(monkeypatch):
+    def handlers():
+        return {signal.getsignal(number) for number in interruption.SIGNALS}
+
+    before = {number: signal.getsignal(number) for number in interruption.SIGNALS}
+    monkeypatch.setattr(interruption, "_ignoring", False)  # as it is again afterwards
+    try:
+        interruption.ignore()
+        assert code_of(lambda: send(signal.SIGTERM), interruption.heard) == REQUEUE
+        assert handlers() == {signal.SIG_IGN}
+        send(signal.SIGTERM)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Sends(Callback):

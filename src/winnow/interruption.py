@@ -55,6 +55,7 @@ def ignore() -> None:
     global _ignoring
     _ignoring = True
     reclaim()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # those that waited are forgotten
 
 
 @contextmanager
@@ -72,6 +73,16 @@ def heard() -> Iterator[None]:
             yield
     finally:
         ignore()
+
+
+@contextmanager
+def blocked() -> Iterator[None]:
+    """Within this the signals wait, and in processes that are started in here until they `ignore` them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def reclaim() -> None:

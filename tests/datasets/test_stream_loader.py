@@ -19,6 +19,9 @@ from winnow.datasets.stream_loader import worker_count
 from winnow.datasets.views import Views
 from winnow.errors import DatasetError, OptionError
 from winnow.types import Subset
+from winnow.workers import state as group_state
+from winnow.workers.place import Place
+from winnow.workers.state import Group
 
 CPU = torch.device("cpu")
 N = 24
@@ -271,8 +274,14 @@ def test_cutout_is_refused(made):
         made(augmentation=Augmentation(cutout=0.5))
 
 
-def test_how_many_workers():
+def test_how_many_workers(monkeypatch):
     processors = len(os.sched_getaffinity(0))
-    assert worker_count(None, Shard(0, 1)) == min(8, processors)
-    assert worker_count(None, Shard(0, 10**6)) == 1
-    assert [worker_count(asked, Shard(1, 2)) for asked in (0, 1, 40)] == [0, 1, 40]
+    assert worker_count(None) == min(8, processors)
+    group = Group(Place(0, 10**6, 0, 0, "", 0), sharers=10**6)
+    monkeypatch.setattr(group_state, "current", group)
+    assert worker_count(None) == min(8, processors)  # it works alone now
+    for at_work in ("inside", "apart"):
+        monkeypatch.setattr(group, at_work, True)
+        assert worker_count(None) == 1
+        assert [worker_count(asked) for asked in (0, 1, 40)] == [0, 1, 40]
+        monkeypatch.setattr(group, at_work, False)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.parallel import TWO
+from helpers.parallel import TWO, places
 from helpers.scripts import finished_artifacts
 from helpers.training import CPU, tiny_probe, tiny_recipe
 from winnow import workers
@@ -47,5 +47,9 @@ def test_members_on_two_devices_are_those_of_one(tmp_path, dataset, monkeypatch)
 def test_a_failure_of_any_is_told(tmp_path, dataset):
     diverging = tiny_probe(members=2, parallel="members", recipe=tiny_recipe(lr=1e30))
     needs = frozenset({"trajectories"})
+    TWO.everywhere(places, alone={"kept": 0}, given=0)
+    (follower,) = workers.group.state.current.followers
     with pytest.raises(DivergedError, match=r"recipe\.lr"):
         probe_dataset(dataset, probe=diverging, needs=needs, store=ArtifactStore(tmp_path), trainer=TWO)
+    assert TWO.everywhere(places, alone={"kept": 0}, given=0)[1][0] == 1
+    assert workers.group.state.current.followers == [follower]  # it is a mistake of the user's, and lost nobody

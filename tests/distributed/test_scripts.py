@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import pytest
 from helpers.scripts import SCRIPTS, TINY
 from winnow import workers
 from winnow.artifacts import ArtifactStore
-from winnow.errors import OptionError
+from winnow.errors import REQUEUE, OptionError
 from winnow.stages import load_recorded
 
 CELL = [*TINY, "dataset.n=123", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "callbacks=forgetting"]
@@ -64,6 +65,26 @@ def test_followers_do_not_outlive_a_leader_that_is_killed():
     while is_alive(follower):
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+@pytest.mark.slow
+def test_a_signal_to_all_while_they_start_is_the_leaders_to_hear():
+    leads = "import sys; from winnow import interruption; from helpers.parallel import *; print('starts', flush=True)\n"
+    leads += "with interruption.handled(): TWO.everywhere(busy_for_ever, alone={'told': sys.stdout})"
+    leader = subprocess.Popen(
+        [sys.executable, "-c", leads],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        text=True,
+        start_new_session=True,
+    )
+    assert leader.stdout is not None
+    leader.stdout.readline()
+    time.sleep(1.0)
+    os.killpg(leader.pid, signal.SIGTERM)
+    _, said = leader.communicate(timeout=LIMIT)
+    assert (leader.returncode, said) == (REQUEUE, "")
 
 
 def is_alive(pid):

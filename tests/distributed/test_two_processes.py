@@ -3,10 +3,12 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from helpers.parallel import (
     TWO,
+    Draws,
     NoBatchNorm,
     SeesIndices,
     all_equal,
@@ -20,11 +22,12 @@ from winnow import workers
 from winnow.artifacts import ArtifactStore
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.synthetic import Synthetic
-from winnow.errors import OptionError
+from winnow.errors import DatasetError, OptionError
 from winnow.probes.scorer import features, pass_into
 from winnow.training.callbacks.forgetting import Forgetting
 from winnow.training.devices import TrainerSpec
 from winnow.training.fit import measure
+from winnow.training.loggers import CSVLog
 from winnow.types import Subset
 
 pytestmark = pytest.mark.xdist_group("two processes")
@@ -53,6 +56,9 @@ def test_a_data_set_travels_as_its_description(dataset):
     sent = pickle.dumps(dataset)
     assert len(sent) < 1000
     assert pickle.loads(sent).fingerprint == dataset.fingerprint
+    other = dataset.fingerprint.encode()[::-1]  # as a machine finds it that has other files
+    with pytest.raises(DatasetError, match="the same files on every machine"):
+        pickle.loads(sent.replace(dataset.fingerprint.encode(), other))
     made = tiny_dataset()  # of no description: it travels whole
     assert pickle.loads(pickle.dumps(made)).fingerprint == made.fingerprint
 
@@ -111,6 +117,27 @@ def trained(dataset, *, trainer, model, **recipe):
         dataset, tiny_recipe(epochs=3, **options), subset=subset, trainer=trainer, model=model, callbacks=[recorder]
     )
     return fitted.model, recorder.trajectory()
+
+
+def test_each_process_draws_its_own_noise(dataset):
+    """Such as the masks of dropout: with those of the first, the others would drop the same of their examples."""
+    draws = Draws()
+    tiny_fit(dataset, trainer=TWO, model=NoBatchNorm(), callbacks=[draws])
+    first, second = draws.drawn
+    assert len({*first, *second}) == len(first) + len(second) == 2 * 8
+
+
+def test_the_logged_loss_is_that_of_the_whole_batches(dataset, tmp_path):
+    logged = {}
+    for spec in (CPU, TWO):
+        logger = CSVLog(folder=str(tmp_path / str(spec.devices)))
+        opened = logger.open("one", kind="cell", config={})
+        tiny_fit(dataset, tiny_recipe(epochs=3), trainer=spec, model=NoBatchNorm(), logger=opened)
+        logger.close(opened)
+        (file,) = tmp_path.glob(f"{spec.devices}/**/metrics.csv")
+        logged[spec] = pd.read_csv(file)["train_loss"].dropna()
+    assert len(logged[TWO]) == 3
+    np.testing.assert_allclose(logged[TWO], logged[CPU], rtol=1e-4)
 
 
 def furthest(one, other):

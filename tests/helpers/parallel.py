@@ -111,6 +111,21 @@ class SeesIndices(Callback):
         self.steps = workers.gathered(self.mine)
 
 
+class Draws(Callback):
+    """Keeps the next random number after each process's steps, and puts them together in the first."""
+
+    def __init__(self) -> None:
+        self.mine: list[float] = []
+        self.drawn: list[list[float]] = []
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.mine.append(torch.rand(1).item())
+
+    def on_train_end(self, trainer: Any, module: Any) -> None:
+        """drawn[rank][step]"""
+        self.drawn = workers.gathered(self.mine)
+
+
 class StopsAt(Callback):
     """Sends the leader a signal after some step, as a scheduler would."""
 

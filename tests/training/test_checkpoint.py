@@ -173,6 +173,26 @@ def test_an_error_too_can_be_gone_on_from(dataset, whole, tmp_path):
     assert len(seen.batches) == STEPS - 6
 
 
+def test_one_that_cannot_be_written_leaves_the_one_before(dataset, whole, tmp_path, monkeypatch):
+    save, calls = torch.save, []
+
+    def fills_the_disk(content, file):
+        calls.append(None)
+        if len(calls) == 7:
+            file.write(b"half of it")
+            raise OSError("no space left")
+        save(content, file)
+
+    path = tmp_path / "one.ckpt"
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", fills_the_disk)
+        with pytest.raises(OSError, match="no space left"):
+            Run(dataset, checkpoint=path, trainer=replace(CPU, checkpoint_seconds=1e-9))
+    seen = Watcher()
+    Run(dataset, seen, checkpoint=path).assert_same(whole)
+    assert len(seen.batches) == STEPS - 5
+
+
 def test_seconds_are_those_of_all_parts(dataset, tmp_path):
     path = tmp_path / "one.ckpt"
     interrupted(dataset, path, 5)

@@ -14,6 +14,9 @@ from winnow.errors import OptionError
 from winnow.training.devices import TrainerSpec, quiet
 from winnow.training.fit import measure
 from winnow.types import Subset
+from winnow.workers import state as group_state
+from winnow.workers.place import Place
+from winnow.workers.state import Group
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +157,21 @@ def test_writes_no_file_and_says_nothing(dataset, tmp_path, monkeypatch, caplog)
     assert list(tmp_path.iterdir()) == []
     assert out.getvalue() == ""
     assert caplog.text == ""
+
+
+def test_on_gpus_each_process_takes_its_own(monkeypatch):
+    asked = []
+    monkeypatch.setattr(TrainerSpec, "on_gpu", True)
+    monkeypatch.setattr(TrainerSpec, "_trainer", lambda self, **options: asked.append(options["devices"]))
+    group = Group(Place(rank=13, world=16, local=5, node=1, address="", port=0))
+    monkeypatch.setattr(group_state, "current", group)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    spec = TrainerSpec(devices=8, nodes=2)
+    spec.trainer()
+    group.inside = True
+    spec.solo_trainer()
+    spec.trainer()
+    assert asked == [[5], [5], 8]
 
 
 def test_quiet_puts_the_levels_back():

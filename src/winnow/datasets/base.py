@@ -119,7 +119,7 @@ class ImageDataset:
         return known
 
     def __reduce__(self) -> Any:
-        return super().__reduce__() if self.origin is None else (load_once, self.origin)
+        return super().__reduce__() if self.origin is None else (_load_again, (*self.origin, self.fingerprint))
 
     def __len__(self) -> int:
         return self.n
@@ -169,6 +169,17 @@ class DatasetSpec(Component):
 def load_once(spec: DatasetSpec, store: ArtifactStore) -> ImageDataset:
     """The data set of a spec, one object a process, so that those who use it share its copy on the device."""
     return spec.load(store)
+
+
+def _load_again(spec: DatasetSpec, store: ArtifactStore, fingerprint: str) -> ImageDataset:
+    """What another process of the same run has loaded. Raises DatasetError where this one finds other data."""
+    dataset = load_once(spec, store)
+    if dataset.fingerprint != fingerprint:
+        raise DatasetError(
+            f"{dataset.name} is not the same to all processes ({dataset.fingerprint} and {fingerprint}); put the same "
+            "files on every machine."
+        )
+    return dataset
 
 
 def _limited(dataset: ImageDataset, limit: int, seed: int) -> ImageDataset:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
+from winnow import workers
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.loader import WHOLE, Batch, EpochOrder, Shard
@@ -132,15 +133,15 @@ class StreamLoader:
 
     def _decoding(self) -> StatefulDataLoader[Any]:
         if self._loader is None:
-            workers = worker_count(self.data.images.workers, self.shard)
+            helpers = worker_count(self.data.images.workers)
             training = self.seed is not None and self._flip is not None
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message=".*set_vital.*")
                 self._loader = StatefulDataLoader(
                     _Decoder(self.data.images, self.seed if training else None, bool(self._flip)),
                     batch_sampler=self._requests,
-                    num_workers=workers,
-                    persistent_workers=workers > 0,
+                    num_workers=helpers,
+                    persistent_workers=helpers > 0,
                     collate_fn=_as_it_is,
                     worker_init_fn=_begin,
                     pin_memory=self.data.labels.is_cuda,
@@ -174,10 +175,10 @@ class StreamLoader:
         return self.indices[mine] if self.views is None else self.indices[mine].unique()
 
 
-def worker_count(asked: int | None, shard: Shard) -> int:
-    """How many processes decode for one of the `shard.world` processes that train."""
+def worker_count(asked: int | None) -> int:
+    """How many processes decode for this one, which may train together with others on the same processors."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(MOST_WORKERS, processors // shard.world)) if asked is None else asked
+    return max(1, min(MOST_WORKERS, processors // workers.sharers())) if asked is None else asked
 
 
 class _Requests:

@@ -31,11 +31,14 @@ def train_apart(
     missing = [member for member, key in enumerate(keys) if not store.exists(stage, key)]
     if probe.parallel == "members" and missing and trainer.devices * trainer.nodes > 1:
         given = {"dataset": dataset, "probe": probe, "store": store, "logger": logger}
-        trainer.everywhere(_share, alone={}, train=train, missing=missing, trainer=trainer, **given)
+        failed = trainer.everywhere(_share, alone={}, train=train, missing=missing, trainer=trainer, **given)
+        if failed is not None:
+            raise failed
 
 
-def _share(*, train: Callable[..., Any], missing: list[int], trainer: TrainerSpec, **given: Any) -> None:
-    """This process's share of the missing models."""
+def _share(*, train: Callable[..., Any], missing: list[int], trainer: TrainerSpec, **given: Any) -> WinnowError | None:
+    """Train this process's share of the missing models. What the first that failed raised, if one did: a user's
+    mistake, after which the others are as well as before."""
     mine: list[int] = missing[workers.rank() :: workers.world()]
     failed: WinnowError | None = None
     with workers.apart():
@@ -44,6 +47,4 @@ def _share(*, train: Callable[..., Any], missing: list[int], trainer: TrainerSpe
                 train(member=member, trainer=trainer.alone, **given)
         except WinnowError as error:
             failed = error
-    for each in workers.gathered(failed):
-        if each is not None:
-            raise each
+    return next((each for each in workers.gathered(failed) if each is not None), None)

@@ -42,8 +42,8 @@ class GlooBatchNorm(nn.BatchNorm2d):
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
-        own = x.new_tensor(x.numel() / x.shape[1])
-        count = workers.sum_over_ranks(own)
+        kind, x = x.dtype, x.float()  # under autocast it has few digits
+        count = workers.sum_over_ranks(x.new_tensor(x.numel() / x.shape[1]))
         mean = _Sum.apply(x.sum((0, 2, 3))) / count
         centred = x - mean[:, None, None]
         var = _Sum.apply(centred.square().sum((0, 2, 3))) / count
@@ -52,7 +52,7 @@ class GlooBatchNorm(nn.BatchNorm2d):
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(var * count / (count - 1), self.momentum)
         scale = self.weight * (var + self.eps).rsqrt()
-        return centred * scale[:, None, None] + self.bias[:, None, None]
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(kind)
 
 
 def _of(norm: nn.BatchNorm2d) -> GlooBatchNorm:

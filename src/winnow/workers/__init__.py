@@ -3,7 +3,7 @@
 from winnow.workers.exchange import as_leader, gathered, of_leader, receive, send, sum_over_ranks, with_leader
 from winnow.workers.group import everywhere, follow_if_called, stop
 from winnow.workers.place import check_processes
-from winnow.workers.state import apart, local_rank, node_rank, rank, together, world
+from winnow.workers.state import apart, local_rank, node_rank, rank, sharers, together, world
 
 __all__ = [
     "apart",
@@ -18,6 +18,7 @@ __all__ = [
     "rank",
     "receive",
     "send",
+    "sharers",
     "stop",
     "sum_over_ranks",
     "together",

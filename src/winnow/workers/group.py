@@ -11,6 +11,7 @@ and is loaded again (see ImageDataset.origin).
 
 import atexit
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -48,14 +49,14 @@ def everywhere(
     """
     if devices * nodes == 1 or together():
         return function(**shared, **alone)
-    group = _join(devices, nodes, gpu)
-    assert group.place.rank == 0, "only the leader calls"
     try:
+        group = _join(devices, nodes, gpu)
+        assert group.place.rank == 0, "only the leader calls"
         dist.broadcast_object_list([(function, shared | dict.fromkeys(alone))], src=0)
         with inside(group):
             return function(**shared, **alone)
     except BaseException:
-        stop()  # they stand in the middle of the function, or are lost
+        stop()  # they stand in the middle of the function, are not met yet, or are lost
         raise
 
 
@@ -75,7 +76,7 @@ def follow() -> None:
         except RuntimeError as error:
             sys.exit(f"the leader of process {place.rank} is gone ({error})")
         if box[0] is None:
-            dist.destroy_process_group()
+            _leave()
             return
         function, arguments = box[0]
         with inside(state.current):
@@ -110,7 +111,7 @@ def stop() -> None:
             follower.wait(SECONDS_TO_UNWIND)
         except subprocess.TimeoutExpired:
             follower.kill()
-    dist.destroy_process_group()
+    _leave(others_are_gone=True)
 
 
 def _join(devices: int, nodes: int, gpu: bool) -> Group:
@@ -139,17 +140,15 @@ def _lead(devices: int, *, gpu: bool) -> None:
     # Python looks for modules where this process does.
     given["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     command = [sys.executable, "-m", "winnow.workers"]
-    followers = [
-        subprocess.Popen(
-            command, env=os.environ | given | {RANK: str(each), LOCAL: str(each)}, stdin=subprocess.DEVNULL
-        )
-        for each in range(1, devices)
-    ]
-    watched = Group(place, followers)
-    threading.Thread(target=_watch, args=(watched,), daemon=True).start()
+    state.current = group = Group(place)
+    with interruption.blocked():  # a signal to all is this process's to hear, also before they can ignore it
+        for each in range(1, devices):
+            own = {RANK: str(each), LOCAL: str(each)}
+            group.followers.append(subprocess.Popen(command, env=os.environ | given | own, stdin=subprocess.DEVNULL))
+    threading.Thread(target=_watch, args=(group,), daemon=True).start()
     atexit.register(_dismiss)
     _connect(place, gpu=gpu, store=store)
-    state.current = watched
+    group.sharers = _sharers()
 
 
 def _meet(place: Place, *, patience: timedelta = PATIENCE) -> None:
@@ -161,7 +160,7 @@ def _meet(place: Place, *, patience: timedelta = PATIENCE) -> None:
     elif place.rank == 0:
         atexit.register(_dismiss)
     _connect(place, gpu=gpu, store=store, patience=patience)
-    state.current = Group(place)
+    state.current = Group(place, sharers=_sharers())
 
 
 def _connect(place: Place, *, gpu: bool, store: dist.Store | None, patience: timedelta = PATIENCE) -> None:
@@ -173,14 +172,33 @@ def _connect(place: Place, *, gpu: bool, store: dist.Store | None, patience: tim
     dist.init_process_group(backend, store=store, rank=place.rank, world_size=place.world, timeout=patience)
 
 
+def _sharers() -> int:
+    """How many of the processes that have met run on the same processors: srun may bind each task to its own."""
+    processors = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    mine: Any = (platform.node(), processors)
+    all_of_them: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(all_of_them, mine)
+    return sum(each == mine for each in all_of_them)
+
+
 def _dismiss() -> None:
     """Let the followers go, at the end of the leader."""
     if state.current is None or state.current.over:
         return
     state.current.over = True
     dist.broadcast_object_list([None], src=0)
+    _leave()  # all at the same time: NCCL's communicators end together
     for follower in state.current.followers:
         follower.wait()
+
+
+def _leave(*, others_are_gone: bool = False) -> None:
+    """Leave the process group, where there is one. A communicator of NCCL whose peers are gone could wait for them."""
+    if not dist.is_initialized():
+        return
+    if others_are_gone and "nccl" in str(dist.get_backend_config()):
+        with suppress(RuntimeError):
+            dist.distributed_c10d._get_default_group()._get_backend(torch.device("cuda")).abort()
     dist.destroy_process_group()
 
 

@@ -11,13 +11,15 @@ from winnow.workers.place import Place
 
 @dataclass
 class Group:
-    """The processes of this run, once they have met. inside: they are calling the same function now."""
+    """The processes of this run, once they have met. inside: they are calling the same function now; apart: in it,
+    but each for itself. sharers: how many of them share this one's processors."""
 
     place: Place
     followers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     inside: bool = False
     apart: bool = False
     over: bool = False
+    sharers: int = 1
 
 
 current: Group | None = None  # set where the processes meet
@@ -41,6 +43,11 @@ def world() -> int:
 def local_rank() -> int:
     """Which of its machine's GPUs is this process's own: also of one that, among others, works alone for a while."""
     return current.place.local if current else 0
+
+
+def sharers() -> int:
+    """How many processes of this run use this one's processors at this moment."""
+    return current.sharers if current and (current.inside or current.apart) else 1
 
 
 def node_rank() -> int:
