@@ -1,6 +1,5 @@
 """From configuration to typed arguments, for scripts and launchers alike. The library below knows no configuration."""
 
-import functools
 import logging
 import math
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from winnow import diagnosis, pipeline, results, sharing, workers
 from winnow.artifacts import ArtifactStore, device_name
 from winnow.comparison import tables
-from winnow.datasets.base import DatasetSpec, ImageDataset
+from winnow.datasets.base import ImageDataset, load_once
 from winnow.entry import CONF, STAGE_GROUPS, one_line
 from winnow.entry import failure_text as failure_text
 from winnow.entry import hydra_script as hydra_script
@@ -32,7 +31,6 @@ from winnow.planning.memory import Available
 from winnow.planning.plan import Plan, PlannedCell, planned_cell
 from winnow.planning.text import told
 from winnow.records import read_indices
-from winnow.sharing import SharedStage
 from winnow.training.devices import TrainerSpec, quiet
 from winnow.training.loggers import LoggerSpec
 
@@ -140,7 +138,7 @@ def run_cell(cfg: DictConfig) -> Path:
     _check_no_sweep()
     runtime = runtime_from(cfg)
     cell = cell_from(cfg)
-    dataset = _shared_dataset(cell.dataset, runtime.store)
+    dataset = load_once(cell.dataset, runtime.store)
     computing: dict[str, Any] = {"store": runtime.store, "trainer": runtime.trainer, "logger": runtime.logger}
     if cfg.only is not None:
         if hydra_config.mode == RunMode.MULTIRUN:
@@ -156,22 +154,16 @@ def _check_no_sweep() -> None:
         raise OptionError("this experiment is a sweep of many cells; add -m to the command.")
 
 
-@functools.lru_cache(maxsize=2)
-def _shared_dataset(spec: DatasetSpec, store: ArtifactStore) -> ImageDataset:
-    """The cells of a sweep share what is loaded, and its copy on the device."""
-    return pipeline.load_dataset(spec, store=store)
-
-
 def parts_of(cfg: DictConfig) -> tuple[CellSpec, ImageDataset, ArtifactStore, TrainerSpec]:
     """What a launcher needs to plan the cell that a configuration describes, with its data set loaded."""
     cell, store = cell_from(cfg), store_from(cfg)
-    return cell, _shared_dataset(cell.dataset, store), store, _made(cfg.trainer, "trainer")
+    return cell, load_once(cell.dataset, store), store, _made(cfg.trainer, "trainer")
 
 
 def is_finished(cfg: DictConfig) -> bool:
     """Whether the row of the cell that a configuration describes is there already."""
     cell, store = cell_from(cfg), store_from(cfg)
-    key, _ = pipeline.cell_key(cell, _shared_dataset(cell.dataset, store))
+    key, _ = pipeline.cell_key(cell, load_once(cell.dataset, store))
     return store.exists("row", key)
 
 
@@ -190,7 +182,7 @@ def plan(configs: Sequence[DictConfig], *, slots: int = 1, per_device: int = 1) 
     for number, cfg in enumerate(configs):
         try:
             cell = cell_from(cfg)
-            dataset = _shared_dataset(cell.dataset, store)
+            dataset = load_once(cell.dataset, store)
             cells.append(planned_cell(number, cell, dataset, store=store, trainer=trainer))
         except WinnowError as error:
             refused.setdefault(one_line(error), []).append(number)
@@ -207,22 +199,10 @@ def _refuse_parts(cfg: DictConfig) -> None:
             raise OptionError(f"{name}={cfg[name]} belongs to scripts/run.py, which makes the same artifacts.")
 
 
-def shared_stages(cfg: DictConfig) -> list[SharedStage]:
-    """What the cell needs before it selects and other cells may share (winnow.sharing); run_cell makes one by only."""
-    cell = cell_from(cfg)
-    return sharing.shared_stages(cell, _shared_dataset(cell.dataset, store_from(cfg)))
-
-
-def trained_key(cfg: DictConfig) -> str | None:
-    """The key of the model that a cell trains, once its shared stages are finished. It selects (winnow.sharing)."""
-    cell, store = cell_from(cfg), store_from(cfg)
-    return sharing.trained_key(cell, _shared_dataset(cell.dataset, store), store=store)
-
-
 def is_scored(cfg: DictConfig) -> bool:
     """Whether the scores that a configuration describes are there already."""
     cell, store = cell_from(cfg), store_from(cfg)
-    key, _ = pipeline.scores_key(_shared_dataset(cell.dataset, store), cell.metric, cell.probe)
+    key, _ = pipeline.scores_key(load_once(cell.dataset, store), cell.metric, cell.probe)
     return store.exists("scores", key)
 
 
@@ -234,7 +214,7 @@ def score(cfg: DictConfig) -> Path:
     """
     _refuse_parts(cfg)
     cell, runtime = cell_from(cfg), runtime_from(cfg)
-    dataset = _shared_dataset(cell.dataset, runtime.store)
+    dataset = load_once(cell.dataset, runtime.store)
     asked: dict[str, Any] = {
         "metric": cell.metric,
         "probe": cell.probe,
@@ -285,7 +265,7 @@ def diagnose(cfg: DictConfig) -> Path:
     folder = hydra_config.sweep.dir if swept else hydra_config.runtime.output_dir
     lines = diagnosis.shift_of_cell(
         cell,
-        _shared_dataset(cell.dataset, runtime.store),
+        load_once(cell.dataset, runtime.store),
         shift=shift,
         store=runtime.store,
         trainer=runtime.trainer,

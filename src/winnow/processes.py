@@ -15,12 +15,12 @@ ORPHAN_GRACE = 10.0  # seconds in which a process whose parent died may write it
 
 
 def spawn(
-    command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None, own_group: bool = True
+    command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
     """Start a command that ends when this process does, if it calls `watch_parent`.
 
-    log: the file for all its output, begun anew. own_group: it leads a session and a process group of its own, which
-    a Ctrl-C in the terminal does not reach and `end` ends as one.
+    It leads a session and a process group of its own, which a Ctrl-C in the terminal does not reach and `end` ends as
+    one. log: the file for all its output, begun anew.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as file:
@@ -29,7 +29,7 @@ def spawn(
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            start_new_session=own_group,
+            start_new_session=True,
             env=os.environ | dict(environment or {}) | {PARENT: str(os.getpid())},
         )
 

@@ -7,8 +7,7 @@ from types import FrameType
 from typing import Any
 
 from winnow.errors import REQUEUE, STOPPED, Interrupted
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+from winnow.interruption import SIGNALS
 
 
 class Signals:
