@@ -21,17 +21,19 @@ class Panel:
     """Errors of N replicates at K places, such as sizes.
 
     design: of the replicates. means: [K] of each place, of its clusters. deviations: [N, K] from them, times the weight
-    of the replicate at that place over its weight in the design; 0 where it has no run.
+    of the replicate at that place over its weight in the design; 0 where it has no run. complete: whether every place
+    has a run of some replicate.
     """
 
     design: Design
     means: Floats
     deviations: Floats
+    complete: bool
 
     @property
     def known(self) -> bool:
-        """Whether there are clusters enough to know chance by."""
-        return self.design.clusters > 1
+        """Whether there are clusters enough to know chance by, at every place."""
+        return self.complete and self.design.clusters > 1
 
     def spread(self, slopes: Floats) -> tuple[Floats, Floats]:
         """Standard error and degrees of freedom, [M] each, of functions of the means.
@@ -56,13 +58,15 @@ def panel(places: Sequence[pd.DataFrame]) -> Panel:
             break
     found = design(lines)
     replicates = lines.fillna(-1).to_numpy(dtype=np.int64)
-    means, deviations = np.empty(len(places)), np.zeros((len(lines), len(places)))
+    means, deviations, complete = np.empty(len(places)), np.zeros((len(lines), len(places))), True
     for k, place in enumerate(places):
         here, error = design(place), place["error"].to_numpy(dtype=np.float64)
         means[k] = here.weights @ error
         keys = place[_SEEDS].astype("Int64").fillna(-1).to_numpy(dtype=np.int64)
         same = ((keys[:, None] == replicates) | (keys[:, None] == -1)).all(axis=2)  # [lines, N]
         weights = here.weights[:, None] * same / np.maximum(same.sum(axis=1, keepdims=True), 1)
-        weights /= max(weights.sum(), np.finfo(float).tiny)
-        deviations[:, k] = (error - means[k]) @ weights / found.weights
-    return Panel(found, means, deviations)
+        if not same.any():
+            complete = False
+            continue
+        deviations[:, k] = (error - means[k]) @ (weights / weights.sum()) / found.weights
+    return Panel(found, means, deviations, complete)

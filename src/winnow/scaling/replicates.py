@@ -180,6 +180,11 @@ def design(runs: pd.DataFrame) -> Design:
     return _design(ensembles.astype(np.int64).tobytes(), seeds.tobytes(), bool(probes.notna().any()))
 
 
+def share_ensemble(runs: pd.DataFrame) -> bool:
+    """Whether probes were read in these lines of one rule, and all that read them share theirs."""
+    return runs["probe_seed"].nunique() == 1
+
+
 @lru_cache(maxsize=512)
 def _design(ensembles: bytes, seeds: bytes, reads: bool) -> Design:
     return Design(np.frombuffer(ensembles, dtype=np.int64), np.frombuffer(seeds, dtype=np.int64), reads=reads)
