@@ -32,11 +32,11 @@ class LawFit:
     """A law with the parameters that fit best.
 
     law: its name. parameters: name -> value; intervals: name -> (low, high) at `level`, 0 and inf where the points set
-    no bound; empty where all runs share one probe ensemble. aicc: N log(S/N) + 2k + 2k(k+1)/(N−k−1), S the weighted sum of squared residuals of log error, N the
-    number of distinct sizes, k the number of parameters and one for the spread (Burnham & Anderson 2002); only
-    differences between laws of the same points mean something, and it is inf at N = k + 1. sigma: residual standard
-    deviation of log error at a point of average weight. points: what was fitted. errors: of the replicates, where they
-    are told apart (see `over`).
+    no bound; empty where all runs share one probe ensemble. aicc: N log(S/N) + 2k + 2k(k+1)/(N−k−1), S the weighted sum
+    of squared residuals of log error, N the number of distinct sizes, k the number of parameters and one for the spread
+    (Burnham & Anderson 2002); only differences between laws of the same points mean something, and it is inf at N = k +
+    1. sigma: residual standard deviation of log error at a point of average weight. points: what was fitted. errors: of
+    the replicates, where they are told apart (see `over`).
     """
 
     law: str

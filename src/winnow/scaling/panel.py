@@ -43,6 +43,22 @@ class Panel:
         """
         return self.design.spread(slopes @ self.deviations.T, scale=np.abs(slopes) @ np.abs(self.means))
 
+    def draws(self, count: int, generator: np.random.Generator) -> Floats:
+        """[count, K] how other replicates might move the means: each cluster's part times a normal number of its own.
+
+        Ensembles and seeds that several replicates share are drawn each for themselves, so that what is neither counts
+        twice; the variance of so few clusters is itself drawn, as one over χ².
+        """
+        weighted = self.deviations * self.design.weights[:, None]
+        moved = np.zeros((count, self.means.size))
+        for code in self.design.clusterings:
+            levels = int(code.max()) + 1
+            parts = np.zeros((levels, self.means.size))
+            np.add.at(parts, code, weighted)
+            spread = np.sqrt(levels / generator.chisquare(levels - 1, count))
+            moved += spread[:, None] * (generator.standard_normal((count, levels)) @ parts)
+        return moved
+
 
 def panel(places: Sequence[pd.DataFrame]) -> Panel:
     """The panel of places from the lines of `grid.runs` (or of `paired.pairs`) of each, with a column "error".

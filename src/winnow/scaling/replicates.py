@@ -107,6 +107,12 @@ class Design:
         """Whether all runs share their pair of seeds."""
         return self._levels[1] == 1
 
+    @property
+    def clusterings(self) -> list[Ints]:
+        """[N] codes each: of the clusters, and of the seeds where clusters share some and they differ."""
+        seeds = [self.seeds] if self.reads and 1 < self._levels[1] < self.size else []
+        return [self.ensembles, *seeds] if self.reads else [self.seeds]
+
     @cached_property
     def _forms(self) -> _Forms:
         n, w = self.size, self.weights
@@ -120,7 +126,9 @@ class Design:
         codes = zip((self.ensembles, self.seeds), self._levels, strict=True)
         shared = [np.eye(levels)[code] for code, levels in codes if 1 < levels < n]
         left = np.eye(n) - np.hstack(shared) @ np.linalg.pinv(np.hstack(shared)) if shared else np.zeros((n, n))
-        forms = np.stack([spread_of(each) for each in shared] + [left if np.trace(left) > 0.5 else spread_of(np.eye(n))])
+        forms = np.stack(
+            [spread_of(each) for each in shared] + [left if np.trace(left) > 0.5 else spread_of(np.eye(n))]
+        )
         variances = np.stack([each @ each.T for each in shared] + [np.eye(n)])
         expected = np.einsum("fij,vij->fv", forms, variances)
         target = np.einsum("i,vij,j->v", w, variances, w)
