@@ -82,9 +82,8 @@ class ConditionalFit:
     def over(self, errors: Panel, *, one_ensemble: bool) -> "ConditionalFit":
         """The same law, its intervals and draws widened to hold what other replicates would have changed.
 
-        errors: the panel of the replicates, a place for each measurement. As in `laws.LawFit.over`, an interval becomes
-        the hull of itself and the t-interval over replicates, of logs, to first order in their errors. one_ensemble:
-        whether the runs of some rule share theirs, which leaves no interval, as the rules are fitted together.
+        errors: the panel of the replicates, a place for each measurement; intervals as of `laws.LawFit.over`, all of
+        logs. one_ensemble: whether the runs of some rule share theirs, as the rules are fitted together.
         """
         if one_ensemble:
             return replace(self, intervals={}, errors=errors, one_ensemble=True)
@@ -132,8 +131,7 @@ class ConditionalFit:
 
         A simulated measurement lies off the fitted law by normal noise in log error, of a variance that is itself drawn
         from what N − p residuals say of it, S / χ². Residuals hold lack of fit as well as the spread of seeds, which
-        few seeds would tell too little of; what a replicate does to many measurements alike, they do not, and it is
-        drawn beside them where replicates are told apart (`panel.Panel.draws`).
+        few seeds would tell too little of, but not what a replicate does to many measurements: see `panel.Panel.draws`.
         """
         generator = np.random.default_rng(seed)
         points, p = self.points, self.theta.size

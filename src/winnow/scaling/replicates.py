@@ -58,7 +58,8 @@ class _Forms(NamedTuple):
 
     forms: [F, N, N]; the last is of what is left beside the others. components: [F, F] from forms to components.
     unbiased, one_way: [F] from forms to the variance of the mean, by all of them and by each alone. levels: [F] less
-    one. weighted: [F] of forms in the one that degrees of freedom are counted for; trace [F] and products [F, F] of it.
+    one. weighted: [F] one_way, few levels counting more. trace, products: [F], [F, F] of the form that degrees of
+    freedom are counted for, with the components.
     """
 
     forms: Floats
@@ -81,11 +82,12 @@ class Design:
     over their number, with clusters − 1 degrees of freedom. Else the variance, linear in those of ensembles, seeds and
     the rest, is found by the method of moments from three quadratic forms: the spread of the ensembles' means, that of
     the seeds' means, and what is left beside both; in a balanced crossed design (MSP + MSS − MSE) / PS. It is never
-    taken below what either spread says alone. Degrees of freedom are Satterthwaite's for the two spreads at the
-    variances found, where the spread of few levels counts more, by L / χ²(¼; L) of its L = levels − 1: with two levels
-    it is mostly too small, and would pass for one that does not matter. As variances that are found from so little
-    make them too many, they are averaged (harmonic mean) with the levels' own, L by share, where these are fewer.
-    scripts/bench/coverage.py measures what the intervals cover.
+    taken below what either spread says alone. Degrees of freedom are Satterthwaite's, at the variances found, for the
+    mean of two forms: the one above, and the sum of both spreads, where that of few levels counts more, by L / χ²(¼; L)
+    of its L = levels − 1; with two levels it is mostly too small, and would pass for one that does not matter. As
+    variances that are found from so little make them too many, they go a third of the way back to the spreads' own, L
+    by share, where these are fewer. These choices are those that cover what they should in simulated grids:
+    scripts/bench/coverage.py.
     """
 
     def __init__(self, ensembles: Ints, seeds: Ints, *, reads: bool) -> None:
@@ -136,9 +138,9 @@ class Design:
         one_way[len(shared) :] *= not shared
         levels = np.array([*(each.shape[1] - 1 for each in shared), n - 1], dtype=np.float64)
         weighted = one_way * levels / chdtri(levels, 0.75)
-        moved = np.einsum("f,fij->ij", weighted, forms) @ variances
-        products = np.einsum("aij,bji->ab", moved, moved)
         unbiased = components.T @ target
+        moved = np.einsum("f,fij->ij", (weighted + unbiased) / 2, forms) @ variances
+        products = np.einsum("aij,bji->ab", moved, moved)
         return _Forms(forms, components, unbiased, one_way, levels, weighted, np.trace(moved, 0, 1, 2), products)
 
     def spread(self, values: Floats, scale: Floats | None = None) -> tuple[Floats, Floats]:
@@ -162,7 +164,7 @@ class Design:
             df = (found @ known.trace) ** 2 / np.einsum("ka,ab,kb->k", found, known.products, found)
             shares = seen * known.weighted
             own = np.sum(shares, axis=1) / np.sum(shares / known.levels, axis=1)
-            df = np.where(df > own, 2 / (1 / df + 1 / own), df)
+            df = np.where(df > own, (2 * df + own) / 3, df)
         return np.where(flat, 0.0, np.sqrt(np.maximum(variance, 0))), np.where(flat, np.nan, df)
 
     def estimate(self, values: ArrayLike, *, paired: bool = False) -> Estimate:
