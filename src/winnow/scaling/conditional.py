@@ -82,8 +82,8 @@ class ConditionalFit:
     def over(self, errors: Panel, *, one_ensemble: bool) -> "ConditionalFit":
         """The same law, its intervals and draws widened to hold what other replicates would have changed.
 
-        errors: the panel of the replicates, a place for each measurement; intervals as of `laws.LawFit.over`, all of
-        logs. one_ensemble: whether the runs of some rule share theirs, as the rules are fitted together.
+        errors: of the replicates, a place a measurement; intervals as of `laws.LawFit.over`, all of logs. one_ensemble:
+        whether the runs of some rule share theirs, as the rules are fitted together.
         """
         if one_ensemble:
             return replace(self, intervals={}, errors=errors, one_ensemble=True)
@@ -140,8 +140,7 @@ class ConditionalFit:
         level = np.bincount(points.measured, fitted) / counts
         weights = np.bincount(points.measured, points.weights)
         squares = self.sigma**2 * (self.distinct - p)
-        found = np.empty((resamples, p))
-        shared = np.zeros((resamples, self.distinct))
+        found, shared = np.empty((resamples, p)), np.zeros((resamples, self.distinct))
         if self.errors is not None and self.errors.known:
             shared = self.errors.draws(resamples, generator) / points.means
         for i in range(resamples):
