@@ -94,7 +94,7 @@ def test_the_planted_crossing_lies_in_its_interval(crossed):
     """Ensembles and seeds that move the whole curve, a planted crossing at r = 0.2 * sqrt(2)."""
     generator, inside = np.random.default_rng(0), 0
     cells = [(p, s) for p in range(3) for s in range(3)] if crossed else [(i, i) for i in range(5)]
-    for _ in range(60):
+    for _ in range(40):
         of_p, of_s, of_random = 0.01 * generator.standard_normal((3, 5))
         rows = [make_row("random", r, 0.4 + of_random[s], s) for r in FRACTIONS for s in {s for _, s in cells}]
         rows += [
@@ -104,7 +104,7 @@ def test_the_planted_crossing_lies_in_its_interval(crossed):
         ]
         found = crossover(grid.table(rows), RULE)
         inside += found.r is None or found.interval[0] <= 0.2 * math.sqrt(2) <= found.interval[1]
-    assert inside >= 54
+    assert inside >= 36
 
 
 def test_all_examples_are_no_point():

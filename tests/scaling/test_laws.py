@@ -209,7 +209,7 @@ def planted_panel(generator, clusters=5):
 def test_intervals_over_replicates_hold_what_ensembles_do_to_the_whole_curve():
     generator = np.random.default_rng(0)
     hits = dict.fromkeys(("a", "b", "a of residuals", "b of residuals", "curve"), 0)
-    for _ in range(100):
+    for _ in range(60):
         errors = planted_panel(generator)
         residuals = fit(SIZES, errors.means)
         fitted = residuals.over(errors)
@@ -218,8 +218,8 @@ def test_intervals_over_replicates_hold_what_ensembles_do_to_the_whole_curve():
             hits[f"{name} of residuals"] += residuals.intervals[name][0] <= planted <= residuals.intervals[name][1]
         low, high = bands(fitted, [2000])
         hits["curve"] += bool(low[0] <= 3 * 2000**-0.5 <= high[0])
-    assert min(hits["a"], hits["b"], hits["curve"]) >= 92, hits
-    assert max(hits["a of residuals"], hits["b of residuals"]) < 80, hits
+    assert min(hits["a"], hits["b"], hits["curve"]) >= 55, hits
+    assert max(hits["a of residuals"], hits["b of residuals"]) < 48, hits
 
 
 @pytest.mark.parametrize("law", LAWS)

@@ -8,14 +8,13 @@ from typing import Any
 import pandas as pd
 
 from winnow.errors import WinnowError
-from winnow.scaling.replicates import ONE_ENSEMBLE, PAIR, design
+from winnow.scaling.replicates import ONE_ENSEMBLE, SEEDS, design
 from winnow.types import Row
 
 Group = tuple[str, str, str]
 
 GROUP = ["dataset", "model", "recipe"]
 CELL = [*GROUP, "rule", "n_kept"]
-SEEDS = ["probe_seed", *PAIR]
 RANDOM = "random"
 
 # what rows of older versions have not

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from winnow.scaling.replicates import PAIR, Design, design
+from winnow.scaling.replicates import Design, codes, design
 from winnow.types import Floats
-
-_SEEDS = ["probe_seed", *PAIR]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,22 +65,21 @@ def panel(places: Sequence[pd.DataFrame]) -> Panel:
     every replicate with it; a rule that reads no probes stands, beside one that does, for every ensemble. A replicate
     that was not run at a place is missing there; a run that belongs to no replicate is in the mean alone.
     """
-    lines = pd.concat([place[_SEEDS] for place in places]).astype("Int64").drop_duplicates()
-    for name in ("probe_seed", "selection_seed"):  # replicates are the lines that name the most
-        if (named := lines[name].notna()).any():
-            lines = lines[named]
+    keys = [codes(place) for place in places]
+    replicates = np.unique(np.concatenate(keys), axis=0)
+    for column in (0, 1):  # replicates are the lines that name the most
+        if (named := replicates[:, column] >= 0).any():
+            replicates = replicates[named]
             break
-    found = design(lines)
-    replicates = lines.fillna(-1).to_numpy(dtype=np.int64)
-    means, deviations, complete = np.empty(len(places)), np.zeros((len(lines), len(places))), True
-    for k, place in enumerate(places):
-        here, error = design(place), place["error"].to_numpy(dtype=np.float64)
+    found = design(replicates)
+    means, deviations, complete = np.empty(len(places)), np.zeros((len(replicates), len(places))), True
+    for k, (place, key) in enumerate(zip(places, keys, strict=True)):
+        here, error = design(key), place["error"].to_numpy(dtype=np.float64)
         means[k] = here.weights @ error
-        keys = place[_SEEDS].astype("Int64").fillna(-1).to_numpy(dtype=np.int64)
-        same = ((keys[:, None] == replicates) | (keys[:, None] == -1)).all(axis=2)  # [lines, N]
-        weights = here.weights[:, None] * same / np.maximum(same.sum(axis=1, keepdims=True), 1)
+        same = ((key[:, None] == replicates) | (key[:, None] == -1)).all(axis=2)  # [lines, N]
         if not same.any():
             complete = False
             continue
+        weights = here.weights[:, None] * same / np.maximum(same.sum(axis=1, keepdims=True), 1)
         deviations[:, k] = (error - means[k]) @ (weights / weights.sum()) / found.weights
     return Panel(found, means, deviations, complete)

@@ -17,6 +17,7 @@ from scipy.special import chdtri, stdtr, stdtrit
 from winnow.types import Floats, Ints
 
 PAIR = ["selection_seed", "train_seed"]
+SEEDS = ["probe_seed", *PAIR]
 ONE_ENSEMBLE = "one probe ensemble"
 MEND = "draw new probes with each replicate, as seed=0,1,2 does"
 _ROUNDING = 1e-12
@@ -179,14 +180,17 @@ class Design:
         return Estimate(float(values @ self.weights), se, df, self.size, self.clusters, self.one_ensemble)
 
 
-def design(runs: pd.DataFrame) -> Design:
-    """The design of the lines of one rule and size: of their probe_seed (NA: none was read) and pair of seeds."""
-    probes = runs["probe_seed"].astype("Int64")
-    pairs = [tuple(pair) for pair in runs[PAIR].astype("Int64").fillna(-1).to_numpy().tolist()]
-    codes = {pair: code for code, pair in enumerate(sorted(set(pairs)))}
-    seeds = np.array([codes[pair] for pair in pairs], dtype=np.int64)
-    ensembles = np.unique(probes.fillna(-1).to_numpy(dtype=np.int64), return_inverse=True)[1]
-    return _design(ensembles.astype(np.int64).tobytes(), seeds.tobytes(), bool(probes.notna().any()))
+def codes(runs: pd.DataFrame) -> Ints:
+    """[N, 3] probe, selection and training seeds of lines of a grid, −1 where one is NA and has no say."""
+    return np.stack([runs[name].to_numpy(dtype=np.int64, na_value=-1) for name in SEEDS], axis=1)
+
+
+def design(runs: pd.DataFrame | Ints) -> Design:
+    """The design of the lines of one rule and size, or of their `codes`."""
+    seeds = codes(runs) if isinstance(runs, pd.DataFrame) else runs
+    ensembles = np.unique(seeds[:, 0], return_inverse=True)[1].astype(np.int64)
+    pairs = np.unique(seeds[:, 1:], axis=0, return_inverse=True)[1].astype(np.int64)
+    return _design(ensembles.tobytes(), pairs.tobytes(), bool(seeds[:, 0].max() >= 0))
 
 
 def share_ensemble(runs: pd.DataFrame) -> bool:
