@@ -48,8 +48,8 @@ def contributions(runs: Mapping[str, Sequence[Recorded]], *, freeloader: float =
     """A column a run: above, a fan of the quantiles of the examples' contributions by epoch; below, two shares.
 
     runs: name -> its replicates, each (epochs [E], contributions [E, m]), the epochs the same in all. Every number is
-    the mean over replicates. The fan has the median and the middle half and nine tenths, on an axis that is linear up to
-    about the median size and logarithmic beyond, for contributions shrink as a model learns. Below: the shares of
+    the mean over replicates. The fan has the median and the middle half and nine tenths, on an axis that is linear up
+    to about the median size and logarithmic beyond, for contributions shrink as a model learns. Below: the shares of
     freeloaders (within freeloader times the mean size of zero) and of harmful ones (< 0), with their 95% t-intervals
     over replicates, where there are two. The table has a line for each run and epoch: replicates, the means, and low
     and high of mean, harmful and freeloaders.
