@@ -1,4 +1,4 @@
-"""Our calls against what the peers' own functions gave, array by array, as the table of results/conformance has them."""
+"""Our calls against what the peers' own functions gave, array by array: the table of results/conformance."""
 
 import sys
 from pathlib import Path

@@ -20,8 +20,8 @@ def check_both(runs: SubsetRuns) -> None:
 def share_variance(count: Ints, models: Ints | int) -> Floats:
     """[n]: the variance of a share, c = `count` of k = `models`: p(1 − p)/(k − 1) with p = (c + ½)/(k + 1).
 
-    p is drawn half an answer towards one half, so that models that all agree are not taken for certain; on average it is no
-    less than the true variance, whatever the true share is. One model says nothing: 1/4, the largest there is.
+    p is drawn half an answer towards one half, so that models that all agree are not taken for certain; on average it
+    is no less than the true variance, whatever the true share is. One model says nothing: 1/4, the largest there is.
     """
     models = np.asarray(models)
     share = (count + 0.5) / (models + 1)

@@ -113,8 +113,8 @@ class Selector(Component, ABC):
     def _rule(self, metric_name: str | None, alpha: str) -> str:
         """The rule's name, with the options that are not at their default, but without balance and drop_suspect."""
         shared = {field.name for field in fields(Selector)} | self._told_by_title
-        own = [(f, getattr(self, f.name)) for f in fields(self) if f.name not in shared]
-        changed = {f.name: value for f, value in own if value != f.default}
+        own = [f for f in fields(self) if f.name not in shared]
+        changed = {f.name: getattr(self, f.name) for f in own if getattr(self, f.name) != f.default}
         words = [value if isinstance(value, str) else f"{name}={_plain(value)}" for name, value in changed.items()]
         return " ".join([*([str(metric_name)] if self._rule_reads_scores else []), self._title, *words])
 
@@ -285,16 +285,14 @@ class Selector(Component, ABC):
             return np.zeros(n)
         if scores is None:
             raise MissingEvidenceError(f"{type(self).__name__} selects by score; give it the scores of a metric.")
-        values = scores.values if isinstance(scores, Scores) else _validated(scores)
+        if not isinstance(scores, Scores):
+            scores = Scores(np.asarray(scores, dtype=np.float64), metric="given", dataset="given")
+        values = scores.values
         if values.size != n:
             raise MismatchError(
                 f"{values.size} scores do not belong to {n} labels; score the data set that the subset is taken from."
             )
         return values
-
-
-def _validated(scores: ArrayLike) -> Floats:
-    return Scores(np.asarray(scores, dtype=np.float64), metric="given", dataset="given").values
 
 
 def _plain(value: Any) -> str:
