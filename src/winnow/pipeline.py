@@ -137,6 +137,7 @@ def check_cell(cell: CellSpec, dataset: ImageDataset) -> None:
                 "scripts/score.py, or choose metric.targets=held_out."
             )
     cell.probe.check_evaluated(cell.selector.name, cell.selector.needs)
+    cell.probe.check_trained(cell.selector.name, cell.selector.least_epochs)
     if "embeddings" in cell.needs:
         cell.probe.embedding.check(dataset)
     if cell.auto:

@@ -104,6 +104,14 @@ class Probe(Component):
         if passes and not self.evaluated:
             raise MissingEvidenceError(f"{reader} reads {passes[0]}; set probe.evaluate_at to at least one epoch.")
 
+    def check_trained(self, reader: str, least: int) -> None:
+        """Raise MissingEvidenceError where `reader` needs more epochs of trajectories than there will be."""
+        if least > self.epochs:
+            raise MissingEvidenceError(
+                f"{reader} reads {least} epochs of training, but probe.epochs={self.epochs}; train the probes for "
+                "longer or let it read fewer."
+            )
+
     def check_epochs(self, asked: frozenset[int]) -> None:
         """Raise MissingEvidenceError, naming the epochs there will be, when a metric asks for another one."""
         missing = sorted(asked - set(self.evaluated))
