@@ -19,11 +19,12 @@ import numpy as np
 import pandas as pd
 
 from winnow import pipeline
-from winnow.artifacts import ArtifactStore, device_name, provenance, write_atomically
+from winnow.artifacts import ArtifactStore, provenance, write_atomically
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.digits import Digits
 from winnow.diagnostics.metric_properties import hardest_overlap, kendall
+from winnow.machine import device_name
 from winnow.metrics.active import Active
 from winnow.metrics.aum import AUM
 from winnow.metrics.base import Metric

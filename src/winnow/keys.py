@@ -24,14 +24,21 @@ class Component:
 
     version: ClassVar[int] = 1
 
+    def check_settled(self) -> None:
+        """Raise OptionError while a field only stands for a choice that is still to be made; no key can be of that."""
+
 
 def describe(value: Any) -> Any:
     """A JSON value that says what `value` is, for keys and provenance.
 
     Whole floats become integers, because an override `alpha.value=0` must mean the same as `alpha.value=0.0`.
+
+    Raises what the component's `check_settled` raises.
     """
     if is_dataclass(value) and not isinstance(value, type):
         kind = type(value)
+        if isinstance(value, Component):
+            value.check_settled()
         named = {f.name: describe(getattr(value, f.name)) for f in fields(value) if f.metadata.get("key", True)}
         return {"is": f"{kind.__module__}.{kind.__qualname__}", "version": getattr(kind, "version", 1), **named}
     if isinstance(value, Mapping):
