@@ -21,9 +21,10 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
 from winnow import app
-from winnow.artifacts import device_name, provenance, write_atomically
+from winnow.artifacts import provenance, write_atomically
 from winnow.errors import OptionError
 from winnow.figures.style import save
+from winnow.machine import device_name
 
 
 def task(cfg: DictConfig) -> None:

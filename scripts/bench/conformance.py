@@ -26,11 +26,12 @@ from golden_cases import CASES
 
 from golden import Case, Golden, load
 from winnow import pipeline
-from winnow.artifacts import ArtifactStore, device_name, provenance, write_atomically
+from winnow.artifacts import ArtifactStore, provenance, write_atomically
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.digits import Digits
 from winnow.diagnostics.metric_properties import hardest_overlap, kendall
+from winnow.machine import device_name
 from winnow.metrics.aum import AUM
 from winnow.metrics.base import Metric
 from winnow.metrics.el2n import EL2N

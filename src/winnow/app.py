@@ -16,7 +16,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from winnow import diagnosis, pipeline, results, sharing, workers
-from winnow.artifacts import ArtifactStore, device_name
+from winnow.artifacts import ArtifactStore
 from winnow.comparison import tables
 from winnow.datasets.base import ImageDataset, load_once
 from winnow.entry import CONF, STAGE_GROUPS, one_line
@@ -26,6 +26,7 @@ from winnow.errors import OptionError, WinnowError, check_choice
 from winnow.exports.base import Export
 from winnow.figures.image_sheet import image_sheet
 from winnow.figures.style import save
+from winnow.machine import device_name
 from winnow.pipeline import CellSpec
 from winnow.planning.memory import Available
 from winnow.planning.plan import Plan, PlannedCell, planned_cell
@@ -33,6 +34,7 @@ from winnow.planning.text import told
 from winnow.records import read_indices
 from winnow.training.devices import TrainerSpec, quiet
 from winnow.training.loggers import LoggerSpec
+from winnow.training.precision import slow_choice
 
 log = logging.getLogger(__name__)
 CLASSES_SHOWN = 20  # on a sheet of images
@@ -48,7 +50,7 @@ class Runtime:
 
 
 def cell_from(cfg: DictConfig) -> CellSpec:
-    """The cell that a configuration describes, every part validated.
+    """The cell that a configuration describes, every part validated, and its precision settled for its trainer.
 
     Raises the typed error of the part that is wrong.
     """
@@ -58,7 +60,9 @@ def cell_from(cfg: DictConfig) -> CellSpec:
     _made(cfg.embedding, "embedding")  # the probe's; made here too, so that its errors name the group
     parts = {group: _made(_with_read_indices(_with_named_signal(cfg[group])), group) for group in STAGE_GROUPS}
     recorders = tuple(_made(node, f"callbacks.{name}") for name, node in cfg.callbacks.items())
-    return CellSpec(**parts, selection_seed=cfg.selection_seed, train_seed=cfg.train_seed, recorders=recorders)
+    cell = CellSpec(**parts, selection_seed=cfg.selection_seed, train_seed=cfg.train_seed, recorders=recorders)
+    precisions = (cell.recipe.precision, cell.probe.recipe.precision)
+    return cell.settled(_made(cfg.trainer, "trainer")) if "auto" in precisions else cell
 
 
 def _with_named_signal(node: DictConfig) -> DictConfig:
@@ -188,7 +192,8 @@ def plan(configs: Sequence[DictConfig], *, slots: int = 1, per_device: int = 1) 
             refused.setdefault(one_line(error), []).append(number)
     with quiet():
         device = trainer.solo_trainer(logger=False).strategy.root_device
-    jobs: dict[str, Any] = {"slots": slots, "per_device": per_device, "refused": refused}
+    slow = slow_choice((precision for cell in cells for precision in cell.precisions), trainer)
+    jobs: dict[str, Any] = {"slots": slots, "per_device": per_device, "refused": refused, "slow": slow}
     made = Plan.of(cells, store=store, device=device_name(device.type), **jobs)
     return told(made, Available(device))
 

@@ -33,6 +33,7 @@ from safetensors.torch import load_file, save_file
 
 from winnow.errors import DivergedError
 from winnow.keys import SCHEMA, describe
+from winnow.machine import device_name
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -294,10 +295,3 @@ def git_commit() -> str | None:
         return commit + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def device_name(kind: str) -> str:
-    """The public name of this machine's device of a kind, "cuda", "mps" or "cpu"."""
-    if kind == "cuda":
-        return torch.cuda.get_device_name()
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads" if kind == "cpu" else kind

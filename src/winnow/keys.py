@@ -37,14 +37,21 @@ class Component:
         """The version of what this one computes: its class's, unless the results of some options alone changed."""
         return self.version
 
+    def check_settled(self) -> None:
+        """Raise OptionError while a field only stands for a choice that is still to be made; no key can be of that."""
+
 
 def describe(value: Any) -> Any:
     """A JSON value that says what `value` is, for keys and provenance.
 
     Whole floats become integers, because an override `alpha.value=0` must mean the same as `alpha.value=0.0`.
+
+    Raises what the component's `check_settled` raises.
     """
     if is_dataclass(value) and not isinstance(value, type):
         kind = type(value)
+        if isinstance(value, Component):
+            value.check_settled()
         entering = [f for f in fields(value) if _in_key(value, f)]
         named = {f.metadata.get("named", f.name): describe(getattr(value, f.name)) for f in entering}
         version = value._version() if isinstance(value, Component) else 1

@@ -3,7 +3,7 @@
 The stages are in scoring.py and stages.py and can be had from here too: a whole experiment needs this one module.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from winnow.artifacts import ArtifactStore, Draft
@@ -27,6 +27,7 @@ from winnow.stages import TrainingResult, load_dataset, load_recorded, select_su
 from winnow.training.callbacks.base import RecorderSpec
 from winnow.training.devices import TrainerSpec
 from winnow.training.loggers import LoggerSpec, NoLog
+from winnow.training.precision import settled
 from winnow.training.recipe import Recipe
 from winnow.types import Row, Subset
 
@@ -88,6 +89,10 @@ class CellSpec:
     def needs(self) -> frozenset[str]:
         """The evidence that the rule reads."""
         return self.selecting | (self.metric.needs if self.selector.reads_scores else frozenset())
+
+    def settled(self, trainer: TrainerSpec | None = None) -> "CellSpec":
+        """With the precision of its recipe and the probe's settled (see winnow.training.precision)."""
+        return replace(self, recipe=settled(self.recipe, trainer), probe=self.probe.settled(trainer))
 
     @property
     def rule(self) -> str:
@@ -254,6 +259,7 @@ def _compute(
             test_error=result.test_error,
             test_loss=result.test_loss,
             effective_sample_size=subset.effective_sample_size,
+            precision=cell.recipe.precision,
             seconds=result.seconds,
             device=result.device,
             key=key,

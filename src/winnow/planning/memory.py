@@ -8,6 +8,7 @@ import psutil
 import torch
 
 from winnow.datasets.base import ImageDataset
+from winnow.machine import unfolds
 from winnow.models.base import ModelSpec
 from winnow.pipeline import CellSpec
 from winnow.probes.passes import PASSES
@@ -81,7 +82,8 @@ def _trained(
     largest = -(-m // -(-m // recipe.batch_size))  # batches are dealt as equal as can be
     batch = -(-largest // (trainer.devices * trainer.nodes))
     shape = dataset.image_shape
-    step = training_bytes(model, recipe, shape, dataset.n_classes, batch)
+    unfolded = unfolds(trainer.kind, recipe.precision)
+    step = training_bytes(model, recipe, shape, dataset.n_classes, batch, unfolded=unfolded)
     test = evaluation_bytes(model, shape, dataset.n_classes, seen)
     what = {f"a step of {batch} images": step} if step >= test else {"a pass over its images": test}
     return what | {"data set": _data_bytes(dataset)}

@@ -42,7 +42,8 @@ class Work:
 class PlannedCell:
     """One cell. n_kept: what the rule will keep. certain: whether the key of its training is that of the model.
 
-    Where the subset follows from scores that may not be there yet, it is the key of the row instead.
+    Where the subset follows from scores that may not be there yet, it is the key of the row instead. precisions: of the
+    trainings that are left to do.
     """
 
     number: int
@@ -55,6 +56,7 @@ class PlannedCell:
     seeds: tuple[int, int]
     finished: bool
     certain: bool
+    precisions: tuple[str, ...]
     training: Work
     stages: tuple[Work, ...]
     needs: tuple[Need, ...]
@@ -87,9 +89,9 @@ def planned_cell(
         finished=finished or (subset is not None and store.exists("model", training_key)),
     )
     kinds = {stage.name.partition(":")[0] for stage in missing}
-    parts = kinds & {"probe", "part"}
-    if kinds - parts or cell.selecting:
-        parts |= {"scores"}
+    trained = kinds & {"probe", "part"}
+    parts = trained | ({"scores"} if kinds - trained or cell.selecting else set())
+    left = [cell.recipe] * (not training.finished) + [cell.probe.recipe] * bool(trained)
     return PlannedCell(
         number=number,
         dataset=dataset.name,
@@ -101,6 +103,7 @@ def planned_cell(
         seeds=(cell.selection_seed, cell.train_seed),
         finished=finished,
         certain=subset is not None,
+        precisions=() if finished else tuple(recipe.precision for recipe in left),
         training=training,
         stages=tuple(_work_of(stage, cell, dataset, store) for stage in stages),
         needs=() if finished else (cell_need(cell, dataset, trainer, m), *shared_needs(cell, dataset, trainer, parts)),
@@ -149,7 +152,7 @@ class Plan:
     """What the cells will take.
 
     refused: the numbers of those that cannot be run, by the reason. speeds: of each work, by its key. slots: jobs at
-    once; per_device: of them on one device. device: its public name.
+    once; per_device: of them on one device. device: its public name. slow: a word where a precision is a wrong choice.
     """
 
     cells: tuple[PlannedCell, ...]
@@ -158,10 +161,11 @@ class Plan:
     slots: int = 1
     per_device: int = 1
     device: str = ""
+    slow: str | None = None
 
     @classmethod
     def of(cls, cells: Sequence[PlannedCell], *, store: ArtifactStore, device: str, **options: Any) -> "Plan":
-        """With the speeds that the rows in the store tell. options: refused, slots, per_device."""
+        """With the speeds that the rows in the store tell. options: the other fields."""
         rows = past_rows(store, device)
         speeds = {
             work.key: speed_of(rows, model=work.model, multiply_adds=work.multiply_adds, batch=work.batch)

@@ -10,6 +10,8 @@ from winnow.probes.embeddings.base import Embedding
 from winnow.probes.embeddings.probe import ProbeFeatures
 from winnow.rounding import round_half_up
 from winnow.seeds import derive
+from winnow.training.devices import TrainerSpec
+from winnow.training.precision import settled
 from winnow.training.recipe import Recipe
 
 
@@ -64,6 +66,10 @@ class Probe(Component):
     @property
     def training_recipe(self) -> Recipe:
         return replace(self.recipe, epochs=self.epochs, budget="epochs")
+
+    def settled(self, trainer: TrainerSpec | None = None) -> "Probe":
+        """With the precision of its recipe settled (see winnow.training.precision)."""
+        return replace(self, recipe=settled(self.recipe, trainer))
 
     def member_seed(self, member: int) -> int:
         return derive(self.seed, "probe", member)

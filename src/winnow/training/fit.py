@@ -10,17 +10,18 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
 from winnow import workers
-from winnow.artifacts import device_name
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.batches import batches
 from winnow.errors import OptionError
 from winnow.keys import make_key
+from winnow.machine import device_name
 from winnow.models.base import Classifier, ModelSpec
 from winnow.seeds import derive
 from winnow.training.checkpoint import Checkpoints
 from winnow.training.devices import TrainerSpec, quiet, shard
 from winnow.training.module import ClassifierModule
 from winnow.training.noise import Noise
+from winnow.training.precision import tell_slow_choice
 from winnow.training.progress import progress_callback
 from winnow.training.recipe import Recipe
 from winnow.training.sync_batchnorm import synchronised
@@ -62,8 +63,9 @@ def fit(
     With several devices, each has a part of every batch, and gradients are those of the batch's weighted loss.
 
     Raises Interrupted when a signal ended it (see winnow.interruption); OptionError where a batch has fewer examples
-    than there are devices.
+    than there are devices, or the recipe's precision is not settled.
     """
+    recipe.check_settled()
     spec = trainer or TrainerSpec()
     least = subset.m // -(-subset.m // recipe.batch_size)
     if least < spec.devices * spec.nodes:
@@ -71,6 +73,7 @@ def fit(
             f"{title}: its smallest batch has {least} examples, for {spec.devices * spec.nodes} devices; "
             "train on fewer (trainer.devices), keep more, or raise recipe.batch_size."
         )
+    tell_slow_choice([recipe.precision], spec)
     return spec.everywhere(
         _fit,
         alone={"logger": logger},

@@ -22,7 +22,8 @@ class Recipe(Component):
     budget: "epochs" passes over a subset `epochs` times, so a small subset gets fewer steps; "steps" gives every subset
     the steps that `epochs` passes over the full training set take. batch_size: the largest batch (see InMemoryLoader).
     schedule: "onecycle" (Smith & Topin 2017; warm-up over 30% to `lr`, then cosine to nothing), "cosine" or "constant".
-    precision: "float32" or "bfloat16" (autocast in training only; tests and scores are computed in float32).
+    precision: "float32", "bfloat16" (autocast in training only; tests and scores are computed in float32), or "auto",
+    which stands for one of them until winnow.training.precision.settled says which: the faster on a device.
     Weight decay spares biases and batch norm, as is usual with large learning rates.
 
     Raises OptionError for a value outside its range.
@@ -43,7 +44,7 @@ class Recipe(Component):
 
     def __post_init__(self) -> None:
         check_choice("recipe.schedule", self.schedule, ("onecycle", "cosine", "constant"))
-        check_choice("recipe.precision", self.precision, ("float32", "bfloat16"))
+        check_choice("recipe.precision", self.precision, ("float32", "bfloat16", "auto"))
         check_choice("recipe.budget", self.budget, ("epochs", "steps"))
         if self.epochs < 1 or self.batch_size < 1:
             raise OptionError(f"recipe.epochs={self.epochs} and batch_size={self.batch_size} must be at least 1.")
@@ -51,6 +52,15 @@ class Recipe(Component):
             raise OptionError(f"recipe.lr={self.lr} must be positive and weight_decay={self.weight_decay} at least 0.")
         if not (0 <= self.momentum < 1 and 0 <= self.label_smoothing < 1):
             raise OptionError("recipe.momentum and recipe.label_smoothing must be in [0, 1).")
+
+    def check_settled(self) -> None:
+        """Raise OptionError while the precision is "auto"."""
+        if self.precision == "auto":
+            raise OptionError(
+                "recipe.precision=auto is float32 on one device and bfloat16 on another, and keys and rows say which; "
+                "settle it first: winnow.training.precision.settled(recipe, trainer), or settled(trainer) of a cell "
+                "or a probe."
+            )
 
     def steps(self, m: int, n: int) -> int:
         """Optimiser steps for a subset of m of n training examples."""
