@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -88,6 +90,11 @@ def test_equal_scores_are_drawn_at_random():
 def test_the_cut_by_the_margin_of_training():
     margin = np.where(np.arange(20) < 4, -1.0, 1.0) * np.ones((2, 3, 1))
     evidence = recorded(margin, ONE_CLASS)
+    trajectories = replace(evidence.ensemble(), probability_margin=evidence.ensemble().margin[..., ::-1])
+    evidence = replace(evidence, trajectories=trajectories)
+    by_code = CCS(beta=0.2, cut_by="aum_probability")
+    subset = by_code.select(np.arange(20.0), ONE_CLASS, r=0.8, seed=0, evidence=evidence)
+    assert subset.indices.tolist() == list(range(16))
     selector = CCS(beta=0.2, cut_by="aum")
     assert selector.needs == {"trajectories"}
     assert CCS().needs == frozenset()
@@ -115,7 +122,7 @@ def test_rule_and_errors():
     wrong = (
         ({"beta": 1.0}, "beta"),
         ({"strata": 0}, "strata"),
-        ({"cut_by": "loss"}, "score, aum"),
+        ({"cut_by": "loss"}, "score, aum, aum_probability"),
         ({"beta": "x"}, "cifar100"),
     )
     for options, match in wrong:

@@ -17,7 +17,7 @@ def check_both(runs: SubsetRuns) -> None:
         )
 
 
-def share_variance(count: Ints, models: Ints | int) -> Floats:
+def share_variance(count: Ints | Floats, models: Ints | int) -> Floats:
     """[n]: the variance of a share, c = `count` of k = `models`: p(1 − p)/(k − 1) with p = (c + ½)/(k + 1).
 
     p is drawn half an answer towards one half, so that models that all agree are not taken for certain; on average it

@@ -19,8 +19,9 @@ class TDDS(Metric):
     presentations; late epochs weigh most, β = `decay`.
       variant="paper":    ΔL_t = KL(p_t+1 ‖ p_t), R_t = Σ_window (|ΔL| − mean)², over `window` changes.
       variant="official": ΔL_t = Σ_c |p_c log(p_c/p′_c)|, R_t the square root of that sum, as their published code; its
-        window is of `window` presentations, which have window − 1 changes. The code adds 1e-8 to both p in the
-        logarithm, which is left out here.
+        window is of `window` presentations, which have window − 1 changes. The code adds 1e-8 to both p inside the
+        logarithm and a trajectory does not, which tells where a softmax output falls below that: ranks are the same
+        on the arrays of tests/golden, and have Kendall's τ 0.997 and 0.83 on their logits times 2 and 4.
       variant="dual":     the copy in DUAL's code: as "official", but every window is the first, so that the score is
         the variation in the first `window` epochs, and T only scales it.
     J = `window` = 10, β = 0.9 and T ≈ 90 on CIFAR (metric.first_epochs=90). With β = 0.9 the last windows decide nearly

@@ -36,8 +36,9 @@ class CCS(Selector):
     published r it is on the line through both. In a class, or as the signal of `calibrated`, r is the share that the
     rule keeps there, or the nearest published. Where m leaves fewer than that to drop, n − m are dropped, so that the
     budget is always kept; at r = 1 nothing is. With balance, beta and the strata are those of each class.
-    cut_by: what is hardest: "score", the highest scores; "aum" the smallest margins of the probes' training, as the
-    authors cut under every metric. strata: how many; the paper's 50. alpha is ignored.
+    cut_by: what is hardest: "score", the highest scores; "aum", the smallest margins of logits in the probes' training,
+    as the paper cuts under every metric; "aum_probability", of probabilities, as its code. strata: how many; 50 is the
+    paper's. alpha is ignored.
 
     The default, a fixed beta by score, is not the paper's rule, which the name in rules says: ccs[score]. The paper's
     is ccs[aum], cut_by=aum with beta=cifar10. Deviation: the authors' code ends the last stratum at 1.0001 times the
@@ -59,7 +60,7 @@ class CCS(Selector):
 
     @property
     def _rule_needs(self) -> frozenset[str]:
-        return frozenset({"trajectories"} if self.cut_by == "aum" else ())
+        return frozenset(() if self.cut_by == "score" else {"trajectories"})
 
     def _rule(self, metric_name: str | None, alpha: str) -> str:
         beta = self.beta if isinstance(self.beta, str) else format(self.beta, "g")
@@ -79,8 +80,8 @@ class CCS(Selector):
     def _beta_at(self, r: float) -> float:
         if not isinstance(self.beta, str):
             return self.beta
-        published = sorted(BETAS[self.beta].items())
-        return float(np.interp(r, *zip(*published, strict=True)))
+        published = BETAS[self.beta]
+        return float(np.interp(r, sorted(published), [published[known] for known in sorted(published)]))
 
     def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:
         beta = self._beta_at(count / members.size)

@@ -45,12 +45,13 @@ class D2(Selector):
       reverse:  keep the largest, then u_j ← u_j − exp(−gamma_r d_ij) u_i, also where u_i is negative.
     Where the examples to choose from are no more than k it draws at random, as they do.
 
-    What surrounds the sampler in their runs are options here: beta drops the ⌊beta n + ½⌋ hardest first, by cut_by
-    "score" or "aum" (theirs); strata cuts the range of the other scores into so many of equal width, of which each gets
-    an equal share of the budget and a graph of its own, as `ccs` (theirs in their stratified mode: 25; 1 is none);
-    balance="exact" gives classes budgets and graphs of their own. Their command for CIFAR-10 at r = 0.1: k=5,
-    gamma_r=0.1, beta=0.4, cut_by=aum, balance=exact, with forgetting[zero]. They cut over all classes, which here is
-    done in each, and where the score is aum theirs is the margin unturned, so that easy is important; here hard is.
+    What surrounds the sampler in their runs are options here. beta drops the ⌊beta n + ½⌋ hardest first, by cut_by as
+    in `ccs` (theirs: aum_probability). strata cuts the range of the other scores into so many parts of equal width,
+    each with an equal share of the budget and a graph of its own (their stratified mode: 25; 1 is none).
+    balance="exact" gives classes budgets and graphs of their own. Their command for CIFAR-10 at r = 0.1 is k=5,
+    gamma_r=0.1, beta=0.4, cut_by=aum_probability, balance=exact, with forgetting[zero]. They cut over all classes,
+    which here is done in each, and where the score is aum theirs is the margin unturned, so that easy is important;
+    here hard is.
 
     100,000 × 512 embeddings, r = 0.1, k = 10, one thread: 97 s of processor time, a peak of 1.1 GB. Neighbours are
     searched for exactly, so that time grows as n².
@@ -87,7 +88,7 @@ class D2(Selector):
 
     @property
     def _rule_needs(self) -> frozenset[str]:
-        return frozenset({"embeddings", "trajectories"} if self.beta and self.cut_by == "aum" else {"embeddings"})
+        return frozenset({"embeddings", "trajectories"} if self.beta and self.cut_by != "score" else {"embeddings"})
 
     @property
     def _title(self) -> str:

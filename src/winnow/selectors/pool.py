@@ -73,10 +73,13 @@ class Pool:
         return trajectories.p_true[:, :first_epochs, members].mean(axis=(0, 1), dtype=np.float64)
 
     def suspicion(self, members: Ints, by: str) -> Floats:
-        """[k], higher = more likely mislabelled: the scores, or the area under the margin (aum)."""
+        """[k], higher = more likely mislabelled: the scores, or minus the area under the margin of training, of logits
+        (aum) or of probabilities (aum_probability), mean over probes and epochs."""
         if by == "score":
             return self.values[members]
-        return -self._trajectories().margin[..., members].mean(axis=(0, 1), dtype=np.float64)
+        trajectories = self._trajectories()
+        margins = trajectories.margin if by == "aum" else trajectories.probability_margin
+        return -margins[..., members].mean(axis=(0, 1), dtype=np.float64)
 
     def _trajectories(self) -> Trajectory:
         if self.evidence is None:

@@ -19,7 +19,7 @@ def by_class(labels: NDArray[Any]) -> list[Ints]:
 
 def check_cut(beta: float, cut_by: str, strata: int) -> None:
     """Raise OptionError for a fraction outside [0, 1), an unknown cut_by, or fewer than one stratum."""
-    check_choice("selector.cut_by", cut_by, ("score", "aum"))
+    check_choice("selector.cut_by", cut_by, ("score", "aum", "aum_probability"))
     if not 0 <= beta < 1:
         raise OptionError(f"selector.beta={beta} must be the fraction of the hardest to drop, in [0, 1).")
     if strata < 1:
