@@ -229,7 +229,7 @@ def optimise(
         policy, gradient = candidate, new_gradient
         areas.append(area)
         residual = _residual(policy, gradient)
-        if area < best[0] or residual < tolerance:  # one stationary to the tolerance is it, whatever rounding ranks first
+        if area < best[0] or residual < tolerance:  # to rounding, a stationary one is the best
             best = (area, policy, gradient)
         if residual < tolerance:
             break
