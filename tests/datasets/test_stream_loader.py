@@ -219,7 +219,7 @@ def test_a_signal_to_the_workers_is_left_to_their_parent(made, number):
     before, loader = set(torch.multiprocessing.active_children()), made(workers=2)
     loader.sampler.set_epoch(0)
     iterator = iter(loader)
-    seen = [next(iterator)]
+    seen = [next(iterator), next(iterator)]  # one of each worker, so that both have begun
     workers = set(torch.multiprocessing.active_children()) - before
     # As from elsewhere: a worker heeds its parent.
     for worker in workers:
