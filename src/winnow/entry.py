@@ -42,8 +42,8 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
 
     HYDRA_FULL_ERROR=1 shows the traceback instead. Whatever launcher runs it, a task that fails leaves its traceback in
     the folder of its run. A run that the pool launcher started ends with it. A signal ends it too
-    (winnow.interruption), with one line and the code of Interrupted. So does a folder of the run that Hydra cannot
-    write.
+    (winnow.interruption), with one line and the code of Interrupted. What Hydra refuses, or a folder of the run that
+    it cannot write, is a mistake too.
     """
     if workers.follow_if_called():
         return
@@ -81,10 +81,12 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
             raise
         _stop(error, config_name)
     except Exception as error:
-        unwritten = None if begun or wants_traceback else unwritten_folder(error)
-        if unwritten is None:
+        if begun or wants_traceback:
             raise
-        _stop(unwritten, config_name)
+        unwritten = unwritten_folder(error)
+        if unwritten is None and not _is_of_hydra(error):
+            raise
+        _stop(unwritten or error, config_name)
 
 
 def _stop(error: Exception, config_name: str) -> NoReturn:
@@ -108,7 +110,7 @@ def _known_names(error: Exception, config_name: str) -> str:
     names = OmegaConf.select(node, parent) if parent else node
     if not OmegaConf.is_dict(names):
         return ""
-    there = sorted(str(name) for name in names if name != "_target_")
+    there = sorted(str(name) for name in names if name != "_target_") or ["nothing"]
     field = misspelt.group(1).rpartition(".")[2]
     owners = sorted(path.stem for path in (Path(CONF) / parent).glob("*.yaml") if field in set(OmegaConf.load(path)))
     elsewhere = f" {field} belongs to {parent}={' or '.join(owners)}." if parent and owners else ""
@@ -120,7 +122,13 @@ def unwritten_folder(error: Exception) -> StoreError | None:
     cause = error if isinstance(error, OSError) else error.__cause__  # logging wraps it in a ValueError
     if not isinstance(cause, OSError):
         return None
-    return unwritable(cause.filename or "the folder of the run", cause, option=RUN_FOLDER)
+    given = [each.partition("=")[2] for each in sys.argv if each.startswith(("hydra.run.dir=", "hydra.sweep.dir="))]
+    return unwritable(cause.filename or (given or ["outputs"])[-1], cause, option=RUN_FOLDER)
+
+
+def _is_of_hydra(error: Exception) -> bool:
+    """Whether Hydra itself raised it: before a task begins, that is about how it was called."""
+    return Path(hydra.__file__).parent in Path(traceback.extract_tb(error.__traceback__)[-1].filename).parents
 
 
 def failure_text(error: BaseException) -> str:

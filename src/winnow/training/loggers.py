@@ -20,6 +20,7 @@ from winnow.types import Row
 from winnow.writing import writing
 
 log = logging.getLogger(__name__)
+OPTION = "hydra.run.dir=DIR, or none by logger=none"  # where users choose where logs go
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +66,11 @@ class ContinuedCSVLogger(CSVLogger):
 
     @property
     def experiment(self) -> Any:
-        with writing(self.log_dir):
+        with writing(self.log_dir, option=OPTION):
             return super().experiment
 
     def save(self) -> None:
-        with writing(self.log_dir):
+        with writing(self.log_dir, option=OPTION):
             super().save()
 
     def go_on(self, step: int) -> None:
