@@ -29,7 +29,7 @@ class Recorder(Callback, ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecorderSpec(Component):
+class RecorderSpec(Component, ABC):
     """Which recorder; one yaml in conf/callbacks. It is part of the trained model's key."""
 
     @abstractmethod
