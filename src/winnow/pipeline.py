@@ -130,6 +130,8 @@ def cell_key(cell: CellSpec, dataset: ImageDataset) -> tuple[str, dict[str, Any]
 
 def check_cell(cell: CellSpec, dataset: ImageDataset) -> None:
     """Raise every error that can be told before anything is trained."""
+    for recorder in cell.recorders:
+        recorder.check(cell.recipe)
     cell.selector.check(dataset.train_labels, r=cell.compression.fraction(dataset.n), alpha=cell.fixed_alpha)
     if cell.selector.reads_scores:
         read_given(dataset, cell.metric)

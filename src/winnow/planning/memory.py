@@ -79,7 +79,7 @@ def _trained(
     model: ModelSpec, recipe: Recipe, dataset: ImageDataset, trainer: TrainerSpec, m: int, seen: int
 ) -> dict[str, int]:
     """Training on m examples, and a pass over `seen` images by the trained model."""
-    largest = -(-m // -(-m // recipe.batch_size))  # batches are dealt as equal as can be
+    _, largest = recipe.batch_sizes(m)
     batch = -(-largest // (trainer.devices * trainer.nodes))
     shape = dataset.image_shape
     unfolded = unfolds(trainer.kind, recipe.precision)

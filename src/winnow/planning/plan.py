@@ -83,7 +83,7 @@ def planned_cell(
     training = Work(
         key=key if subset is None else training_key,
         examples=cell.recipe.examples(m, dataset.n),
-        batch=m / -(-m // cell.recipe.batch_size),
+        batch=cell.recipe.examples(m, dataset.n) / cell.recipe.steps(m, dataset.n),
         model=cell.model.name,
         multiply_adds=_multiply_adds(cell.model, dataset.image_shape, dataset.n_classes),
         finished=finished or (subset is not None and store.exists("model", training_key)),
@@ -133,7 +133,7 @@ def _work_of(stage: SharedStage, cell: CellSpec, dataset: ImageDataset, store: A
     return Work(
         key=f"{stage.stage}/{stage.key}",
         examples=stage.examples,
-        batch=dataset.n / -(-dataset.n // probe.recipe.batch_size),
+        batch=sum(probe.training_recipe.batch_sizes(dataset.n)) / 2,
         model=None if elsewhere else probe.model.name,
         multiply_adds=multiply_adds,
         finished=stage.is_finished(store),

@@ -20,6 +20,7 @@ from winnow.probes.probe import Probe
 from winnow.probes.scorer import pass_into
 from winnow.probes.subset_runs import gather_subset_runs, run_keys
 from winnow.records import load_trajectory
+from winnow.training.averaging import weights_of
 from winnow.training.callbacks.forgetting import Forgetting
 from winnow.training.devices import TrainerSpec
 from winnow.training.fit import Fitted, fit
@@ -200,16 +201,16 @@ class _Snapshots(Callback):
         self.epochs = epochs
         self.weights: dict[int, dict[str, torch.Tensor]] = {}
 
-    def _keep(self, epoch: int, module: LightningModule) -> None:
+    def _keep(self, epoch: int, trainer: Trainer, module: LightningModule) -> None:
         if epoch in self.epochs and epoch not in self.weights:  # where training goes on, 0 was kept by its first part
-            assert isinstance(module.model, torch.nn.Module)
-            self.weights[epoch] = {k: v.detach().cpu() for k, v in copy.deepcopy(module.model.state_dict()).items()}
+            weights = copy.deepcopy(weights_of(trainer, module))
+            self.weights[epoch] = {k: v.detach().cpu() for k, v in weights.items()}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._keep(0, pl_module)
+        self._keep(0, trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._keep(trainer.current_epoch + 1, pl_module)
+        self._keep(trainer.current_epoch + 1, trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
         return {"weights": self.weights}

@@ -17,6 +17,7 @@ from winnow.keys import make_key
 from winnow.machine import device_name
 from winnow.models.base import Classifier, ModelSpec
 from winnow.seeds import derive
+from winnow.training.averaging import WeightAverage, weights_of
 from winnow.training.checkpoint import Checkpoints
 from winnow.training.devices import TrainerSpec, quiet, shard
 from winnow.training.module import ClassifierModule
@@ -55,7 +56,7 @@ def fit(
     title: str = "training",
     checkpoint: Path | None = None,
 ) -> Fitted:
-    """Train `model` on `subset` by `recipe`, and return it as it is after the last step.
+    """Train `model` on `subset` by `recipe`; the model, or where recipe.ema asks for one its average, at the last step.
 
     seed fixes the initial weights, the order and the augmentation; the caller's own random state is left as it was.
     checkpoint: a file from which an interrupted training goes on, to the same result; it is written while the training
@@ -67,7 +68,7 @@ def fit(
     """
     recipe.check_settled()
     spec = trainer or TrainerSpec()
-    least = subset.m // -(-subset.m // recipe.batch_size)
+    least, _ = recipe.batch_sizes(subset.m)
     if least < spec.devices * spec.nodes:
         raise OptionError(
             f"{title}: its smallest batch has {least} examples, for {spec.devices * spec.nodes} devices; "
@@ -111,13 +112,14 @@ def _fit(
             classifier = classifier.to(memory_format=torch.channels_last)
         counter = _Presentations()
         progress = [progress_callback(title, spec.progress)] if workers.rank() == 0 else []
+        average = [WeightAverage(recipe.ema)] if recipe.ema else []
         keeper = Checkpoints(
             checkpoint,
             every=spec.checkpoint_seconds,
             training=_identity(dataset, subset, model, recipe, seed) if checkpoint else "",
         )
         lightning = spec.trainer(
-            callbacks=[*callbacks, counter, *progress, Noise(seed), keeper],
+            callbacks=[*average, *callbacks, counter, *progress, Noise(seed), keeper],
             max_steps=steps,
             max_epochs=-1,
             precision=_PRECISION[recipe.precision],
@@ -140,8 +142,12 @@ def _fit(
             seed=seed,
             channels_last=recipe.channels_last,
             shard=shard(),
+            constant=recipe.batches == "constant",
         )
-        keeper.fit(lightning, ClassifierModule(classifier, recipe, steps), loader)
+        module = ClassifierModule(classifier, recipe, steps)
+        keeper.fit(lightning, module, loader)
+        if average:
+            classifier.load_state_dict(weights_of(lightning, module))
     assert lightning.global_step == steps, (lightning.global_step, steps)
     return Fitted(model=classifier, steps=steps, examples_seen=counter.examples, seconds=keeper.seconds, device=device)
 
