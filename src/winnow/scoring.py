@@ -145,9 +145,10 @@ def agreement_of(
 def check_metric(metric: Metric, probe: Probe) -> None:
     """Raise MissingEvidenceError where these probes will not give what the metric reads."""
     probe.check_epochs(metric.epochs)
-    if metric.least_epochs > probe.epochs:
+    if metric.least_epochs > probe.trained_epochs:
+        limit = "probe.epochs" if probe.stop_after is None else "probe.stop_after"
         raise MissingEvidenceError(
-            f"{metric.name} reads {metric.least_epochs} epochs of training, but probe.epochs={probe.epochs}; "
+            f"{metric.name} reads {metric.least_epochs} epochs of training, but {limit}={probe.trained_epochs}; "
             "train the probes for longer or let the metric read fewer."
         )
     probe.check_evaluated(metric.name, metric.needs)
