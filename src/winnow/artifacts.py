@@ -67,6 +67,11 @@ class Artifact:
     def json(self, name: str) -> Any:
         return json.loads((self.folder / f"{name}.json").read_text())
 
+    @property
+    def continuation(self) -> Path:
+        """The file from which a longer training goes on, where this is one that was stopped (see Checkpoints)."""
+        return self.folder / "continuation.ckpt"
+
     def parts(self) -> set[str]:
         return {path.stem for path in self.folder.iterdir()} - {Path(PROVENANCE).stem}
 

@@ -65,7 +65,7 @@ def shared_needs(
         yield Need(
             title=f"a probe ({probe.model.name}, {n} examples)",
             device=trained | {"recorder": Forgetting().held_bytes(n, classes)},
-            host={"trajectory": probe.epochs * n * TRAJECTORY_BYTES},
+            host={"trajectory": probe.trained_epochs * n * TRAJECTORY_BYTES},
         )
     if "part" in parts:
         yield Need(title=f"a model of a random part ({probe.model.name})", device=trained)
@@ -104,7 +104,7 @@ def _evidence(cell: CellSpec, dataset: ImageDataset) -> Mapping[str, int]:
     """What evidence is put together of, in memory; features and projected gradients stay in their files."""
     probe, n = cell.probe, dataset.n
     sizes = {
-        "trajectories": probe.members * probe.epochs * n * TRAJECTORY_BYTES,
+        "trajectories": probe.members * probe.trained_epochs * n * TRAJECTORY_BYTES,
         "logits": probe.members * len(probe.evaluated) * n * dataset.n_classes * 4,
         "subset_runs": probe.members * (2 * n + dataset.n_test),
         **dict.fromkeys(("gradient_norms", "input_gradient_norms", "boundary_distances"), probe.members * n * 4),

@@ -2,7 +2,8 @@
 
 import copy
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from winnow.probes.apart import train_apart
 from winnow.probes.passes import MemberPass, member_passes, pass_of_member
 from winnow.probes.probe import Probe
 from winnow.probes.scorer import pass_into
+from winnow.probes.stopped import Stopped, member_key, stopped_before
 from winnow.probes.subset_runs import gather_subset_runs, run_keys
 from winnow.records import load_trajectory
 from winnow.training.averaging import weights_of
@@ -32,7 +34,7 @@ log = logging.getLogger(__name__)
 
 def member_inputs(dataset: ImageDataset, probe: Probe, member: int) -> dict[str, Any]:
     """What one member's training depends on. The size of the ensemble does not matter, so K=10 reuses the 5 of K=5."""
-    return {
+    inputs = {
         "dataset": dataset.fingerprint,
         "model": probe.model,
         "recipe": probe.training_recipe,
@@ -40,12 +42,23 @@ def member_inputs(dataset: ImageDataset, probe: Probe, member: int) -> dict[str,
         "checkpoint_at": probe.checkpoint_at,
         "seed": probe.member_seed(member),
     }
+    return inputs if probe.stop_after is None else inputs | {"stop_after": probe.stop_after}
 
 
 def member_keys(dataset: ImageDataset, probe: Probe) -> list[str]:
     """The artifact keys of the members, in order."""
-    prefix = f"{dataset.slug}-{probe.model.name}"
-    return [make_key(prefix, member_inputs(dataset, probe, member)) for member in range(probe.members)]
+    prefix = _prefix(dataset, probe)
+    return [member_key(prefix, member_inputs(dataset, probe, member)) for member in range(probe.members)]
+
+
+def goes_on_from(dataset: ImageDataset, probe: Probe, member: int, *, store: ArtifactStore) -> Iterator[Stopped]:
+    """The finished shorter trainings that a member can go on from, the longest first."""
+    inputs = member_inputs(dataset, probe, member)
+    return stopped_before(_prefix(dataset, probe), inputs, probe.trained_epochs, store=store)
+
+
+def _prefix(dataset: ImageDataset, probe: Probe) -> str:
+    return f"{dataset.slug}-{probe.model.name}"
 
 
 def evidence_keys(dataset: ImageDataset, probe: Probe, needs: frozenset[str]) -> list[str]:
@@ -68,7 +81,7 @@ def train_member(
     return store.fetch(
         "probe",
         member_keys(dataset, probe)[member],
-        write=lambda draft: _train(draft, dataset, probe, member, trainer, logger),
+        write=lambda draft: _train(draft, dataset, probe, member, store, trainer, logger),
         inputs=member_inputs(dataset, probe, member),
     )
 
@@ -152,19 +165,30 @@ def _stacked_logits(members: list[Artifact], probe: Probe) -> dict[int, np.ndarr
 
 
 def _train(
-    draft: Draft, dataset: ImageDataset, probe: Probe, member: int, trainer: TrainerSpec, logger: LoggerSpec
+    draft: Draft,
+    dataset: ImageDataset,
+    probe: Probe,
+    member: int,
+    store: ArtifactStore,
+    trainer: TrainerSpec,
+    logger: LoggerSpec,
 ) -> None:
-    title = f"probe {member + 1} of {probe.members}"
-    log.info("%s: training %s for %d epochs", title, probe.model.name, probe.epochs)
+    title, epochs = f"probe {member + 1} of {probe.members}", probe.trained_epochs
+    log.info("%s: training %s for %d epochs", title, probe.model.name, epochs)
+    candidates = goes_on_from(dataset, probe, member, store=store)
+    begun = next((found for each in candidates if (found := store.load("probe", each.key)) is not None), None)
+    if begun is not None:
+        log.info("%s: going on from %s", title, begun.folder.name)
     recorder = Forgetting().build(np.arange(dataset.n), dataset.n_classes)
     snapshots = _Snapshots(set(probe.evaluated) | set(probe.checkpoint_at))
     name = make_key(f"member{member}", member_inputs(dataset, probe, member))
     opened = logger.open(
-        name, kind="probe", config={"model": probe.model.name, "member": member, "epochs": probe.epochs}
+        name, kind="probe", config={"model": probe.model.name, "member": member, "epochs": epochs}
     )
     recipe = probe.training_recipe
     if member == 0:  # the others are as short
-        recipe.warn_of_few_steps("the probes", dataset.n, dataset.n, epochs="probe.epochs")
+        option = "probe.epochs" if probe.stop_after is None else "probe.stop_after"
+        replace(recipe, epochs=epochs).warn_of_few_steps("the probes", dataset.n, dataset.n, epochs=option)
     fitted: Fitted | None = None
     try:
         fitted = fit(
@@ -178,6 +202,9 @@ def _train(
             logger=opened,
             title=title,
             checkpoint=draft.checkpoint,
+            stop_after=probe.stop_after,
+            begun=None if begun is None else begun.continuation,
+            kept=draft.continuation if probe.stop_after is not None and probe.continuable else None,
         )
     finally:
         logger.close(opened, failed=fitted is None)
@@ -202,12 +229,12 @@ class _Snapshots(Callback):
         self.weights: dict[int, dict[str, torch.Tensor]] = {}
 
     def _keep(self, epoch: int, trainer: Trainer, module: LightningModule) -> None:
-        if epoch in self.epochs and epoch not in self.weights:  # where training goes on, 0 was kept by its first part
+        if epoch in self.epochs and epoch not in self.weights:  # where training goes on, its first part kept some
             weights = copy.deepcopy(weights_of(trainer, module))
             self.weights[epoch] = {k: v.detach().cpu() for k, v in weights.items()}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._keep(0, trainer, pl_module)
+        self._keep(trainer.current_epoch, trainer, pl_module)  # 0, or the last of what this one goes on from
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._keep(trainer.current_epoch + 1, trainer, pl_module)
@@ -216,4 +243,4 @@ class _Snapshots(Callback):
         return {"weights": self.weights}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.weights = state_dict["weights"]
+        self.weights = {epoch: kept for epoch, kept in state_dict["weights"].items() if epoch in self.epochs}

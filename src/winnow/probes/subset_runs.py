@@ -32,7 +32,7 @@ def membership(n: int, probe: Probe, member: int) -> Bools:
 
 def run_inputs(dataset: ImageDataset, probe: Probe, member: int) -> dict[str, Any]:
     """What one model's training depends on; not the number of models, so K=100 reuses the 50 of K=50."""
-    return {
+    inputs = {
         "dataset": dataset.fingerprint,
         "model": probe.model,
         "recipe": probe.training_recipe,
@@ -40,6 +40,7 @@ def run_inputs(dataset: ImageDataset, probe: Probe, member: int) -> dict[str, An
         "seed": probe.seed,
         "member": member,
     }
+    return inputs if probe.stop_after is None else inputs | {"stop_after": probe.stop_after}
 
 
 def run_keys(dataset: ImageDataset, probe: Probe) -> list[str]:
@@ -82,7 +83,7 @@ def _train(
 ) -> None:
     inside = membership(dataset.n, probe, member)
     title = f"model {member + 1} of {probe.members} on {inside.sum()} random examples"
-    log.info("%s: training %s for %d epochs", title, probe.model.name, probe.epochs)
+    log.info("%s: training %s for %d epochs", title, probe.model.name, probe.trained_epochs)
     subset = Subset(np.flatnonzero(inside), np.ones(inside.sum()), np.zeros(inside.sum(), dtype=bool), dataset.n)
     run = make_key(f"part{member}", run_inputs(dataset, probe, member))
     opened = logger.open(run, kind="probe", config={"model": probe.model.name, "member": member})
@@ -98,6 +99,7 @@ def _train(
             logger=opened,
             title=title,
             checkpoint=draft.checkpoint,
+            stop_after=probe.stop_after,
         )
     finally:
         logger.close(opened, failed=fitted is None)

@@ -33,8 +33,10 @@ _PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fitted:
-    """A trained model with what its training cost. seconds: wall-clock of the training alone, of all its
-    parts where it was interrupted; device: its name."""
+    """A trained model with what its training cost, its earlier parts included where it was interrupted or stopped.
+
+    seconds: wall-clock of the training alone; device: its name.
+    """
 
     model: Classifier
     steps: int
@@ -55,12 +57,17 @@ def fit(
     logger: Logger | None = None,
     title: str = "training",
     checkpoint: Path | None = None,
+    stop_after: int | None = None,
+    begun: Path | None = None,
+    kept: Path | None = None,
 ) -> Fitted:
     """Train `model` on `subset` by `recipe`; the model, or where recipe.ema asks for one its average, at the last step.
 
     seed fixes the initial weights, the order and the augmentation; the caller's own random state is left as it was.
     checkpoint: a file from which an interrupted training goes on, to the same result; it is written while the training
     lasts, and left to the caller to remove. Callbacks keep what they have seen by `state_dict`.
+    stop_after: of the recipe's epochs, those after which it ends, in the midst of its schedule. kept: a file for all
+    that a longer training of the same needs to go on from there. begun: such a file of a shorter one, to go on from.
     With several devices, each has a part of every batch, and gradients are those of the batch's weighted loss.
 
     Raises Interrupted when a signal ended it (see winnow.interruption); OptionError where a batch has fewer examples
@@ -87,6 +94,9 @@ def fit(
         callbacks=callbacks,
         title=title,
         checkpoint=checkpoint,
+        stop_after=stop_after,
+        begun=begun,
+        kept=kept,
     )
 
 
@@ -102,9 +112,13 @@ def _fit(
     logger: Logger | None,
     title: str,
     checkpoint: Path | None,
+    stop_after: int | None,
+    begun: Path | None,
+    kept: Path | None,
 ) -> Fitted:
     """This process's part of a training."""
-    steps = recipe.steps(subset.m, dataset.n)
+    schedule = recipe.steps(subset.m, dataset.n)
+    steps = schedule if stop_after is None else schedule * stop_after // recipe.epochs
     with quiet(), torch.random.fork_rng():
         torch.manual_seed(derive(seed, "init"))
         classifier = model.build(dataset.image_shape, dataset.n_classes)
@@ -116,7 +130,10 @@ def _fit(
         keeper = Checkpoints(
             checkpoint,
             every=spec.checkpoint_seconds,
-            training=_identity(dataset, subset, model, recipe, seed) if checkpoint else "",
+            training=_identity(dataset, subset, model, recipe, seed) if checkpoint or begun or kept else "",
+            steps=schedule,
+            begun=begun,
+            kept=kept,
         )
         lightning = spec.trainer(
             callbacks=[*average, *callbacks, counter, *progress, Noise(seed), keeper],
@@ -144,7 +161,7 @@ def _fit(
             shard=shard(),
             constant=recipe.batches == "constant",
         )
-        module = ClassifierModule(classifier, recipe, steps)
+        module = ClassifierModule(classifier, recipe, schedule)
         keeper.fit(lightning, module, loader)
         if average:
             classifier.load_state_dict(weights_of(lightning, module))
