@@ -2,14 +2,16 @@
 
 A component (data set, model, recipe, metric, selector...) is a frozen dataclass. Its part of a key is its qualified
 name, its fields, and the class attribute `version`, which is raised when its results change. A field that cannot change
-a result (a display name, a folder) is declared with `field(metadata=NOT_IN_KEY)`.
+a result (a display name, a folder) is declared with `field(metadata=NOT_IN_KEY)`. One that was added to a component
+that had results already, and whose default is what was done before, with `field(metadata=LATER)`: it is part of the key
+only where it is not at its default, so that those results stay.
 """
 
 import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +19,7 @@ SCHEMA = 2
 """Raised when the layout of artifacts changes, so that old ones are left alone and made anew."""
 
 NOT_IN_KEY = {"key": False}
+LATER = {"key": "unless default"}
 
 
 class Component:
@@ -32,7 +35,7 @@ def describe(value: Any) -> Any:
     """
     if is_dataclass(value) and not isinstance(value, type):
         kind = type(value)
-        named = {f.name: describe(getattr(value, f.name)) for f in fields(value) if f.metadata.get("key", True)}
+        named = {f.name: describe(getattr(value, f.name)) for f in fields(value) if _in_key(value, f)}
         return {"is": f"{kind.__module__}.{kind.__qualname__}", "version": getattr(kind, "version", 1), **named}
     if isinstance(value, Mapping):
         return {str(name): describe(item) for name, item in value.items()}
@@ -46,6 +49,11 @@ def describe(value: Any) -> Any:
         return str(value)
     assert value is None or isinstance(value, bool | int | float | str), f"{value!r} cannot be part of a key"
     return value
+
+
+def _in_key(component: Any, field: Field[Any]) -> bool:
+    said = field.metadata.get("key", True)
+    return getattr(component, field.name) != field.default if said == LATER["key"] else said
 
 
 def make_key(prefix: str, inputs: Any) -> str:
