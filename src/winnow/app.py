@@ -54,7 +54,7 @@ def cell_from(cfg: DictConfig) -> CellSpec:
     """
     for name in ("selection_seed", "train_seed"):
         if not _fits(cfg[name], int):
-            raise OptionError(f"{name}={cfg[name]} must be a whole number (seed=... sets both seeds).")
+            raise OptionError(f"{name}={cfg[name]} must be a whole number (seed=... sets it, and the others).")
     _made(cfg.embedding, "embedding")  # the probe's; made here too, so that its errors name the group
     parts = {group: _made(_with_read_indices(_with_named_signal(cfg[group])), group) for group in STAGE_GROUPS}
     recorders = tuple(_made(node, f"callbacks.{name}") for name, node in cfg.callbacks.items())
