@@ -87,7 +87,7 @@ def planned_cell(
         finished=finished or (subset is not None and store.exists("model", training_key)),
     )
     kinds = {stage.name.partition(":")[0] for stage in missing}
-    parts = kinds & {"probe", "part"}
+    parts = kinds & {"probe", "part", "fold"}
     if kinds - parts or cell.selecting:
         parts |= {"scores"}
     return PlannedCell(

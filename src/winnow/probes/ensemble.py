@@ -1,13 +1,10 @@
 """Train the members of a probe ensemble, and gather what they saw into evidence."""
 
-import copy
 import logging
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
 
 from winnow.artifacts import Artifact, ArtifactStore, Draft
 from winnow.datasets.base import ImageDataset
@@ -15,9 +12,11 @@ from winnow.datasets.targets import TargetImages
 from winnow.errors import DivergedError, MissingEvidenceError
 from winnow.keys import make_key
 from winnow.probes.apart import train_apart
+from winnow.probes.folds import fold_keys, gather_fold_features
 from winnow.probes.passes import MemberPass, member_passes, pass_of_member
 from winnow.probes.probe import Probe
 from winnow.probes.scorer import pass_into
+from winnow.probes.snapshots import Snapshots
 from winnow.probes.subset_runs import gather_subset_runs, run_keys
 from winnow.records import load_trajectory
 from winnow.training.callbacks.forgetting import Forgetting
@@ -51,7 +50,9 @@ def evidence_keys(dataset: ImageDataset, probe: Probe, needs: frozenset[str]) ->
     """The keys of what the evidence in `needs` comes from: trainings, and embeddings from elsewhere."""
     whole = member_keys(dataset, probe) if probe.of_members(needs) else []
     embedded = probe.embedding.keys(dataset) if "embeddings" in needs else []
-    return whole + (run_keys(dataset, probe) if "subset_runs" in needs else []) + embedded
+    parts = run_keys(dataset, probe) if "subset_runs" in needs else []
+    folds = fold_keys(dataset, probe) if "fold_features" in needs else []
+    return whole + parts + folds + embedded
 
 
 def train_member(
@@ -96,6 +97,7 @@ def gather(
     source = tuple(evidence_keys(dataset, probe, needs))
     computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
     parts = gather_subset_runs(dataset, probe, **computing) if "subset_runs" in needs else None
+    folds = gather_fold_features(dataset, probe, **computing) if "fold_features" in needs else None
     of_members = range(probe.members) if probe.of_members(needs) else ()
     if of_members:
         train_apart(train_member, "probe", member_keys(dataset, probe), dataset=dataset, probe=probe, **computing)
@@ -142,6 +144,7 @@ def gather(
         projected_gradients=tuple(outputs("projected_gradients")) if "projected_gradients" in needs else None,
         target_gradients=tuple(outputs("target_gradients")) if "target_gradients" in needs else None,
         subset_runs=parts,
+        fold_features=folds,
         source=source,
     )
 
@@ -156,7 +159,7 @@ def _train(
     title = f"probe {member + 1} of {probe.members}"
     log.info("%s: training %s for %d epochs", title, probe.model.name, probe.epochs)
     recorder = Forgetting().build(np.arange(dataset.n), dataset.n_classes)
-    snapshots = _Snapshots(set(probe.evaluated) | set(probe.checkpoint_at))
+    snapshots = Snapshots(set(probe.evaluated) | set(probe.checkpoint_at))
     name = make_key(f"member{member}", member_inputs(dataset, probe, member))
     opened = logger.open(
         name, kind="probe", config={"model": probe.model.name, "member": member, "epochs": probe.epochs}
@@ -191,28 +194,3 @@ def _train(
         logits = draft.new_array(f"logits_{epoch}", (dataset.n, dataset.n_classes), np.float32)
         pass_into(logits[None], [fitted.model], dataset, trainer=trainer, channels_last=recipe.channels_last)
         logits.flush()
-
-
-class _Snapshots(Callback):
-    """Keeps the weights after the asked epochs in memory; 0 is before the first step."""
-
-    def __init__(self, epochs: set[int]) -> None:
-        self.epochs = epochs
-        self.weights: dict[int, dict[str, torch.Tensor]] = {}
-
-    def _keep(self, epoch: int, module: LightningModule) -> None:
-        if epoch in self.epochs and epoch not in self.weights:  # where training goes on, 0 was kept by its first part
-            assert isinstance(module.model, torch.nn.Module)
-            self.weights[epoch] = {k: v.detach().cpu() for k, v in copy.deepcopy(module.model.state_dict()).items()}
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._keep(0, pl_module)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._keep(trainer.current_epoch + 1, pl_module)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"weights": self.weights}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.weights = state_dict["weights"]
