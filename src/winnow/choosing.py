@@ -1,6 +1,6 @@
 """Choosing alpha, the signal fraction of calibrated pruning, from the data: a stage between scores and subset.
 
-One criterion chooses. The other is tried beside it, kept with it and drawn, and where it thinks the choice a costly one,
+One criterion chooses. The other is tried beside it, kept with it and drawn, and where the choice is a costly one by it,
 that is said.
 """
 
@@ -112,8 +112,8 @@ def _lowest(curve: pd.DataFrame, criterion: str) -> float:
 def disagreement(curve: pd.DataFrame, criterion: str, choices: Mapping[str, float]) -> str | None:
     """What the other criterion says against the choice of `criterion`, in a sentence; None where nothing or little.
 
-    Not the distance of two alphas counts, as curves can be flat, but what the one costs by the other: validation objects
-    from BEYOND_CHANCE standard errors on, the gradient criterion from DEARER times its lowest value on.
+    Not the distance of two alphas counts, as curves can be flat, but what the one costs by the other: validation
+    objects from BEYOND_CHANCE standard errors on, the gradient criterion from DEARER times its lowest value on.
     """
     other = "validation" if criterion == "gradient" else "gradient"
     if other not in choices:
@@ -240,7 +240,9 @@ def _validation(
                     [_in_fold(subset, evidence.labels, of_fold, fold, j) for j, of_fold in enumerate(features)], axis=1
                 )
     means = {name: outcome.mean(axis=1) for name, outcome in found.items()}
-    error, loss = np.array([np.mean([means[subset.content_hash] for subset in drawn], axis=0) for drawn in candidates]).T
+    error, loss = np.array(
+        [np.mean([means[subset.content_hash] for subset in drawn], axis=0) for drawn in candidates]
+    ).T
     wrong = [np.mean([found[subset.content_hash][0] for subset in drawn], axis=0) for drawn in candidates]
     excess = np.stack(wrong) - wrong[int(error.argmin())]
     return pd.DataFrame({"error": error, "loss": loss, "excess_se": excess.std(axis=1) / np.sqrt(trusted.size)})

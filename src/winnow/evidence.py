@@ -113,9 +113,8 @@ class Evidence:
     decision boundary, infinite where none was found. projected_gradients: for each of the K probes [n, P], the random
     projection of ∇_θ log(p / (1 − p)), p the true class's probability, over all parameters; memory maps. Both after the
     last evaluated epoch. target_gradients: for each of the K probes [t, P], by the same projection ∇_θ ℓ of t target
-    images outside the data set. subset_runs: models trained on random parts of the data. fold_features: features of models
-    that did not see a fold. given: [n] scores of others,
-    read from a file, as they stand there.
+    images outside the data set. subset_runs: models trained on random parts of the data. fold_features: features of
+    models that have each not seen a fold. given: [n] scores of others, read from a file, as they stand there.
     source: keys of the artifacts it was gathered from.
 
     Raises ShapeError where an array does not cover the n examples.

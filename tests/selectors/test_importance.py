@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from winnow.errors import BudgetError, OptionError
-from winnow.selectors.importance import Importance
 from winnow.sampling import systematic
+from winnow.selectors.importance import Importance
 from winnow.selectors.random import Random
 
 N = 40

@@ -237,4 +237,3 @@ def _limited(dataset: ImageDataset, limit: int, seed: int) -> ImageDataset:
         source_index=kept,
         fingerprint="",
     )
-

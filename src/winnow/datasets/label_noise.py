@@ -33,7 +33,7 @@ def check_noise(kind: str, confusion: str | None) -> None:
         )
     if kind == "uniform" and confusion is not None:
         raise OptionError(
-            "dataset.noise_kind=uniform reads no dataset.confusion; choose noise_kind=class or example, or leave it out."
+            "dataset.noise_kind=uniform reads no dataset.confusion; choose noise_kind=class or example, or give none."
         )
 
 
@@ -70,7 +70,7 @@ def confused(labels: Ints, confusion: Floats, noise: float, seed: int) -> Moved:
         )
     moved = labels.copy()
     flipped = able[systematic(capped(total[able], count), count, rng)]
-    # A class of confusion 0 is as wide as nothing, so the first bound above a number below the total is never its.
+    # Classes lie end to end, each as wide as its confusion, so one of confusion 0, such as the label, is never met.
     bounds = np.cumsum(others[flipped], axis=1)
     moved[flipped] = (bounds <= (rng.random(flipped.size) * bounds[:, -1])[:, None]).sum(axis=1)
     return Moved(flipped, moved)
@@ -80,18 +80,22 @@ def read_confusion(path: str, kind: str, labels: Ints, n_classes: int, *, among:
     """[n, C]: how much each example is confused with each class, of a file of numbers.
 
     The file, .npy, or .csv without a head, holds [C, C], a row for each label, or, as scripts/score.py confusions=FILE
-    leaves it, [N, C], a row for each training example, N = n or `whole`, of which `among` [n] are used. Any numbers that
-    are not negative will do: counts, rates, probabilities. For kind "class" rows of examples are averaged by label.
+    leaves it, [N, C], a row for each training example. Any numbers that are not negative will do: counts, rates,
+    probabilities. For kind "class" rows of examples are averaged by label. N is n or, where `limit` took the n examples
+    `among` [n] of them, `whole`.
 
     Raises DatasetError where the file cannot be read, has another shape, or holds what is negative or not finite;
     OptionError for kind "example" and a matrix of classes.
     """
+    advice = "give a .npy or .csv file of numbers."
     try:
+        foreign_digest(Path(path))
         found = foreign_array(Path(path)) if path.endswith(".npy") else np.loadtxt(path, delimiter=",", ndmin=2)
         table = np.asarray(found, dtype=np.float64)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it holds no array of numbers"
-        raise DatasetError(f"dataset.confusion={path} cannot be read ({reason}); give a .npy or .csv file.") from error
+    except OSError as error:
+        raise DatasetError(f"dataset.confusion={path} cannot be read ({error.strerror}); {advice}") from error
+    except (ValueError, EOFError) as error:
+        raise DatasetError(f"dataset.confusion={path} holds no array of numbers; {advice}") from error
     _check(path, table, n_classes, sorted({labels.size, whole}))
     if len(table) == n_classes:
         if kind == "example":

@@ -27,44 +27,37 @@ def from_choices(choices: Sequence[str | Path]) -> Drawing:
 
 
 def alpha_curve(choices: Sequence[tuple[pd.DataFrame, dict[str, Any]]]) -> Drawing:
-    """A column a choice: the criteria against alpha, one above the other, the chosen alpha, and what the other says.
+    """A column a choice: its criteria against alpha, one above the other, the chosen alpha, and what the other says.
 
-    choices: (curve, about) as choosing.py saves them; those of one criterion alone give one panel. The gradient criterion
-    is drawn in parts, relative to its value at the first alpha, which is that of random pruning; held-out error with the
-    standard error of its difference from the lowest. Raises ShapeError for no choice.
+    choices: (curve, about) as choosing.py saves them; one that has a single criterion takes one panel. The gradient
+    criterion is drawn in parts, relative to its value at the first alpha, which is that of random pruning; held-out
+    error with the standard error of its difference from the lowest. Raises ShapeError for no choice.
     """
     if not choices:
         raise ShapeError("give at least one choice of alpha to draw.")
-    rows = [name for name in PANELS if any(name in _tried(curve) for curve, _ in choices)]
+    tried = [[name for name, (column, _) in PANELS.items() if column in curve] for curve, _ in choices]
+    rows = max(map(len, tried))
     with house_style():
         table = pd.concat(
             [curve.assign(rule=about["rule"], r=about["r"], chosen=about["alpha"]) for curve, about in choices]
         )
-        figure = Drawing(table, (3.3 * len(choices) + 0.2, 2.6 * len(rows) + 0.5))
-        panels = figure.subplots(len(rows), len(choices), squeeze=False)
-        for column, (curve, about) in enumerate(choices):
-            for name, axes in zip(rows, panels[:, column], strict=True):
-                if name not in _tried(curve):
-                    axes.set_visible(False)
-                    continue
-                PANELS[name](axes, curve)
-                if name == about["criterion"]:
-                    axes.axvline(about["alpha"], color="0.3", linestyle=":", label=f"chosen: {about['alpha']:g}")
-                else:
+        figure = Drawing(table, (3.3 * len(choices) + 0.2, 2.6 * rows + 0.5))
+        panels = figure.subplots(rows, len(choices), squeeze=False)
+        for column, names, (curve, about) in zip(panels.T, tried, choices, strict=True):
+            for name, axes in zip(names, column, strict=False):
+                PANELS[name][1](axes, curve)
+                label = f"chosen: {about['alpha']:g}" if name == about["criterion"] else None
+                axes.axvline(about["alpha"], color="0.3", linestyle=":", label=label)
+                if name != about["criterion"]:
                     says = about["choices"][name]
-                    axes.axvline(about["alpha"], color="0.3", linestyle=":")
                     axes.axvline(says, color="0.55", linestyle=(0, (1, 3)), label=f"would choose: {says:g}")
                 axes.set_xlim(-0.02, 1.02)
                 axes.legend(loc="best")
-            shown = [axes for axes in panels[:, column] if axes.get_visible()]
-            shown[0].set_title(f"{about['rule']}, r = {about['r']:g}", loc="left")
-            shown[-1].set_xlabel("alpha")
+            for axes in column[len(names) :]:
+                axes.set_visible(False)
+            column[0].set_title(f"{about['rule']}, r = {about['r']:g}", loc="left")
+            column[len(names) - 1].set_xlabel("alpha")
     return figure
-
-
-def _tried(curve: pd.DataFrame) -> set[str]:
-    """The criteria that a curve has."""
-    return {name for name, column in (("gradient", "bias2"), ("validation", "error")) if column in curve}
 
 
 def _gradient(axes: Axes, curve: pd.DataFrame) -> None:
@@ -87,4 +80,5 @@ def _validation(axes: Axes, curve: pd.DataFrame) -> None:
     axes.set_ylabel("held-out error (%)")
 
 
-PANELS = {"gradient": _gradient, "validation": _validation}
+PANELS = {"gradient": ("bias2", _gradient), "validation": ("error", _validation)}
+"""Of each criterion, in order: a column of its curve, and how it is drawn."""

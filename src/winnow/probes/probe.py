@@ -69,7 +69,8 @@ class Probe(Component):
 
     def of_members(self, needs: frozenset[str]) -> frozenset[str]:
         """Those of `needs` for which members are trained on the whole training set."""
-        return needs - {"subset_runs", "fold_features"} - (frozenset() if self.embedding.from_members else {"embeddings"})
+        apart = {"subset_runs", "fold_features"} | (set() if self.embedding.from_members else {"embeddings"})
+        return needs - apart
 
     def cost(self, n: int, needs: frozenset[str] = frozenset({"logits"}), *, targets: int = 0) -> int:
         """Examples processed for the evidence in `needs` of n examples: presentations in training plus passes.

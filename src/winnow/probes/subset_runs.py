@@ -110,7 +110,7 @@ def fit_part(
     logger: LoggerSpec,
     callbacks: Sequence[Callback] = (),
 ) -> Fitted:
-    """A model of the ensemble, trained like its members, but on the examples inside [n] alone. run: its logger's name."""
+    """A model trained as the ensemble's members are, but on the examples inside [n] alone. run: its logger's name."""
     log.info("%s: training %s for %d epochs", title, probe.model.name, probe.epochs)
     subset = Subset(np.flatnonzero(inside), np.ones(inside.sum()), np.zeros(inside.sum(), dtype=bool), dataset.n)
     opened = logger.open(run, kind="probe", config={"model": probe.model.name, "member": member})
