@@ -163,7 +163,12 @@ def test_score_and_select_leave_tables_that_can_be_taken_away(
     run_script("score.py", *TINY, "confusions=seen/rows.npy", capsys=capsys)
     seen = np.load("seen/rows.npy")
     np.testing.assert_allclose(seen.sum(axis=1), np.ones(120), rtol=1e-5)
-    noise = ["dataset.label_noise=0.1", "dataset.noise_kind=example", "dataset.confusion=seen/rows.npy"]
+    noise = [
+        "paths.artifacts=noisy",
+        "dataset.label_noise=0.1",
+        "dataset.noise_kind=example",
+        "dataset.confusion=seen/rows.npy",
+    ]
     moved = pd.read_parquet(run_script("score.py", *TINY, *noise, capsys=capsys).out.splitlines()[-1])
     assert moved["flipped"].tolist() == (moved["label"] != scores["label"]).tolist()
     assert moved["flipped"].sum() == 12
