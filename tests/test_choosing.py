@@ -240,6 +240,14 @@ def test_a_cell_keeps_by_the_alpha_that_was_chosen(tmp_path: Path) -> None:
     assert len(finished_artifacts(tmp_path, "alpha")) == 4
 
 
+def test_comparing_enters_no_key_and_costs_no_examples() -> None:
+    dataset = pipeline.load_dataset(CELL.dataset, store=ArtifactStore())
+    for auto in (*CRITERIA, Auto(criterion="validation", held_out=True)):
+        both, alone = (replace(CELL, alpha=replace(auto, compare=compare)) for compare in (True, False))
+        assert pipeline.cell_key(both, dataset)[0] == pipeline.cell_key(alone, dataset)[0]
+        assert CELL.probe.cost(dataset.n, both.needs) == CELL.probe.cost(dataset.n, alone.needs)
+
+
 def test_a_disagreement_is_told_each_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -20,6 +20,8 @@ def test_bad_options():
             Auto(**{name: 1})
     with pytest.raises(OptionError, match=r"alpha\.draws=0"):
         Auto(draws=0)
+    with pytest.raises(OptionError, match=r"alpha\.held_out=true is of validation"):
+        Auto(held_out=True, compare=False)
 
 
 def test_criteria_read_evidence_and_name_the_rule():

@@ -36,8 +36,9 @@ class Auto(Component):
                     wrong one has a large gradient, so where many are wrong it asks for many of them.
       "validation": error of the probes' last layers, fitted anew on the kept examples outside a fold, in the fold
                     (winnow.diagnostics.refit). Fold j is passed by probe j mod K. Only the last layer has not seen the
-                    fold: the features below it are of probes that were trained on all examples, the fold included,
-                    which makes its error too low for every alpha alike.
+                    fold: the features below it are of probes that were trained on all examples, the fold included, so
+                    where they have learned labels by heart its errors are too low. It takes labels for what they are
+                    too: to get the wrong ones in the fold right is worth as much.
     held_out: hold the fold out of the probes too. Validation then reads features of probe.members more models, model
     j trained on all but fold j of probe.members, as the probes are, and evaluated after the same epoch. The scores
     that the rule selects by are still those of probes that saw everything.
@@ -47,7 +48,8 @@ class Auto(Component):
     compare: try the criterion that does not choose too, where it is affordable, and say where it objects. It cannot
     change the choice.
 
-    Raises OptionError for an unknown criterion, fewer than two points or folds, or no draws.
+    Raises OptionError for an unknown criterion, fewer than two points or folds, no draws, or held_out where validation
+    is not tried.
     """
 
     criterion: str = "gradient"
@@ -62,6 +64,11 @@ class Auto(Component):
         for name, value, least in (("points", self.size, 2), ("folds", self.folds, 2), ("draws", self.draws, 1)):
             if value < least:
                 raise OptionError(f"alpha.{name}={value} must be at least {least}.")
+        if self.held_out and "validation" not in self.criteria:
+            raise OptionError(
+                "alpha.held_out=true is of validation, which is not tried; choose alpha.criterion=validation or "
+                "alpha.compare=true."
+            )
 
     @property
     def size(self) -> int:
