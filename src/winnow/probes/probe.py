@@ -20,7 +20,8 @@ class Probe(Component):
     epochs: length of a member's training and of its schedule. evaluate_at: the epochs after which all training examples
     are passed through the member in evaluation mode without augmentation (0 is initialisation; None: after the last).
     checkpoint_at: the epochs whose weights are kept besides the evaluated ones. seed: of the ensemble; it is apart from
-    the seeds of selection and training, and no two seeds share a member's. Of `recipe`, everything but epochs and budget is used.
+    the seeds of selection and training, and no two seeds share a member's. Of `recipe`, everything but epochs and
+    budget is used.
     subset_fraction: the share of the data that each model is trained on for metrics that compare models with and
     without an example (memorization, influence), 0.7 in their paper; the ensemble is then `members` such models.
     embedding: where embeddings come from. It enters the keys of what reads embeddings alone.
