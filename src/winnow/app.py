@@ -187,23 +187,30 @@ def is_scored(cfg: DictConfig) -> bool:
 def score(cfg: DictConfig) -> Path:
     """Score the data set by the metric; the path of the table.
 
-    In a sweep it also leaves, in the folder of the run, what the comparison reads and a sheet of the hardest and
-    easiest images.
+    With confusions=FILE.npy it leaves there what the probes take each example for, for dataset.confusion. In a sweep it
+    also leaves, in the folder of the run, what the comparison reads and a sheet of the hardest and easiest images.
     """
     _refuse_parts(cfg)
     cell, runtime = cell_from(cfg), runtime_from(cfg)
     dataset = load_once(cell.dataset, runtime.store)
-    asked: dict[str, Any] = {
-        "metric": cell.metric,
+    swept = HydraConfig.get().mode == RunMode.MULTIRUN
+    probes: dict[str, Any] = {
         "probe": cell.probe,
         "store": runtime.store,
         "trainer": runtime.trainer,
         "logger": runtime.logger,
     }
+    asked: dict[str, Any] = {"metric": cell.metric, **probes}
+    if cfg.confusions is not None:
+        results.check_confusions(cfg.confusions)
+        if swept:
+            raise OptionError(f"confusions={cfg.confusions} is one file of one run; leave out -m, or confusions.")
+        pipeline.check_metric(cell.metric, cell.probe)
+        results.save_confusions(cfg.confusions, pipeline.confusions_of(dataset, **probes))
     scores = pipeline.score_dataset(dataset, **asked)
     low, middle, high = np.quantile(scores.values, (0, 0.5, 1))
     log.info("scored %d examples by %s: %.4g to %.4g, median %.4g", scores.n, scores.metric, low, high, middle)
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
+    if swept:
         folder = Path(HydraConfig.get().runtime.output_dir)
         names = dataset.class_names[:CLASSES_SHOWN]
         save(image_sheet(dataset.train_images, dataset.train_labels, names, scores.values), folder / results.SHEET)

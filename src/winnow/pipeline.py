@@ -19,7 +19,16 @@ from winnow.records import (
     load_row,
     save_row,
 )
-from winnow.scoring import agreement_of, check_metric, probe_dataset, read_given, score_dataset, scores_key, targets_of
+from winnow.scoring import (
+    agreement_of,
+    check_metric,
+    confusions_of,
+    probe_dataset,
+    read_given,
+    score_dataset,
+    scores_key,
+    targets_of,
+)
 from winnow.selectors.alpha import Auto, Fixed
 from winnow.selectors.base import Selector
 from winnow.selectors.compression import Count, Fraction
@@ -40,6 +49,7 @@ __all__ = [
     "check_cell",
     "check_metric",
     "choose_alpha",
+    "confusions_of",
     "finished_row",
     "load_dataset",
     "load_recorded",

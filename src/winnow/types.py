@@ -8,9 +8,9 @@ import numpy as np
 
 from winnow.arrays import Bools, Floats, Ints, vector
 from winnow.errors import ShapeError
-from winnow.evidence import Evidence, SubsetRuns, Trajectory
+from winnow.evidence import Evidence, FoldFeatures, SubsetRuns, Trajectory
 
-__all__ = ["Bools", "Evidence", "Floats", "Ints", "Row", "Scores", "Subset", "SubsetRuns", "Trajectory"]
+__all__ = ["Bools", "Evidence", "Floats", "FoldFeatures", "Ints", "Row", "Scores", "Subset", "SubsetRuns", "Trajectory"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -58,7 +58,8 @@ def cell_need(cell: CellSpec, dataset: ImageDataset, trainer: TrainerSpec, m: in
 def shared_needs(
     cell: CellSpec, dataset: ImageDataset, trainer: TrainerSpec, parts: AbstractSet[str]
 ) -> Iterator[Need]:
-    """Those of the stages before selecting that are named in `parts`: "probe", "part", "scores" (with the passes)."""
+    """Those of the stages before selecting that are named in `parts`: "probe", "part", "fold", "scores" (with the
+    passes)."""
     probe, n, classes = cell.probe, dataset.n, dataset.n_classes
     trained = _trained(probe.model, probe.training_recipe, dataset, trainer, n, n)
     if "probe" in parts:
@@ -69,6 +70,8 @@ def shared_needs(
         )
     if "part" in parts:
         yield Need(title=f"a model of a random part ({probe.model.name})", device=trained)
+    if "fold" in parts:
+        yield Need(title=f"a model of all but a fold ({probe.model.name})", device=trained)
     if "scores" in parts:
         passes = max(evaluation_bytes(probe.model, dataset.image_shape, classes, n), _differentiating(cell, trainer))
         held = {"a pass": passes, "data set": _data_bytes(dataset)} if cell.needs & PASSES.keys() else {}

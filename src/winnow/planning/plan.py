@@ -90,7 +90,7 @@ def planned_cell(
         finished=finished or (subset is not None and store.exists("model", training_key)),
     )
     kinds = {stage.name.partition(":")[0] for stage in missing}
-    trained = kinds & {"probe", "part"}
+    trained = kinds & {"probe", "part", "fold"}
     parts = trained | ({"scores"} if kinds - trained or cell.selecting else set())
     left = [cell.recipe] * (not training.finished) + [cell.probe.recipe] * bool(trained)
     return PlannedCell(

@@ -94,7 +94,8 @@ class Probe(Component):
 
     def of_members(self, needs: frozenset[str]) -> frozenset[str]:
         """Those of `needs` for which members are trained on the whole training set."""
-        return needs - {"subset_runs"} - (frozenset() if self.embedding.from_members else {"embeddings"})
+        apart = {"subset_runs", "fold_features"} | (set() if self.embedding.from_members else {"embeddings"})
+        return needs - apart
 
     def cost(self, n: int, needs: frozenset[str] = frozenset({"logits"}), *, targets: int = 0) -> int:
         """Examples processed for the evidence in `needs` of n examples: presentations in training plus passes.
@@ -111,6 +112,8 @@ class Probe(Component):
             total += n if "embeddings" in whole and "features" not in whole else 0
         if "subset_runs" in needs:
             total += self.members * (round_half_up(self.subset_fraction * n) * self.trained_epochs + n)
+        if "fold_features" in needs:  # each example is in the parts of all but one
+            total += n * ((self.members - 1) * self.trained_epochs + self.members)
         return total
 
     def multiply_adds(self, dataset: ImageDataset, needs: frozenset[str]) -> int:
@@ -123,10 +126,16 @@ class Probe(Component):
         return ((total - apart) * own + apart * self.embedding.multiply_adds(dataset)) // total
 
     def check_evaluated(self, reader: str, needs: frozenset[str]) -> None:
-        """Raise MissingEvidenceError where `reader` needs a pass over the data and no epoch is evaluated."""
+        """Raise MissingEvidenceError where `reader` needs a pass over the data and no epoch is evaluated, or folds held
+        out of a single member."""
         passes = sorted(self.of_members(needs) - {"trajectories"})
         if passes and not self.evaluated:
             raise MissingEvidenceError(f"{reader} reads {passes[0]}; set probe.evaluate_at to at least one epoch.")
+        if "fold_features" in needs and self.members == 1:
+            raise MissingEvidenceError(
+                f"{reader} holds each fold out of one of the probes, and probe.members=1 would leave it nothing to be "
+                "trained on; raise probe.members."
+            )
 
     def check_trained(self, reader: str, least: int) -> None:
         """Raise MissingEvidenceError where `reader` needs more epochs of trajectories than there will be."""
