@@ -31,6 +31,7 @@ from winnow.planning.memory import Available
 from winnow.planning.plan import Plan, PlannedCell, planned_cell
 from winnow.planning.text import told
 from winnow.records import read_indices
+from winnow.taken_over import with_taken_over
 from winnow.training.devices import TrainerSpec, quiet
 from winnow.training.loggers import LoggerSpec
 
@@ -56,7 +57,8 @@ def cell_from(cfg: DictConfig) -> CellSpec:
         if not _fits(cfg[name], int):
             raise OptionError(f"{name}={cfg[name]} must be a whole number (seed=... sets it, and the others).")
     _made(cfg.embedding, "embedding")  # the probe's; made here too, so that its errors name the group
-    parts = {group: _made(_with_read_indices(_with_named_signal(cfg[group])), group) for group in STAGE_GROUPS}
+    nodes = {group: cfg[group] for group in STAGE_GROUPS} | {"probe": with_taken_over(cfg)}
+    parts = {group: _made(_with_read_indices(_with_named_signal(node)), group) for group, node in nodes.items()}
     recorders = tuple(_made(node, f"callbacks.{name}") for name, node in cfg.callbacks.items())
     return CellSpec(**parts, selection_seed=cfg.selection_seed, train_seed=cfg.train_seed, recorders=recorders)
 

@@ -1,9 +1,12 @@
 """probe.parallel=members: one model on each device."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from helpers.parallel import TWO, places
+from helpers.parallel import TWO, all_equal, places
 from helpers.scripts import finished_artifacts
 from helpers.training import CPU, tiny_probe, tiny_recipe
 from winnow import workers
@@ -42,6 +45,20 @@ def test_members_on_two_devices_are_those_of_one(tmp_path, dataset, monkeypatch)
     assert np.array_equal(one.subset_runs.correct, two.subset_runs.correct)
     for stage in ("probe", "subset_run"):
         assert len(finished_artifacts(stores[TWO].root, stage)) == 3
+
+
+@pytest.mark.parametrize("parallel", ["members", "data"])
+def test_two_devices_go_on_from_a_stopped_member(tmp_path, dataset, parallel):
+    whole = tiny_probe(members=2, epochs=3, parallel=parallel)
+    asked = {"needs": frozenset({"trajectories", "logits"}), "trainer": TWO}
+    expected = probe_dataset(dataset, probe=whole, store=ArtifactStore(tmp_path / "whole"), **asked)
+    store = ArtifactStore(tmp_path / "parts")
+    for probe in (replace(whole, stop_after=1, evaluate_at=None), whole):
+        evidence = probe_dataset(dataset, probe=probe, store=store, **asked)
+    assert all_equal(evidence.trajectories, expected.trajectories)
+    assert np.array_equal(evidence.logits[3], expected.logits[3])
+    made = [json.loads((folder / "provenance.json").read_text()) for folder in finished_artifacts(store.root, "probe")]
+    assert sorted(each["inputs"].get("stop_after", 3) for each in made) == [1, 1, 3, 3]
 
 
 def test_a_failure_of_any_is_told(tmp_path, dataset):

@@ -181,9 +181,7 @@ def _train(
     recorder = Forgetting().build(np.arange(dataset.n), dataset.n_classes)
     snapshots = _Snapshots(set(probe.evaluated) | set(probe.checkpoint_at))
     name = make_key(f"member{member}", member_inputs(dataset, probe, member))
-    opened = logger.open(
-        name, kind="probe", config={"model": probe.model.name, "member": member, "epochs": epochs}
-    )
+    opened = logger.open(name, kind="probe", config={"model": probe.model.name, "member": member, "epochs": epochs})
     recipe = probe.training_recipe
     if member == 0:  # the others are as short
         option = "probe.epochs" if probe.stop_after is None else "probe.stop_after"
