@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -158,6 +159,23 @@ def test_score_and_select_leave_tables_that_can_be_taken_away(
     scores = pd.read_parquet(scored.out.splitlines()[-1])
     assert list(scores.columns) == ["index", "score", "standard_error", "label"]
     assert list(scores["index"]) == list(range(120))
+
+    run_script("score.py", *TINY, "confusions=seen/rows.npy", capsys=capsys)
+    seen = np.load("seen/rows.npy")
+    np.testing.assert_allclose(seen.sum(axis=1), np.ones(120), rtol=1e-5)
+    noise = [
+        "paths.artifacts=noisy",
+        "dataset.label_noise=0.1",
+        "dataset.noise_kind=example",
+        "dataset.confusion=seen/rows.npy",
+    ]
+    moved = pd.read_parquet(run_script("score.py", *TINY, *noise, capsys=capsys).out.splitlines()[-1])
+    assert moved["flipped"].tolist() == (moved["label"] != scores["label"]).tolist()
+    assert moved["flipped"].sum() == 12
+    for flags, name in (([], "rows.csv"), (["-m", "metric=loss"], "rows.npy")):
+        ended = run_script("score.py", *flags, *TINY, f"confusions={name}", capsys=capsys)
+        assert ended.code == 1
+        assert f"confusions={name}" in ended.out + ended.err
 
     both = run_script("score.py", "-m", *TINY, "metric=el2n,aum", "hydra.sweep.dir=both", capsys=capsys)
     assert both.code == 0, both.err

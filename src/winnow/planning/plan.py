@@ -43,7 +43,8 @@ class Work:
 class PlannedCell:
     """One cell. n_kept: what the rule will keep. certain: whether the key of its training is that of the model.
 
-    Where the subset follows from scores that may not be there yet, it is the key of the row instead.
+    Where the subset follows from scores that may not be there yet, it is the key of the row instead. precisions: of the
+    trainings that are left to do.
     """
 
     number: int
@@ -56,6 +57,7 @@ class PlannedCell:
     seeds: tuple[int, int]
     finished: bool
     certain: bool
+    precisions: tuple[str, ...]
     training: Work
     stages: tuple[Work, ...]
     needs: tuple[Need, ...]
@@ -82,15 +84,15 @@ def planned_cell(
     training = Work(
         key=key if subset is None else training_key,
         examples=cell.recipe.examples(m, dataset.n),
-        batch=m / -(-m // cell.recipe.batch_size),
+        batch=cell.recipe.examples(m, dataset.n) / cell.recipe.steps(m, dataset.n),
         model=cell.model.name,
         multiply_adds=_multiply_adds(cell.model, dataset.image_shape, dataset.n_classes),
         finished=finished or (subset is not None and store.exists("model", training_key)),
     )
     kinds = {stage.name.partition(":")[0] for stage in missing}
-    parts = kinds & {"probe", "part"}
-    if kinds - parts or cell.selecting:
-        parts |= {"scores"}
+    trained = kinds & {"probe", "part", "fold"}
+    parts = trained | ({"scores"} if kinds - trained or cell.selecting else set())
+    left = [cell.recipe] * (not training.finished) + [cell.probe.recipe] * bool(trained)
     return PlannedCell(
         number=number,
         dataset=dataset.name,
@@ -102,6 +104,7 @@ def planned_cell(
         seeds=(cell.selection_seed, cell.train_seed),
         finished=finished,
         certain=subset is not None,
+        precisions=() if finished else tuple(recipe.precision for recipe in left),
         training=training,
         stages=tuple(_work_of(stage, cell, dataset, store) for stage in stages),
         needs=() if finished else (cell_need(cell, dataset, trainer, m), *shared_needs(cell, dataset, trainer, parts)),
@@ -136,7 +139,7 @@ def _work_of(stage: SharedStage, cell: CellSpec, dataset: ImageDataset, store: A
     return Work(
         key=f"{stage.stage}/{stage.key}",
         examples=examples,
-        batch=dataset.n / -(-dataset.n // probe.recipe.batch_size),
+        batch=sum(probe.training_recipe.batch_sizes(dataset.n)) / 2,
         model=None if elsewhere else probe.model.name,
         multiply_adds=multiply_adds,
         finished=finished,
@@ -155,7 +158,7 @@ class Plan:
     """What the cells will take.
 
     refused: the numbers of those that cannot be run, by the reason. speeds: of each work, by its key. slots: jobs at
-    once; per_device: of them on one device. device: its public name.
+    once; per_device: of them on one device. device: its public name. slow: a word where a precision is a wrong choice.
     """
 
     cells: tuple[PlannedCell, ...]
@@ -164,10 +167,11 @@ class Plan:
     slots: int = 1
     per_device: int = 1
     device: str = ""
+    slow: str | None = None
 
     @classmethod
     def of(cls, cells: Sequence[PlannedCell], *, store: ArtifactStore, device: str, **options: Any) -> "Plan":
-        """With the speeds that the rows in the store tell. options: refused, slots, per_device."""
+        """With the speeds that the rows in the store tell. options: the other fields."""
         rows = past_rows(store, device)
         speeds = {
             work.key: speed_of(rows, model=work.model, multiply_adds=work.multiply_adds, batch=work.batch)

@@ -1,14 +1,11 @@
 """Train the members of a probe ensemble, and gather what they saw into evidence."""
 
-import copy
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
 
 from winnow.artifacts import Artifact, ArtifactStore, Draft
 from winnow.datasets.base import ImageDataset
@@ -16,9 +13,11 @@ from winnow.datasets.targets import TargetImages
 from winnow.errors import DivergedError, MissingEvidenceError
 from winnow.keys import make_key
 from winnow.probes.apart import train_apart
+from winnow.probes.folds import fold_keys, gather_fold_features
 from winnow.probes.passes import MemberPass, member_passes, pass_of_member
 from winnow.probes.probe import Probe
 from winnow.probes.scorer import pass_into
+from winnow.probes.snapshots import Snapshots
 from winnow.probes.stopped import Stopped, member_key, stopped_before
 from winnow.probes.subset_runs import gather_subset_runs, run_keys
 from winnow.records import load_trajectory
@@ -64,7 +63,9 @@ def evidence_keys(dataset: ImageDataset, probe: Probe, needs: frozenset[str]) ->
     """The keys of what the evidence in `needs` comes from: trainings, and embeddings from elsewhere."""
     whole = member_keys(dataset, probe) if probe.of_members(needs) else []
     embedded = probe.embedding.keys(dataset) if "embeddings" in needs else []
-    return whole + (run_keys(dataset, probe) if "subset_runs" in needs else []) + embedded
+    parts = run_keys(dataset, probe) if "subset_runs" in needs else []
+    folds = fold_keys(dataset, probe) if "fold_features" in needs else []
+    return whole + parts + folds + embedded
 
 
 def train_member(
@@ -109,6 +110,7 @@ def gather(
     source = tuple(evidence_keys(dataset, probe, needs))
     computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
     parts = gather_subset_runs(dataset, probe, **computing) if "subset_runs" in needs else None
+    folds = gather_fold_features(dataset, probe, **computing) if "fold_features" in needs else None
     of_members = range(probe.members) if probe.of_members(needs) else ()
     if of_members:
         train_apart(train_member, "probe", member_keys(dataset, probe), dataset=dataset, probe=probe, **computing)
@@ -155,6 +157,7 @@ def gather(
         projected_gradients=tuple(outputs("projected_gradients")) if "projected_gradients" in needs else None,
         target_gradients=tuple(outputs("target_gradients")) if "target_gradients" in needs else None,
         subset_runs=parts,
+        fold_features=folds,
         source=source,
     )
 
@@ -179,7 +182,7 @@ def _train(
     if begun is not None:
         log.info("%s: going on from %s", title, begun.folder.name)
     recorder = Forgetting().build(np.arange(dataset.n), dataset.n_classes)
-    snapshots = _Snapshots(set(probe.evaluated) | set(probe.checkpoint_at))
+    snapshots = Snapshots(set(probe.evaluated) | set(probe.checkpoint_at))
     name = make_key(f"member{member}", member_inputs(dataset, probe, member))
     opened = logger.open(name, kind="probe", config={"model": probe.model.name, "member": member, "epochs": epochs})
     recipe = probe.training_recipe
@@ -216,28 +219,3 @@ def _train(
         logits = draft.new_array(f"logits_{epoch}", (dataset.n, dataset.n_classes), np.float32)
         pass_into(logits[None], [fitted.model], dataset, trainer=trainer, channels_last=recipe.channels_last)
         logits.flush()
-
-
-class _Snapshots(Callback):
-    """Keeps the weights after the asked epochs in memory; 0 is before the first step."""
-
-    def __init__(self, epochs: set[int]) -> None:
-        self.epochs = epochs
-        self.weights: dict[int, dict[str, torch.Tensor]] = {}
-
-    def _keep(self, epoch: int, module: LightningModule) -> None:
-        if epoch in self.epochs and epoch not in self.weights:  # where training goes on, its first part kept some
-            assert isinstance(module.model, torch.nn.Module)
-            self.weights[epoch] = {k: v.detach().cpu() for k, v in copy.deepcopy(module.model.state_dict()).items()}
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._keep(trainer.current_epoch, pl_module)  # 0, or the last of the training that this one goes on from
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._keep(trainer.current_epoch + 1, pl_module)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"weights": self.weights}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.weights = {epoch: kept for epoch, kept in state_dict["weights"].items() if epoch in self.epochs}

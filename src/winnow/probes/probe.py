@@ -10,6 +10,8 @@ from winnow.probes.embeddings.base import Embedding
 from winnow.probes.embeddings.probe import ProbeFeatures
 from winnow.rounding import round_half_up
 from winnow.seeds import derive
+from winnow.training.devices import TrainerSpec
+from winnow.training.precision import settled
 from winnow.training.recipe import Recipe
 
 
@@ -25,8 +27,8 @@ class Probe(Component):
     the size of the weights and once more for each kept epoch, and n (29 stop_after + 4 C) bytes of what the recorder
     saw: with ResNet-18 after 20 epochs of CIFAR-10 about 0.17 GB, after 20 of ImageNet 6 GB, nearly all the softmax.
     checkpoint_at: the epochs whose weights are kept besides the evaluated ones. seed: of the ensemble; it is apart from
-    the seeds of selection and training, and no two seeds share a member's. Of `recipe`, everything but epochs and
-    budget is used.
+    the seeds of selection and training, and no two seeds share a member's. Of `recipe`, everything but epochs,
+    budget, total_steps and batches is used: batches are dealt equal, so that each epoch shows every example once.
     subset_fraction: the share of the data that each model is trained on for metrics that compare models with and
     without an example (memorization, influence), 0.7 in their paper; the ensemble is then `members` such models.
     embedding: where embeddings come from. It enters the keys of what reads embeddings alone.
@@ -81,14 +83,19 @@ class Probe(Component):
 
     @property
     def training_recipe(self) -> Recipe:
-        return replace(self.recipe, epochs=self.epochs, budget="epochs")
+        return replace(self.recipe, epochs=self.epochs, budget="epochs", total_steps=None, batches="equal")
+
+    def settled(self, trainer: TrainerSpec | None = None) -> "Probe":
+        """With the precision of its recipe settled (see winnow.training.precision)."""
+        return replace(self, recipe=settled(self.recipe, trainer))
 
     def member_seed(self, member: int) -> int:
         return derive(self.seed, "probe", member)
 
     def of_members(self, needs: frozenset[str]) -> frozenset[str]:
         """Those of `needs` for which members are trained on the whole training set."""
-        return needs - {"subset_runs"} - (frozenset() if self.embedding.from_members else {"embeddings"})
+        apart = {"subset_runs", "fold_features"} | (set() if self.embedding.from_members else {"embeddings"})
+        return needs - apart
 
     def cost(self, n: int, needs: frozenset[str] = frozenset({"logits"}), *, targets: int = 0) -> int:
         """Examples processed for the evidence in `needs` of n examples: presentations in training plus passes.
@@ -105,6 +112,8 @@ class Probe(Component):
             total += n if "embeddings" in whole and "features" not in whole else 0
         if "subset_runs" in needs:
             total += self.members * (round_half_up(self.subset_fraction * n) * self.trained_epochs + n)
+        if "fold_features" in needs:  # each example is in the parts of all but one
+            total += n * ((self.members - 1) * self.trained_epochs + self.members)
         return total
 
     def multiply_adds(self, dataset: ImageDataset, needs: frozenset[str]) -> int:
@@ -117,10 +126,25 @@ class Probe(Component):
         return ((total - apart) * own + apart * self.embedding.multiply_adds(dataset)) // total
 
     def check_evaluated(self, reader: str, needs: frozenset[str]) -> None:
-        """Raise MissingEvidenceError where `reader` needs a pass over the data and no epoch is evaluated."""
+        """Raise MissingEvidenceError where `reader` needs a pass over the data and no epoch is evaluated, or folds held
+        out of a single member."""
         passes = sorted(self.of_members(needs) - {"trajectories"})
         if passes and not self.evaluated:
             raise MissingEvidenceError(f"{reader} reads {passes[0]}; set probe.evaluate_at to at least one epoch.")
+        if "fold_features" in needs and self.members == 1:
+            raise MissingEvidenceError(
+                f"{reader} holds each fold out of one of the probes, and probe.members=1 would leave it nothing to be "
+                "trained on; raise probe.members."
+            )
+
+    def check_trained(self, reader: str, least: int) -> None:
+        """Raise MissingEvidenceError where `reader` needs more epochs of trajectories than there will be."""
+        if least > self.trained_epochs:
+            limit = "probe.epochs" if self.stop_after is None else "probe.stop_after"
+            raise MissingEvidenceError(
+                f"{reader} reads {least} epochs of training, but {limit}={self.trained_epochs}; train the probes for "
+                "longer or let it read fewer."
+            )
 
     def check_epochs(self, asked: frozenset[int]) -> None:
         """Raise MissingEvidenceError, naming the epochs there will be, when a metric asks for another one."""

@@ -9,10 +9,10 @@ import logging
 import os
 import time
 import uuid
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, BinaryIO
 from zipfile import BadZipFile, ZipFile
 
 import pytorch_lightning
@@ -21,10 +21,12 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from winnow import interruption, workers
+from winnow.artifacts import OPTION
 from winnow.datasets.loader import InMemoryLoader
 from winnow.datasets.stream_loader import StreamLoader
 from winnow.keys import make_key
 from winnow.training.loggers import ContinuedCSVLogger
+from winnow.writing import writing
 
 log = logging.getLogger(__name__)
 FORMAT = 1  # raised when what the callbacks of a training keep has changed
@@ -129,7 +131,8 @@ class Checkpoints(Callback):
             if loaded is not None:
                 return loaded
             aside = self.path.with_name(f"{self.path.stem}.damaged-{uuid.uuid4().hex[:8]}")
-            self.path.rename(aside)
+            with writing(aside, option=OPTION):
+                self.path.rename(aside)
             log.warning("cannot go on from %s (%s); moved aside to %s, training anew.", self.path, problem, aside)
         if self.begun is not None:
             loaded, problem = self._read(self.begun)
@@ -156,7 +159,8 @@ class Checkpoints(Callback):
 class _CheckpointFile(TorchCheckpointIO):
     """Replaces the file in one step. Lightning's own way goes through memory and the temporary folder of the machine.
 
-    loaded: what reading it gives, for it has been read and found whole.
+    loaded: what reading it gives, for it has been read and found whole. Raises StoreError where there is no writing it;
+    the one before stays then.
     """
 
     def __init__(self, loaded: dict[str, Any] | None) -> None:
@@ -164,15 +168,31 @@ class _CheckpointFile(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.part")
-        with part.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        with writing(path, option=OPTION):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with part.open("wb") as file:
+                    _save(checkpoint, file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                part.replace(path)
+            except OSError:
+                with suppress(OSError):
+                    part.unlink()
+                raise
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         loaded, self.loaded = self.loaded, None
         assert loaded is not None
         return loaded
+
+
+def _save(checkpoint: dict[str, Any], file: BinaryIO) -> None:
+    """torch.save, with the file's own error: torch raises another over it, as it ends a file that has ended early."""
+    try:
+        torch.save(checkpoint, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise

@@ -10,17 +10,19 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
 from winnow import workers
-from winnow.artifacts import device_name
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.batches import batches
 from winnow.errors import OptionError
 from winnow.keys import make_key
+from winnow.machine import device_name
 from winnow.models.base import Classifier, ModelSpec
 from winnow.seeds import derive
+from winnow.training.averaging import WeightAverage, weights_of
 from winnow.training.checkpoint import Checkpoints
 from winnow.training.devices import TrainerSpec, quiet, shard
 from winnow.training.module import ClassifierModule
 from winnow.training.noise import Noise
+from winnow.training.precision import tell_slow_choice
 from winnow.training.progress import progress_callback
 from winnow.training.recipe import Recipe
 from winnow.training.sync_batchnorm import synchronised
@@ -59,7 +61,7 @@ def fit(
     begun: Path | None = None,
     kept: Path | None = None,
 ) -> Fitted:
-    """Train `model` on `subset` by `recipe`, and return it as it is after the last step.
+    """Train `model` on `subset` by `recipe`; the model, or where recipe.ema asks for one its average, at the last step.
 
     seed fixes the initial weights, the order and the augmentation; the caller's own random state is left as it was.
     checkpoint: a file from which an interrupted training goes on, to the same result; it is written while the training
@@ -69,15 +71,17 @@ def fit(
     With several devices, each has a part of every batch, and gradients are those of the batch's weighted loss.
 
     Raises Interrupted when a signal ended it (see winnow.interruption); OptionError where a batch has fewer examples
-    than there are devices.
+    than there are devices, or the recipe's precision is not settled.
     """
+    recipe.check_settled()
     spec = trainer or TrainerSpec()
-    least = subset.m // -(-subset.m // recipe.batch_size)
+    least, _ = recipe.batch_sizes(subset.m)
     if least < spec.devices * spec.nodes:
         raise OptionError(
             f"{title}: its smallest batch has {least} examples, for {spec.devices * spec.nodes} devices; "
             "train on fewer (trainer.devices), keep more, or raise recipe.batch_size."
         )
+    tell_slow_choice([recipe.precision], spec)
     return spec.everywhere(
         _fit,
         alone={"logger": logger},
@@ -122,6 +126,7 @@ def _fit(
             classifier = classifier.to(memory_format=torch.channels_last)
         counter = _Presentations()
         progress = [progress_callback(title, spec.progress)] if workers.rank() == 0 else []
+        average = [WeightAverage(recipe.ema)] if recipe.ema else []
         keeper = Checkpoints(
             checkpoint,
             every=spec.checkpoint_seconds,
@@ -131,7 +136,7 @@ def _fit(
             kept=kept,
         )
         lightning = spec.trainer(
-            callbacks=[*callbacks, counter, *progress, Noise(seed), keeper],
+            callbacks=[*average, *callbacks, counter, *progress, Noise(seed), keeper],
             max_steps=steps,
             max_epochs=-1,
             precision=_PRECISION[recipe.precision],
@@ -154,8 +159,12 @@ def _fit(
             seed=seed,
             channels_last=recipe.channels_last,
             shard=shard(),
+            constant=recipe.batches == "constant",
         )
-        keeper.fit(lightning, ClassifierModule(classifier, recipe, schedule), loader)
+        module = ClassifierModule(classifier, recipe, schedule)
+        keeper.fit(lightning, module, loader)
+        if average:
+            classifier.load_state_dict(weights_of(lightning, module))
     assert lightning.global_step == steps, (lightning.global_step, steps)
     return Fitted(model=classifier, steps=steps, examples_seen=counter.examples, seconds=keeper.seconds, device=device)
 
