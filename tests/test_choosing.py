@@ -146,7 +146,7 @@ DISAGREE = pd.DataFrame(
         "bias2": [0.0, 0.0, 0.0],
         "variance": [1.3, 1.2, 1.0],
         "error": [0.2, 0.22, 0.3],
-        "excess_se": [0.0, 0.015, 0.02],
+        "excess_se": [0.0, 0.008, 0.02],
     }
 )
 
@@ -158,9 +158,10 @@ DISAGREE = pd.DataFrame(
             "gradient",
             0.9,
             0.0,
-            "gradient chose alpha=0.9, validation says 0, with 10.0 ± 2.0 points less held-out error.",
+            "gradient chose alpha=0.9, validation says 0, with 10.0 ± 2.0 points less held-out error; to know, train with "
+            "alpha.value=0.9,0.",
         ),
-        ("gradient", 0.5, 0.0, None),  # 2.0 ± 1.5 points may be chance
+        ("gradient", 0.5, 0.0, None),  # 2.0 ± 0.8 points may be chance
         ("validation", 0.9, 0.0, "validation chose alpha=0, gradient says 0.9, with 0.77 of the squared error"),
         ("validation", 0.9, 0.5, None),  # 1.2 times the lowest
     ],
