@@ -158,8 +158,8 @@ DISAGREE = pd.DataFrame(
             "gradient",
             0.9,
             0.0,
-            "gradient chose alpha=0.9, validation says 0, with 10.0 ± 2.0 points less held-out error; to know, train with "
-            "alpha.value=0.9,0.",
+            "gradient chose alpha=0.9, validation says 0, with 10.0 ± 2.0 points less held-out error; to know, "
+            "train with alpha.value=0.9,0.",
         ),
         ("gradient", 0.5, 0.0, None),  # 2.0 ± 0.8 points may be chance
         ("validation", 0.9, 0.0, "validation chose alpha=0, gradient says 0.9, with 0.77 of the squared error"),
