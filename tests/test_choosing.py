@@ -265,8 +265,8 @@ def test_a_cell_with_folds_held_out(tmp_path: Path) -> None:
     row = _run(store, alpha=auto)
     assert row.rule == "el2n exact auto by held-out validation"
     assert len(finished_artifacts(tmp_path, "subset_run")) == 2
-    # Two members of two epochs and two passes; two models that see half for two epochs, and pass everything.
-    assert row.probe_examples == 2 * 100 * (2 + 2) + 2 * (50 * 2 + 100)
+    # Two members of two epochs and two passes; two models that see half for one epoch, and pass everything.
+    assert row.probe_examples == 2 * 100 * (2 + 2) + 2 * (50 * 1 + 100)
     (folder,) = finished_artifacts(tmp_path, "alpha")
     assert not load_alpha(Artifact(folder))[1]["saw_folds"]
     with pytest.raises(MissingEvidenceError, match=r"raise probe\.members"):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from winnow.datasets.augmentation import Augmentation
-from winnow.keys import LATER, NOT_IN_KEY, Component, describe, make_key
+from winnow.keys import LATER, NOT_IN_KEY, Component, describe, make_key, named_in_key
 from winnow.metrics.el2n import EL2N
 from winnow.models.smallconv import SmallConv
 from winnow.probes.ensemble import member_inputs
@@ -84,6 +84,23 @@ def test_fields_outside_the_key_do_not_matter():
     assert make_key("k", Thing(folder="there")) == make_key("k", Thing())
     assert make_key("k", Thing(label="b")) != make_key("k", Thing())
     assert make_key("k", [{"nested": Thing(folder="there")}]) == make_key("k", [{"nested": Thing()}])
+
+
+@dataclass(frozen=True)
+class Grown(Component):
+    width: float = field(default=1.0, metadata=named_in_key("size"))
+    label: str = "a"
+    kind: str = field(default="old", metadata=LATER)
+
+    def _version(self) -> int:
+        return 1 if self.label == "a" else 2
+
+
+def test_a_later_field_is_in_the_key_only_where_it_is_set_and_a_renamed_one_under_its_old_name():
+    grown = {"is": f"{__name__}.Grown", "version": 1, "size": 1, "label": "a"}
+    assert describe(Grown()) == grown
+    assert describe(Grown(kind="new")) == grown | {"kind": "new"}
+    assert describe(Grown(label="b")) == grown | {"label": "b", "version": 2}
 
 
 def test_a_field_that_came_later_is_in_the_key_only_off_its_default():

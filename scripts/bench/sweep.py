@@ -13,7 +13,6 @@ jobs, from when all are ready until the last one ends. The pool packs so many by
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -27,9 +26,10 @@ from typing import Any
 import joblib
 import torch
 
-from winnow.artifacts import ArtifactStore, device_name
+from winnow.artifacts import ArtifactStore
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.synthetic import Synthetic
+from winnow.machine import device_name, processor_name
 from winnow.models.base import ModelSpec
 from winnow.models.resnet_cifar import ResNetCifar
 from winnow.models.resnet_torchvision import ResNetTorchvision
@@ -70,7 +70,7 @@ def main() -> None:
             "model": MODELS[asked.model].name,
             "images": asked.images,
             "epochs": asked.epochs,
-            "device": device_name(kind) if kind == "cuda" else f"{platform.machine()} CPU, {joblib.cpu_count()} cores",
+            "device": device_name(kind) if kind == "cuda" else f"{processor_name()}, {joblib.cpu_count()} cores",
             "images_per_second": {jobs: round(rate) for jobs, rate in rates.items()},
             "last_to_first": round(values[-1] / values[0], 2),
         }

@@ -26,6 +26,7 @@ import pandas as pd
 from winnow.artifacts import write_atomically
 from winnow.errors import OptionError, ShapeError, WinnowError
 from winnow.types import Row
+from winnow.writing import writing
 
 ROW, GRID, CURVES, SUMMARY, SWEEP, FAILURE, PROVENANCE = (
     "row.json", "grid.csv", "scaling_curves.png", "summary.json", "sweep.json", "error.txt", "provenance.json"
@@ -106,7 +107,8 @@ def begin_sweep(folder: str | Path, cells: Sequence[SweepCell], command: str | N
     for cell in cells:
         below = Path(folder) / cell.folder
         if (cell.folder, tuple(cell.overrides)) in before:
-            (below / FAILURE).unlink(missing_ok=True)
+            with writing(below / FAILURE):
+                (below / FAILURE).unlink(missing_ok=True)
         else:
             clear_result(below)
     return save_sweep(folder, cells, command)
@@ -136,7 +138,8 @@ def save_failure(folder: str | Path, text: str) -> Path:
 def clear_result(folder: str | Path) -> None:
     """Remove the result of an earlier run of a cell, before it runs again."""
     for name in (ROW, FAILURE, SCORES):
-        (Path(folder) / name).unlink(missing_ok=True)
+        with writing(Path(folder) / name):
+            (Path(folder) / name).unlink(missing_ok=True)
 
 
 def sweep_cells(folder: str | Path) -> list[SweepCell]:

@@ -13,7 +13,6 @@ from winnow.artifacts import ArtifactStore, Draft
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.targets import TargetImages, read_targets
 from winnow.diagnostics.metric_properties import mean_correlation
-from winnow.errors import MissingEvidenceError
 from winnow.keys import make_key
 from winnow.metrics.base import Metric
 from winnow.metrics.groups import by_groups
@@ -168,9 +167,5 @@ def confusions_of(
 def check_metric(metric: Metric, probe: Probe) -> None:
     """Raise MissingEvidenceError where these probes will not give what the metric reads."""
     probe.check_epochs(metric.epochs)
-    if metric.least_epochs > probe.epochs:
-        raise MissingEvidenceError(
-            f"{metric.name} reads {metric.least_epochs} epochs of training, but probe.epochs={probe.epochs}; "
-            "train the probes for longer or let the metric read fewer."
-        )
+    probe.check_trained(metric.name, metric.least_epochs)
     probe.check_evaluated(metric.name, metric.needs)

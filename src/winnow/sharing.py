@@ -158,7 +158,7 @@ def _evidence_stages(reads: _Reads, probe: Probe, dataset: ImageDataset) -> list
             title=f"probe {member + 1} of {probe.members}",
             stage="probe",
             key=key,
-            examples=n * (probe.epochs + len(probe.evaluated)),
+            examples=n * (probe.trained_epochs + len(probe.evaluated)),
         )
         found.append((stage, partial(train_member, dataset, probe, member)))
     for member, key in enumerate(run_keys(dataset, probe) if "subset_runs" in needs else ()):
@@ -167,7 +167,7 @@ def _evidence_stages(reads: _Reads, probe: Probe, dataset: ImageDataset) -> list
             title=f"model {member + 1} of {probe.members} on a random part",
             stage="subset_run",
             key=key,
-            examples=round_half_up(probe.subset_fraction * n) * probe.epochs + n,
+            examples=round_half_up(probe.subset_fraction * n) * probe.trained_epochs + n,
         )
         found.append((stage, partial(train_part, dataset, probe, member)))
     for member, key in enumerate(fold_keys(dataset, probe) if "fold_features" in needs else ()):
@@ -176,7 +176,7 @@ def _evidence_stages(reads: _Reads, probe: Probe, dataset: ImageDataset) -> list
             title=f"model {member + 1} of {probe.members} on all but a fold",
             stage="subset_run",
             key=key,
-            examples=int((folds(n, probe) != member).sum()) * probe.epochs + n,
+            examples=int((folds(n, probe) != member).sum()) * probe.fold_epochs + n,
         )
         found.append((stage, partial(train_fold, dataset, probe, member)))
     if "embeddings" in needs and (artifact := probe.embedding.artifact(dataset)) is not None:

@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -130,7 +130,7 @@ class ImageDataset:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetSpec(Component):
+class DatasetSpec(Component, ABC):
     """Which data set, and two changes to its training set that every data set allows.
 
     limit: keep about this many training examples, drawn with the class proportions kept; they are renumbered in

@@ -1,7 +1,8 @@
 """Train the members of a probe ensemble, and gather what they saw into evidence."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from winnow.probes.passes import MemberPass, member_passes, pass_of_member
 from winnow.probes.probe import Probe
 from winnow.probes.scorer import pass_into
 from winnow.probes.snapshots import Snapshots
+from winnow.probes.stopped import Stopped, member_key, stopped_before
 from winnow.probes.subset_runs import gather_subset_runs, run_keys
 from winnow.records import load_trajectory
 from winnow.training.callbacks.forgetting import Forgetting
@@ -30,7 +32,7 @@ log = logging.getLogger(__name__)
 
 def member_inputs(dataset: ImageDataset, probe: Probe, member: int) -> dict[str, Any]:
     """What one member's training depends on. The size of the ensemble does not matter, so K=10 reuses the 5 of K=5."""
-    return {
+    inputs = {
         "dataset": dataset.fingerprint,
         "model": probe.model,
         "recipe": probe.training_recipe,
@@ -38,12 +40,23 @@ def member_inputs(dataset: ImageDataset, probe: Probe, member: int) -> dict[str,
         "checkpoint_at": probe.checkpoint_at,
         "seed": probe.member_seed(member),
     }
+    return inputs if probe.stop_after is None else inputs | {"stop_after": probe.stop_after}
 
 
 def member_keys(dataset: ImageDataset, probe: Probe) -> list[str]:
     """The artifact keys of the members, in order."""
-    prefix = f"{dataset.slug}-{probe.model.name}"
-    return [make_key(prefix, member_inputs(dataset, probe, member)) for member in range(probe.members)]
+    prefix = _prefix(dataset, probe)
+    return [member_key(prefix, member_inputs(dataset, probe, member)) for member in range(probe.members)]
+
+
+def goes_on_from(dataset: ImageDataset, probe: Probe, member: int, *, store: ArtifactStore) -> Iterator[Stopped]:
+    """The finished shorter trainings that a member can go on from, the longest first."""
+    inputs = member_inputs(dataset, probe, member)
+    return stopped_before(_prefix(dataset, probe), inputs, probe.trained_epochs, store=store)
+
+
+def _prefix(dataset: ImageDataset, probe: Probe) -> str:
+    return f"{dataset.slug}-{probe.model.name}"
 
 
 def evidence_keys(dataset: ImageDataset, probe: Probe, needs: frozenset[str]) -> list[str]:
@@ -68,7 +81,7 @@ def train_member(
     return store.fetch(
         "probe",
         member_keys(dataset, probe)[member],
-        write=lambda draft: _train(draft, dataset, probe, member, trainer, logger),
+        write=lambda draft: _train(draft, dataset, probe, member, store, trainer, logger),
         inputs=member_inputs(dataset, probe, member),
     )
 
@@ -154,19 +167,28 @@ def _stacked_logits(members: list[Artifact], probe: Probe) -> dict[int, np.ndarr
 
 
 def _train(
-    draft: Draft, dataset: ImageDataset, probe: Probe, member: int, trainer: TrainerSpec, logger: LoggerSpec
+    draft: Draft,
+    dataset: ImageDataset,
+    probe: Probe,
+    member: int,
+    store: ArtifactStore,
+    trainer: TrainerSpec,
+    logger: LoggerSpec,
 ) -> None:
-    title = f"probe {member + 1} of {probe.members}"
-    log.info("%s: training %s for %d epochs", title, probe.model.name, probe.epochs)
+    title, epochs = f"probe {member + 1} of {probe.members}", probe.trained_epochs
+    log.info("%s: training %s for %d epochs", title, probe.model.name, epochs)
+    candidates = goes_on_from(dataset, probe, member, store=store)
+    begun = next((found for each in candidates if (found := store.load("probe", each.key)) is not None), None)
+    if begun is not None:
+        log.info("%s: going on from %s", title, begun.folder.name)
     recorder = Forgetting().build(np.arange(dataset.n), dataset.n_classes)
     snapshots = Snapshots(set(probe.evaluated) | set(probe.checkpoint_at))
     name = make_key(f"member{member}", member_inputs(dataset, probe, member))
-    opened = logger.open(
-        name, kind="probe", config={"model": probe.model.name, "member": member, "epochs": probe.epochs}
-    )
+    opened = logger.open(name, kind="probe", config={"model": probe.model.name, "member": member, "epochs": epochs})
     recipe = probe.training_recipe
     if member == 0:  # the others are as short
-        recipe.warn_of_few_steps("the probes", dataset.n, dataset.n, epochs="probe.epochs")
+        option = "probe.epochs" if probe.stop_after is None else "probe.stop_after"
+        replace(recipe, epochs=epochs).warn_of_few_steps("the probes", dataset.n, dataset.n, epochs=option)
     fitted: Fitted | None = None
     try:
         fitted = fit(
@@ -180,6 +202,9 @@ def _train(
             logger=opened,
             title=title,
             checkpoint=draft.checkpoint,
+            stop_after=probe.stop_after,
+            begun=None if begun is None else begun.continuation,
+            kept=draft.continuation if probe.stop_after is not None and probe.continuable else None,
         )
     finally:
         logger.close(opened, failed=fitted is None)

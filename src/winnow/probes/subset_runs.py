@@ -34,7 +34,7 @@ def membership(n: int, probe: Probe, member: int) -> Bools:
 
 def run_inputs(dataset: ImageDataset, probe: Probe, member: int) -> dict[str, Any]:
     """What one model's training depends on; not the number of models, so K=100 reuses the 50 of K=50."""
-    return {
+    inputs = {
         "dataset": dataset.fingerprint,
         "model": probe.model,
         "recipe": probe.training_recipe,
@@ -42,6 +42,7 @@ def run_inputs(dataset: ImageDataset, probe: Probe, member: int) -> dict[str, An
         "seed": probe.seed,
         "member": member,
     }
+    return inputs if probe.stop_after is None else inputs | {"stop_after": probe.stop_after}
 
 
 def run_keys(dataset: ImageDataset, probe: Probe) -> list[str]:
@@ -111,7 +112,7 @@ def fit_part(
     callbacks: Sequence[Callback] = (),
 ) -> Fitted:
     """A model trained as the ensemble's members are, but on the examples inside [n] alone. run: its logger's name."""
-    log.info("%s: training %s for %d epochs", title, probe.model.name, probe.epochs)
+    log.info("%s: training %s for %d epochs", title, probe.model.name, probe.trained_epochs)
     subset = Subset(np.flatnonzero(inside), np.ones(inside.sum()), np.zeros(inside.sum(), dtype=bool), dataset.n)
     opened = logger.open(run, kind="probe", config={"model": probe.model.name, "member": member})
     fitted: Fitted | None = None
@@ -127,6 +128,7 @@ def fit_part(
             logger=opened,
             title=title,
             checkpoint=draft.checkpoint,
+            stop_after=probe.stop_after,
         )
     finally:
         logger.close(opened, failed=fitted is None)
