@@ -19,7 +19,14 @@ RANDOM = "random"
 
 # what rows of older versions have not
 _LATER = [field.name for field in fields(Row) if field.default is None]
-_KINDS: dict[Any, str] = {int: "int64", int | None: "Int64", float: "float64", str: "str", str | None: "str"}
+_KINDS: dict[Any, str] = {
+    int: "int64",
+    int | None: "Int64",
+    float: "float64",
+    float | None: "float64",
+    str: "str",
+    str | None: "str",
+}
 _DTYPES = {field.name: _KINDS[field.type] for field in fields(Row)}
 
 
@@ -58,38 +65,43 @@ def rule_order(rules: Iterable[str]) -> list[str]:
     return sorted(set(rules), key=lambda rule: (rule != RANDOM, rule))
 
 
-def runs(table: pd.DataFrame) -> pd.DataFrame:
+def runs(table: pd.DataFrame, error: str = "test_error") -> pd.DataFrame:
     """One line for each (dataset, model, recipe, rule, n_kept) and distinct (probe, selection, train) seeds.
 
     Rows that share all of these are averaged. Where all n examples are kept, probes and selection have no say, and
-    only the training seed counts; the other two are NA there. n and n_test are the largest, r the first; test_error,
-    examples_seen, probe_examples and effective_sample_size are means.
+    only the training seed counts; the other two are NA there. n and n_test are the largest, r the first; `error` (a
+    column of the table), examples_seen, probe_examples and effective_sample_size are means. Rows without that error
+    are left out.
     """
+    table = table[table[error].notna()]
     seeds = table[SEEDS].astype("Int64")
     seeds.loc[table["n_kept"] == table["n"], ["probe_seed", "selection_seed"]] = pd.NA
     alike = table.assign(**{name: seeds[name] for name in SEEDS}).groupby([*CELL, *SEEDS], dropna=False, as_index=False)
-    means = ["test_error", "examples_seen", "probe_examples", "effective_sample_size"]
+    means = [error, "examples_seen", "probe_examples", "effective_sample_size"]
     return alike.agg({"r": "first", "n": "max", "n_test": "max"} | dict.fromkeys(means, "mean"))
 
 
-def summarise(table: pd.DataFrame) -> pd.DataFrame:
+def summarise(table: pd.DataFrame, error: str = "test_error") -> pd.DataFrame:
     """Mean and standard error over seeds, one line for each (dataset, model, recipe, rule, n_kept).
 
+    error: the column of the table that is summarised, in columns `{error}_mean` and `{error}_se`.
     seeds: number of distinct (probe_seed, selection_seed, train_seed), as `runs` tells them apart.
     test_error_se: sample standard deviation (ddof=1) over √seeds; NaN for one seed. examples_seen, probe_examples and
     effective_sample_size are means.
     """
     return (
-        runs(table)
+        runs(table, error)
         .groupby(CELL, as_index=False)
         .agg(
-            r=("r", "first"),
-            seeds=("test_error", "size"),
-            test_error_mean=("test_error", "mean"),
-            test_error_se=("test_error", "sem"),
-            examples_seen=("examples_seen", "mean"),
-            probe_examples=("probe_examples", "mean"),
-            effective_sample_size=("effective_sample_size", "mean"),
+            **{
+                "r": ("r", "first"),
+                "seeds": (error, "size"),
+                f"{error}_mean": (error, "mean"),
+                f"{error}_se": (error, "sem"),
+                "examples_seen": ("examples_seen", "mean"),
+                "probe_examples": ("probe_examples", "mean"),
+                "effective_sample_size": ("effective_sample_size", "mean"),
+            }
         )
     )
 
