@@ -22,10 +22,20 @@ from winnow.records import (
 from winnow.scoring import agreement_of, check_metric, probe_dataset, read_given, score_dataset, scores_key, targets_of
 from winnow.selectors.alpha import Auto, Fixed
 from winnow.selectors.base import Selector
+from winnow.selectors.budget import kept_count
 from winnow.selectors.compression import Count, Fraction
-from winnow.stages import TrainingResult, load_dataset, load_recorded, select_subset, subset_key, train_subset
+from winnow.stages import (
+    TrainingResult,
+    load_class_errors,
+    load_dataset,
+    load_recorded,
+    select_subset,
+    subset_key,
+    train_subset,
+)
 from winnow.training.callbacks.base import RecorderSpec
 from winnow.training.devices import TrainerSpec
+from winnow.training.fit import check_batches
 from winnow.training.loggers import LoggerSpec, NoLog
 from winnow.training.recipe import Recipe
 from winnow.types import Row, Subset
@@ -40,6 +50,7 @@ __all__ = [
     "check_metric",
     "choose_alpha",
     "finished_row",
+    "load_class_errors",
     "load_dataset",
     "load_recorded",
     "probe_dataset",
@@ -125,7 +136,11 @@ def cell_key(cell: CellSpec, dataset: ImageDataset) -> tuple[str, dict[str, Any]
 
 def check_cell(cell: CellSpec, dataset: ImageDataset) -> None:
     """Raise every error that can be told before anything is trained."""
-    cell.selector.check(dataset.train_labels, r=cell.compression.fraction(dataset.n), alpha=cell.fixed_alpha)
+    r = cell.compression.fraction(dataset.n)
+    cell.selector.check(dataset.train_labels, r=r, alpha=cell.fixed_alpha)
+    title = f"{cell.model.name} on {kept_count(dataset.n, r)} examples"
+    alone: dict[str, Any] = {"model": cell.model, "recipe": cell.recipe, "trainer": TrainerSpec(accelerator="cpu")}
+    check_batches(dataset, kept_count(dataset.n, r), **alone, title=title)
     if cell.selector.reads_scores:
         read_given(dataset, cell.metric)
         targets_of(dataset, cell.metric)
@@ -251,6 +266,7 @@ def _compute(
             probe_examples=cell.probe.cost(dataset.n, cell.needs, targets=0 if targets is None else targets.n),
             n_test=result.n_test,
             test_error=result.test_error,
+            worst_class_error=result.worst_class_error,
             test_loss=result.test_loss,
             effective_sample_size=subset.effective_sample_size,
             seconds=result.seconds,
