@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from winnow.artifacts import Artifact, Draft, foreign_digest
+from winnow.artifacts import Artifact, Draft
 from winnow.errors import DatasetError, MissingEvidenceError
+from winnow.foreign import foreign_digest
 from winnow.types import Floats, Row, Scores, Subset, Trajectory
 
 

@@ -140,8 +140,10 @@ def train_subset(
 ) -> TrainingResult:
     """Train on a subset and test the last step. Equal subsets, however they were chosen, are trained once.
 
-    Raises DivergedError when the test loss is not finite.
+    Raises DivergedError when the test loss is not finite, and what the recorders' `check` raises.
     """
+    for recorder in recorders:
+        recorder.check(recipe)
     key, inputs = model_key(dataset, subset, model=model, recipe=recipe, seed=seed, recorders=recorders)
 
     def write(draft: Draft) -> None:

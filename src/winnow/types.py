@@ -8,9 +8,9 @@ import numpy as np
 
 from winnow.arrays import Bools, Floats, Ints, vector
 from winnow.errors import ShapeError
-from winnow.evidence import Evidence, SubsetRuns, Trajectory
+from winnow.evidence import Evidence, FoldFeatures, SubsetRuns, Trajectory
 
-__all__ = ["Bools", "Evidence", "Floats", "Ints", "Row", "Scores", "Subset", "SubsetRuns", "Trajectory"]
+__all__ = ["Bools", "Evidence", "Floats", "FoldFeatures", "Ints", "Row", "Scores", "Subset", "SubsetRuns", "Trajectory"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +124,8 @@ class Row:
     test_loss: nats. seconds: wall-clock of this model's training. key: of the cell. git: commit of the code.
     family, width, depth: what models that differ in width or depth alone have in common, and the two (None where the
     architecture has no such option). multiply_adds: of one forward pass of one example; probe_multiply_adds: those of
-    the probe's model, None where no score was read. All five are None in a row of a version that did not record them.
+    the probe's model, None where no score was read. precision: of this model's training, "float32" or "bfloat16". All
+    six are None in a row of a version that did not record them.
     """
 
     rule: str
@@ -157,6 +158,7 @@ class Row:
     depth: int | None = None
     multiply_adds: int | None = None
     probe_multiply_adds: int | None = None
+    precision: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.test_error <= 1:

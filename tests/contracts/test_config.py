@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from winnow import app
 from winnow.pipeline import CellSpec
 from winnow.probes.embeddings.probe import ProbeFeatures
+from winnow.training import precision
 
 CONF = Path(app.CONF)
 GROUPS = ("dataset", "model", "recipe", "probe", "embedding", "metric", "selector", "alpha", "compression", "callbacks")
@@ -87,3 +88,13 @@ def test_callbacks_are_combined_by_listing_them() -> None:
 def test_each_yaml_says_in_its_first_line_what_it_is() -> None:
     for path in CONF.glob("*/*.yaml"):
         assert path.read_text().startswith("# "), path
+
+
+@pytest.mark.parametrize(("fast", "told"), [(True, "bfloat16"), (False, "float32")])
+@pytest.mark.parametrize("experiment", ["cifar10_jpeg", "label_noise_cifar10_jpeg"])
+def test_an_experiment_takes_the_precision_in_which_the_device_is_faster(
+    experiment: str, fast: bool, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "trains_faster_in_bfloat16", lambda kind: fast)
+    cell = app.cell_from(_compose(f"experiment={experiment}"))
+    assert (cell.recipe.precision, cell.probe.recipe.precision) == (told, told)

@@ -147,6 +147,15 @@ def test_the_weighted_loss_is_that_of_one_process(dataset, batch_size):
     assert furthest(one, NoBatchNorm().build(dataset.image_shape, 3)) > 0.1
 
 
+def test_batches_of_one_stream_and_an_average_are_those_of_one_process(dataset):
+    """Eleven examples in batches of 16: some recur in a batch, of which each process has its half."""
+    recipe = tiny_recipe(total_steps=4, batches="constant", ema=0.5, augmentation=Augmentation(shift=0.125))
+    subset = Subset(np.arange(5, 16), np.linspace(0.5, 1.5, 11), np.zeros(11, dtype=bool), N)
+    one, two = (tiny_fit(dataset, recipe, subset=subset, model=NoBatchNorm(), trainer=spec) for spec in (CPU, TWO))
+    assert furthest(one.model, two.model) < 1e-6
+    assert (one.examples_seen, two.examples_seen) == (64, 64)
+
+
 def test_synchronised_batch_norm_is_that_of_one_process(dataset):
     synchronised = TrainerSpec(accelerator="cpu", progress=False, devices=2, sync_batchnorm=True)
     one, recorded = trained(dataset, trainer=CPU, model=TINY)

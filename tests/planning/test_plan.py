@@ -12,10 +12,11 @@ from helpers.config import composed, options
 from helpers.rows import make_row
 from helpers.scripts import finished_artifacts
 from helpers.training import CPU, TINY, tiny_probe, tiny_recipe
-from winnow.artifacts import ArtifactStore, device_name
+from winnow.artifacts import ArtifactStore
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.synthetic import Synthetic
 from winnow.errors import BudgetError
+from winnow.machine import device_name
 from winnow.metrics.el2n import EL2N
 from winnow.metrics.forgetting import Forgetting
 from winnow.pipeline import CellSpec, load_dataset, probe_dataset, score_dataset, train_cell

@@ -99,8 +99,11 @@ def test_config(path):
     from hydra import compose, initialize_config_dir
 
     with initialize_config_dir(str(path.parents[1]), version_base="1.3"):
-        config = compose(overrides=["+model=smallconv", "+recipe=digits", "+embedding=probe", f"+probe={path.stem}"])
+        config = compose(
+            overrides=["+model=smallconv", "+recipe=digits", "+embedding=probe", "+seed=7", f"+probe={path.stem}"]
+        )
     probe = instantiate(config.probe)
     assert isinstance(probe, Probe)
+    assert probe.seed == 7
     assert replace(probe, model=TINY).model == TINY
     assert path.read_text().startswith("# ")

@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from winnow.errors import BudgetError, OptionError
-from winnow.selectors.importance import Importance, _systematic
+from winnow.sampling import systematic
+from winnow.selectors.importance import Importance
 from winnow.selectors.random import Random
 
 N = 40
@@ -114,7 +115,7 @@ def test_each_order_alone_meets_the_probabilities_over_the_offset(seed):
     probability = np.array([3, 16, 5, 11, 1, 15, 9, 4]) / 16  # sums to 4
     counts = np.zeros(8)
     for step in range(16):
-        positions = _systematic(probability, 4, Offset((step + 0.5) / 16, seed))
+        positions = systematic(probability, 4, Offset((step + 0.5) / 16, seed))
         assert np.all(np.diff(positions) > 0)
         counts[positions] += 1
     assert counts.tolist() == (16 * probability).tolist()

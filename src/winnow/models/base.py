@@ -1,6 +1,6 @@
 """What every model gives: logits, and the penultimate features behind them."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -27,7 +27,7 @@ class Classifier(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelSpec(Component):
+class ModelSpec(Component, ABC):
     """Which architecture; `build` makes it with the weights of torch's current random state."""
 
     @property

@@ -61,6 +61,13 @@ class TrainerSpec:
         return self.accelerator != "cpu" and torch.cuda.is_available()
 
     @property
+    def kind(self) -> str:
+        """Of the devices: "cuda", "mps" or "cpu"."""
+        if self.on_gpu:
+            return "cuda"
+        return "mps" if self.accelerator == "auto" and torch.backends.mps.is_available() else "cpu"
+
+    @property
     def alone(self) -> "TrainerSpec":
         """The same, on one device."""
         return replace(self, devices=1, nodes=1)
