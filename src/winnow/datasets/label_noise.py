@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from winnow.artifacts import foreign_array, foreign_digest
 from winnow.errors import DatasetError, OptionError, check_choice
+from winnow.foreign import foreign_array, foreign_digest
 from winnow.rounding import round_half_up
 from winnow.sampling import capped, systematic
 from winnow.seeds import stream

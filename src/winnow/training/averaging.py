@@ -39,4 +39,4 @@ def weights_of(trainer: Trainer, module: LightningModule) -> dict[str, Tensor]:
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, WeightAverage):
             return callback.average.module.state_dict()
-    return module.model.state_dict()  # type: ignore[operator, union-attr, return-value]
+    return module.model.state_dict()  # type: ignore[union-attr]
