@@ -1,6 +1,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# The tests of numbers that depend on a processor's kernels, and the least kernels that torch, oneDNN and MKL have.
+NUMERIC := $(addprefix tests/,theory/test_learning_law.py theory/test_logistic.py planning/test_memory.py \
+	probes/test_gradients.py probes/test_boundary.py probes/test_scorer.py training/test_module.py \
+	training/test_fit.py datasets/test_loader.py diagnostics/test_gradient_error.py diagnostics/test_contributions.py)
+LEAST := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2
+
 .PHONY: demo test test-slow test-ray lint clean
 
 demo: .venv/installed  ## the main job on handwritten digits: a grid, its table and its figure
@@ -8,6 +14,7 @@ demo: .venv/installed  ## the main job on handwritten digits: a grid, its table 
 
 test: .venv/installed lint  ## what CI runs
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow" --nbmake tests notebooks
+	$(LEAST) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow" -k "not efficientnet" $(NUMERIC)
 
 test-slow: .venv/installed  ## the long forms of the tests too
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --nbmake tests notebooks
