@@ -1,6 +1,5 @@
 """The house style of the figures: settings, the look of each rule, tick labels, saving."""
 
-import uuid
 import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -16,6 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from winnow.errors import OptionError
 from winnow.types import Floats
+from winnow.writing import in_one_step, writing
 
 T = TypeVar("T")
 
@@ -166,16 +166,11 @@ def _round_numbers(low: float, high: float) -> list[float]:
 def save(figure: Figure, path: str | Path) -> Path:
     """Write a figure in one step, in the format that the ending of the path names, at 200 dots an inch.
 
-    Raises OptionError when no format has that ending.
+    Raises OptionError when no format has that ending; StoreError where it cannot be written.
     """
     path = Path(path)
     if path.suffix.removeprefix(".") not in figure.canvas.get_supported_filetypes():
         raise OptionError(f"a figure cannot be written as {path.name}; end its name in .png, .pdf or .svg.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}{path.suffix}")
-    try:
+    with writing(path), in_one_step(path) as temporary:
         figure.savefig(temporary, dpi=200)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path

@@ -114,15 +114,16 @@ def mixed_cells(table: pd.DataFrame) -> int:
     return int(table.duplicated([*GROUP, "rule", "n_kept", *SEEDS], keep=False).sum())
 
 
-def full_data_error(table: pd.DataFrame) -> dict[Group, float | None]:
-    """Mean test error of the models trained on all n examples, for each (dataset, model, recipe); None without one.
+def full_data_error(table: pd.DataFrame, error: str = "test_error") -> dict[Group, float | None]:
+    """Mean error of the models trained on all n examples, for each (dataset, model, recipe); None without one.
 
-    Every rule reaches the same models at r = 1, so each training seed counts once, whatever rule it came under.
+    error: the column of the table that is averaged. Every rule reaches the same models at r = 1, so each training seed
+    counts once, whatever rule it came under.
     """
     levels: dict[Group, float | None] = {}
     for (dataset, model, recipe), part in table.groupby(GROUP):
         trained = part[part["n_kept"] == part["n"]].drop_duplicates("train_seed")
-        levels[str(dataset), str(model), str(recipe)] = None if trained.empty else float(trained["test_error"].mean())
+        levels[str(dataset), str(model), str(recipe)] = None if trained.empty else float(trained[error].mean())
     return levels
 
 
@@ -131,9 +132,10 @@ def summary(table: pd.DataFrame, *, done: int, failed: int = 0, missing: int = 0
 
     cells: how many are done (distinct: after equal keys are merged), failed and missing. full_data: the level of
     `full_data_error`. best: the rule of lowest mean test error for each number of kept examples; a tie goes to random.
-    curves: the table of `summarise`. A note in either says why there is no standard error.
+    curves: the table of `summarise`, with the mean and standard error of worst_class_error beside those of test_error
+    (None where no row has it). A note in either says why there is no standard error.
     """
-    curves = summarise(table)
+    curves = _with_worst_class(summarise(table), table)
     curves = curves.assign(note=curves["one_ensemble"].map({True: ONE_ENSEMBLE, False: None}))
     ranked = curves.assign(place=_places(curves["rule"])).sort_values(["test_error_mean", "place"], kind="stable")
     best = ranked.drop_duplicates([*GROUP, "n_kept"]).sort_values([*GROUP, "n_kept"], kind="stable")
@@ -145,6 +147,14 @@ def summary(table: pd.DataFrame, *, done: int, failed: int = 0, missing: int = 0
         "best": _records(best[shown]),
         "curves": _records(curves),
     }
+
+
+def _with_worst_class(curves: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    error = "worst_class_error"
+    columns = [f"{error}_mean", f"{error}_se"]
+    if table[error].isna().all():
+        return curves.assign(**dict.fromkeys(columns, float("nan")))
+    return curves.merge(summarise(table, error)[[*CELL, *columns]], on=CELL, how="left")
 
 
 def _places(rules: Sequence[str] | pd.Series) -> list[int]:
