@@ -55,6 +55,20 @@ def test_errors_are_means_against_alpha_and_auto_is_marked():
         assert "exact, auto: 3.5" in axes.texts[0].get_text()  # 15% less the 11.5% at alpha = 0
 
 
+def test_bars_are_standard_errors_over_ensembles_and_one_ensemble_has_none():
+    table = make_table()
+    figure = error_against_alpha(table)
+    exact = next(bars for bars in figure.axes[0].containers if bars.get_label() == "exact")
+    lengths = [np.diff(ends[:, 1]) for ends in exact.lines[2][0].get_segments()]
+    # errors 0.01 apart over four replicates
+    np.testing.assert_allclose(lengths, 3 * [[200 * 0.01 * np.sqrt(5 / 3) / 2]])
+    assert "bars ± 1 standard error" in figure.legends[0].get_title().get_text()
+    alone = error_against_alpha(table.assign(probe_seed=table["probe_seed"].where(table["rule"] == "random", 0)))
+    assert "one probe ensemble: no bars" in alone.legends[0].get_title().get_text()
+    assert "one probe ensemble" in alone.axes[0].texts[0].get_text()
+    assert " to " not in alone.axes[0].texts[0].get_text()
+
+
 def test_a_sweep_without_auto_is_drawn_and_one_alpha_is_not_a_sweep(tmp_path: Path):
     table = make_table()
     swept = table[~table["rule"].str.contains("auto")]

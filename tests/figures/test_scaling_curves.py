@@ -58,6 +58,23 @@ def test_bars_need_three_seeds():
     assert {x for ends in segments(bars) for x, _ in ends} == {100}
 
 
+def test_bars_end_where_no_errors_are_drawn():
+    # mean 0.1 and standard error 0.1: one standard error down is zero, which has no place on the axis
+    table = grid.table([make_row(r=0.1, error=error, seed=seed) for seed, error in enumerate((0.0, 0.0, 0.3))])
+    ((_, bars),) = curves(scaling_curves(table).axes[0]).values()
+    np.testing.assert_allclose(segments(bars), [[[100, 0.5 / 1000], [100, 0.2]]])
+
+
+def test_one_ensemble_has_no_bars_and_the_legend_says_why():
+    table = make_table(rules=("random", "el2n hardest"), fractions=(0.05, 0.2))
+    pinned = table.assign(probe_seed=table["probe_seed"].where(table["rule"] == "random", 0))
+    for rows, bars, told in ((table, 2, False), (pinned, 0, True)):
+        figure = scaling_curves(rows)
+        assert len(segments(curves(figure.axes[0])["el2n hardest"][1])) == bars
+        assert ("no bars: one probe ensemble" in figure.legends[0].get_title().get_text()) == told
+        assert len(segments(curves(figure.axes[0])["random"][1])) == 2
+
+
 def test_no_errors_are_drawn_as_half_an_error():
     table = grid.table([make_row(r=0.1, error=0.2), make_row(r=0.5, error=0.0, n_test=999)])
     ((line, _),) = curves(scaling_curves(table).axes[0]).values()

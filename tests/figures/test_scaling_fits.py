@@ -53,12 +53,19 @@ def test_the_legend_tells_law_and_exponent_below_the_panel():
     FigureCanvasAgg(figure).draw()
     (axes,) = figure.axes
     random, hardest = legend_of(axes)
-    assert random.startswith("random: power, b = 0.49 (0.49 to 0.50)")
-    assert hardest.startswith("el2n hardest: power, b = 0.89 (0.89 to 0.90)")
+    assert random.startswith("random: power, b = 0.49 (0.43 to 0.56)")
+    assert hardest.startswith("el2n hardest: power, b = 0.89 (0.82 to 0.96)")
     box = axes.get_legend().get_window_extent()
     assert not box.overlaps(axes.get_window_extent())
     assert box.y0 >= 0
     assert box.x1 <= figure.bbox.x1
+
+
+def test_one_ensemble_has_a_curve_without_band_and_interval():
+    table = make_table()
+    (axes,) = scaling_fits(table.assign(probe_seed=table["probe_seed"].where(table["rule"] == "random", 0))).axes
+    assert len(axes.collections) == 1  # of random
+    assert legend_of(axes)[1] == "el2n hardest: power, b = 0.89 (one probe ensemble)"
 
 
 def test_too_few_sizes_leave_the_markers():

@@ -27,6 +27,7 @@ def table(name="synthetic[n={n},hard={hard},mislabelled={noise}]", rs=(0.1,)) ->
                                     n_kept=int(r * n),
                                     r=r,
                                     test_error=error,
+                                    probe_seed=None if rule == "random" else seed,
                                     selection_seed=seed,
                                     train_seed=seed,
                                 )
@@ -50,6 +51,13 @@ def test_squares_hold_the_paired_differences():
     assert len(figure.table) == 2 * 8
     assert {"low", "high", "p_holm", "n", "hard", "mislabelled"} <= set(figure.table)
     FigureCanvasAgg(figure).draw()
+
+
+def test_one_ensemble_has_no_dots_and_says_why():
+    rows = table()
+    figure = score_phase(rows.assign(probe_seed=rows["probe_seed"].where(rows["rule"] == "random", 0)))
+    assert not any(text.get_text().endswith("•") for axes in figure.axes for text in axes.texts)
+    assert figure.axes[-1].get_ylabel().endswith("(one probe ensemble: no test)")
 
 
 def test_what_cannot_be_drawn():

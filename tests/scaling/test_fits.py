@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -85,6 +86,33 @@ def test_the_report_prints_and_writes_the_fits(tmp_path):
     assert json.loads((tmp_path / results.FITS).read_text()) == summary["scaling"]
     assert (tmp_path / results.FITS_FIGURE).read_bytes().startswith(b"\x89PNG")
     assert text.endswith(str(tmp_path / results.FITS_FIGURE))
+
+
+def test_one_ensemble_is_said_wherever_an_interval_would_be(tmp_path):
+    rows = [replace(row, probe_seed=None if row.rule == "random" else 7) for row in make_rows()]
+    _, text = printed(tmp_path, rows)
+    found = json.loads((tmp_path / results.FITS).read_text())
+    power = {line["rule"]: line for line in found["fits"] if line["law"] == "power"}
+    assert (power[RULE]["intervals"], power[RULE]["note"]) == (None, "one probe ensemble")
+    assert power["random"]["intervals"]["b"]
+    assert power["random"]["note"] is None
+    (crossed,) = found["crossovers"]
+    assert (crossed["interval"], crossed["note"]) == (None, "one probe ensemble")
+    for line in found["paired"]:
+        assert (line["low"], line["p"], line["p_holm"], line["note"]) == (None, None, None, "one probe ensemble")
+    best = [line for line in found["frontier"] if line["rule"] == RULE and line["n_kept"] < 1000]
+    assert best
+    assert {(line["test_error_se"], line["low"], line["note"]) for line in best} == {(None, None, "one probe ensemble")}
+    assert f"beats random above r = {crossed['r']:.3g} (one probe ensemble)" in text
+    assert f"{power[RULE]['parameters']['b']:.3g} (one probe ensemble)" in text
+    assert "one probe ensemble, so no interval: el2n hardest" in text
+
+
+def test_differences_printed_are_one_family(tmp_path):
+    _, text = printed(
+        tmp_path, [*make_rows(), *(replace(row, dataset="digits", key=f"d{row.key}") for row in make_rows())]
+    )
+    assert text.count("after Holm's correction over all 12 comparisons of the grid") == 2
 
 
 def test_without_fit_the_summary_has_them_where_there_are_enough_sizes(tmp_path):

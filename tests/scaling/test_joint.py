@@ -9,6 +9,7 @@ from helpers.conditional import PLANTED, planted_error
 from helpers.rows import make_row
 from winnow import results
 from winnow.errors import FitError
+from winnow.figures.conditional_law import conditional_law
 from winnow.scaling import grid
 from winnow.scaling.costs import TrainingCost
 from winnow.scaling.joint import allocations, budgets_of, family_records, fit_families
@@ -123,7 +124,7 @@ def printed(records):
 
 
 def test_the_report_of_several_widths_has_the_conditional_law(tmp_path):
-    for number, row in enumerate(make_rows(seeds=1)):
+    for number, row in enumerate(make_rows(seeds=2)):
         results.save_row(tmp_path / str(number), row)
     console = Console(file=io.StringIO(), width=250, color_system=None)
     report(tmp_path, console, fit=True)
@@ -136,6 +137,42 @@ def test_the_report_of_several_widths_has_the_conditional_law(tmp_path):
     assert "27 configurations, off by" in text
     assert "the best for a budget in multiply-adds" in text
     assert text in " ".join(console.file.getvalue().split())
+
+
+def test_intervals_hold_what_ensembles_and_seeds_share_between_sizes_and_widths():
+    """Each replicate is off by a factor of its own, at every size and width alike: residuals do not see it."""
+    table = grid.table(make_rows(fractions=FRACTIONS[:-1], seeds=4, noise=0.002))
+    (family,) = fit_families(table)
+    shared = np.array([0.8, 0.95, 1.05, 1.2])
+    (wide,) = fit_families(table.assign(test_error=table["test_error"] * shared[table["train_seed"]]))
+    for name in ("A random", "B"):
+        (low, high), (first, last) = family.fit.intervals[name], wide.fit.intervals[name]
+        assert np.log(last / first) > 2 * np.log(high / low)
+        assert first < wide.fit.parameters[name] < last
+    spreads = [
+        np.std([np.log(each.fit.error_of(theta, 400, "el2n", 8)) for theta in each.fit.draws(100)])
+        for each in (family, wide)
+    ]
+    # the factors have a standard deviation of 0.17, their mean half of that; of four, the variance is drawn wider
+    assert spreads[0] < 0.01 < 0.08 < spreads[1] < 0.25
+
+
+def test_one_ensemble_leaves_the_law_without_intervals():
+    table = grid.table(make_rows())
+    pinned = table.assign(probe_seed=table["probe_seed"].where(table["rule"] == "random", 0))
+    (family,) = fit_families(pinned)
+    assert (family.fit.intervals, family.fit.one_ensemble) == ({}, True)
+    (record,) = family_records([family])
+    assert (record["intervals"], record["note"]) == (None, "one probe ensemble")
+    assert {each["error_interval"] for each in record["allocations"]} == {None}
+    text = printed([record])
+    assert "test error = A_rule n^-b_rule + B width^-c + E, one probe ensemble: blobs" in text
+    assert " to " not in text.partition("parameter")[2]
+    (chosen,) = allocations(family, [1e8])
+    assert chosen.describe().endswith("(one probe ensemble); at the edge of the search: " + ", ".join(chosen.edges))
+    figure = conditional_law(pinned, family)
+    assert "one probe ensemble" in figure.subfigs[1].legends[0].get_title().get_text()
+    assert figure.table["law_low"].isna().all()
 
 
 def test_what_is_missing_is_printed_with_its_reason():

@@ -43,6 +43,22 @@ def test_the_table_shows_means_and_errors_in_percent_and_random_first(tmp_path):
     assert text.index("random") < text.index("aum hardest")
 
 
+def test_one_ensemble_has_no_error_and_the_remedy_is_told_once(tmp_path):
+    rows = [
+        make_row("aum hardest", r, error, s, probe_seed=7)
+        for s, error in enumerate((0.1, 0.2, 0.6))
+        for r in (0.1, 0.2)
+    ]
+    rows += [make_row("random", r, 0.2 + s / 10, s) for s in range(3) for r in (0.1, 0.2)]
+    save_rows(tmp_path, rows)
+    text, summary = printed(tmp_path)
+    assert cells_of(text, "aum hardest") == ["30.0", "30.0"]
+    assert cells_of(text, "random") == ["30.0 ± 5.8", "30.0 ± 5.8"]
+    assert text.count("one probe ensemble, so no ±: aum hardest.") == text.count("seed=0,1,2") == 1
+    notes = {(line["rule"], line["note"], line["test_error_se"] is None) for line in summary["curves"]}
+    assert notes == {("aum hardest", "one probe ensemble", True), ("random", None, False)}
+
+
 def test_the_best_of_each_column_is_bold(tmp_path):
     save_rows(tmp_path, [make_row("random", 0.1, 0.25), make_row("aum hardest", 0.1, 0.75)])
     console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system="standard")
