@@ -93,7 +93,8 @@ class Additive:
         slopes = np.empty((self.size, self._y.size))
         slopes[::2] = share
         slopes[1:-1:2] = -share[:-1] * _slope(theta[1:-1:2])[:, None] * self._x
-        return np.linalg.pinv(slopes.T * self._root[:, None]) * self._root
+        moves: Floats = np.linalg.pinv(slopes.T * self._root[:, None]) * self._root
+        return moves
 
     @cached_property
     def _without(self) -> dict[int, float]:

@@ -101,8 +101,8 @@ def _print_differences(console: Console, found: pd.DataFrame, title: str, *, of:
         soft_wrap=True,
     )
     if found["one_ensemble"].any():
-        rules = ", ".join(rule_order(found[found["one_ensemble"]]["rule"]))
-        console.print(Text(f"{ONE_ENSEMBLE}, so no interval: {rules}"), soft_wrap=True)
+        alone = ", ".join(rule_order(found[found["one_ensemble"]]["rule"]))
+        console.print(Text(f"{ONE_ENSEMBLE}, so no interval: {alone}"), soft_wrap=True)
     lines = found.set_index(["rule", "n_kept"])
     kept = sorted(set(found["n_kept"]))
     rules = rule_order(found["rule"])

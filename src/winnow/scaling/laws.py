@@ -12,7 +12,7 @@ from winnow.errors import FitError, check_choice
 from winnow.scaling.estimators import BrokenLine, Floored, Interval, Line
 from winnow.scaling.panel import Panel, panel
 from winnow.scaling.points import Points, collect_points
-from winnow.scaling.replicates import MEND, ONE_ENSEMBLE, t_ends
+from winnow.scaling.replicates import MEND, ONE_ENSEMBLE, SEEDS, t_ends
 from winnow.types import Floats
 
 LAWS: dict[str, tuple[str, ...]] = {
@@ -89,7 +89,8 @@ class LawFit:
         slopes, root = self._slopes(self.points.n), np.sqrt(self.points.weights)
         if self.parameters.get("c") == 0:
             slopes[:, LAWS[self.law].index("c")] = 0.0
-        return np.linalg.pinv(slopes * root[:, None]) * root
+        moves: Floats = np.linalg.pinv(slopes * root[:, None]) * root
+        return moves
 
     def _slopes(self, n: ArrayLike) -> Floats:
         """[len(n), p] derivatives of the law's log error by log a, b and b2, c, log n_break."""
@@ -267,5 +268,10 @@ def bands(fitted: LawFit, n: ArrayLike, *, level: float = 0.95) -> tuple[Floats,
 
 
 def _in_order(points: Points) -> Panel:
-    alone = {"probe_seed": pd.NA, "selection_seed": pd.NA}
-    return panel([pd.DataFrame({"train_seed": range(e.size), "error": e}).assign(**alone) for e in points.seeds])
+    alone = [pd.NA] * max(errors.size for errors in points.seeds)
+    return panel(
+        [
+            pd.DataFrame({name: alone[: e.size] for name in SEEDS} | {"train_seed": range(e.size), "error": e})
+            for e in points.seeds
+        ]
+    )

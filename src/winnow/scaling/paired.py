@@ -59,9 +59,9 @@ def differences(table: pd.DataFrame, baseline: str = RANDOM, level: float = 0.95
         numbers |= {"low": low, "high": high, "df": found.df, "p": found.p, "one_ensemble": found.one_ensemble}
         lines.append(dict(zip(CELL, place, strict=True)) | numbers)
     columns = [*CELL, "r", "seeds", "clusters", "difference", "low", "high", "df", "p"]
-    found = pd.DataFrame(lines, columns=[*columns, "one_ensemble"])
-    found.insert(len(columns), "p_holm", holm(found["p"].to_numpy(dtype=np.float64)))
-    return found
+    compared = pd.DataFrame(lines, columns=[*columns, "one_ensemble"])
+    compared.insert(len(columns), "p_holm", holm(compared["p"].to_numpy(dtype=np.float64)))
+    return compared
 
 
 def holm(p: Sequence[float] | Floats) -> Floats:

@@ -1,5 +1,6 @@
 """What choosing alpha from the data costs: test error above that of the best alpha that was swept, seed by seed."""
 
+import numpy as np
 import pandas as pd
 
 from winnow.errors import FitError
@@ -40,9 +41,10 @@ def regrets(table: pd.DataFrame) -> pd.DataFrame:
         if both.empty:
             continue
         found = design(both.to_frame(index=False))
-        means = pd.Series(found.weights @ swept.loc[both].to_numpy(), index=swept.columns)
-        best = means.idxmin()
-        regret = found.estimate(errors[both] - swept.loc[both, best])
+        compared = swept.loc[both].to_numpy()
+        means = found.weights @ compared
+        best = int(np.argmin(means))
+        regret = found.estimate(errors[both].to_numpy() - compared[:, best])
         low, high = regret.interval()
         lines.append(
             dict(zip(GROUP, group, strict=True))
@@ -50,7 +52,13 @@ def regrets(table: pd.DataFrame) -> pd.DataFrame:
             | {"seeds": regret.seeds, "clusters": regret.clusters, "one_ensemble": regret.one_ensemble}
             | {"alpha": chosen["alpha"].mean(), "alpha_sd": chosen["alpha"].std()}
             | {"error": found.weights @ errors[both]}
-            | {"best_alpha": best, "best_error": means[best], "regret": regret.mean, "low": low, "high": high}
+            | {
+                "best_alpha": swept.columns[best],
+                "best_error": means[best],
+                "regret": regret.mean,
+                "low": low,
+                "high": high,
+            }
         )
     if not lines:
         raise FitError("no rule with alpha=auto has rows of fixed alphas on the same seeds; sweep alpha.value too.")

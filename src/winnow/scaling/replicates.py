@@ -50,7 +50,8 @@ class Estimate(NamedTuple):
 
 def t_ends(mean: ArrayLike, se: ArrayLike, df: ArrayLike, level: float) -> tuple[Floats, Floats]:
     """Low and high of the t-intervals, arrays of one shape; NaN where se is not positive."""
-    reach = np.where(np.asarray(se) > 0, stdtrit(df, (1 + level) / 2) * np.asarray(se), np.nan)
+    mean, se, df = (np.asarray(each, dtype=np.float64) for each in (mean, se, df))
+    reach = np.where(se > 0, stdtrit(df, (1 + level) / 2) * se, np.nan)
     return mean - reach, mean + reach
 
 
