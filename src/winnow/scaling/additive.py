@@ -93,8 +93,8 @@ class Additive:
         slopes = np.empty((self.size, self._y.size))
         slopes[::2] = share
         slopes[1:-1:2] = -share[:-1] * _slope(theta[1:-1:2])[:, None] * self._x
-        moves: Floats = np.linalg.pinv(slopes.T * self._root[:, None]) * self._root
-        return moves
+        inverse = np.linalg.pinv(slopes.T * self._root[:, None])
+        return np.asarray(inverse * self._root, dtype=np.float64)
 
     @cached_property
     def _without(self) -> dict[int, float]:

@@ -89,8 +89,7 @@ class LawFit:
         slopes, root = self._slopes(self.points.n), np.sqrt(self.points.weights)
         if self.parameters.get("c") == 0:
             slopes[:, LAWS[self.law].index("c")] = 0.0
-        moves: Floats = np.linalg.pinv(slopes * root[:, None]) * root
-        return moves
+        return np.asarray(np.linalg.pinv(slopes * root[:, None]) * root, dtype=np.float64)
 
     def _slopes(self, n: ArrayLike) -> Floats:
         """[len(n), p] derivatives of the law's log error by log a, b and b2, c, log n_break."""
@@ -268,10 +267,5 @@ def bands(fitted: LawFit, n: ArrayLike, *, level: float = 0.95) -> tuple[Floats,
 
 
 def _in_order(points: Points) -> Panel:
-    alone = [pd.NA] * max(errors.size for errors in points.seeds)
-    return panel(
-        [
-            pd.DataFrame({name: alone[: e.size] for name in SEEDS} | {"train_seed": range(e.size), "error": e})
-            for e in points.seeds
-        ]
-    )
+    """The panel of a flat list: replicate k is the k-th error of each size."""
+    return panel([pd.DataFrame(dict.fromkeys(SEEDS, range(e.size)) | {"error": e}) for e in points.seeds])
