@@ -29,9 +29,9 @@ def scaling_curves(table: pd.DataFrame, *, error: str = "mean") -> Drawing:
 
     table: a grid with at least one row. error: "mean" of all test images, or "worst_class", the largest error of a
     class, which pruning can raise while the mean falls. As the largest of noisy numbers it lies above the error of the
-    class that is truly the worst, the more so the fewer test images a class has. Bars are one standard error either way,
-    where there are at least three seeds. The dashed horizontal line is the mean error of training on all examples. A
-    mean of zero errors, which a logarithmic axis cannot show, is drawn at half an error in n_test + 1. The figure's
+    class that is truly the worst, the more so the fewer test images a class has. Bars are one standard error either
+    way, where there are at least three seeds. The dashed horizontal line is the mean error of training on all examples.
+    A mean of zero errors, which a logarithmic axis cannot show, is drawn at half an error in n_test + 1. The figure's
     table is that of `summarise`.
 
     Raises OptionError for another error; WinnowError where no row has it.
