@@ -177,7 +177,7 @@ def test_a_damaged_artifact_is_moved_aside_and_made_anew(store, caplog, damage, 
 
 
 def test_every_bit_of_an_artifact_is_covered(store):
-    """A seeded bit of the provenance's bytes and of many of each part; all are damage, none is harmless by definition."""
+    """A seeded bit of each byte of the provenance, and of many of each part: all are damage, and none is harmless."""
     folder = Writer().fetch(store).folder
     draw = random.Random(0)
     assert sorted(path.name for path in folder.iterdir()) == sorted([*KINDS, "provenance.json", "provenance.sha256"])

@@ -198,6 +198,9 @@ def test_the_script_draws_the_named_figure_and_leaves_its_numbers_beside_it(tmp_
     means = grid.summarise(grid.read(tmp_path / "grid.csv"))["test_error_mean"]
     np.testing.assert_allclose(written["test_error_mean"], means, rtol=1e-6)
     assert run("figure.grid=../grid.csv").out == "../scaling_curves.png\n"
+    grid.table([make_row(r=r, worst_class_error=0.5) for r in (0.1, 0.5)]).to_csv(tmp_path / "new.csv", index=False)
+    worst = run("figure.grid=../new.csv", "figure.error=worst_class")
+    assert worst.out == "../scaling_curves_worst_class.png\n"
     for overrides, message in (((), "needs figure.grid"), (("figure.grid=none.csv",), "there is no file none.csv")):
         failed = run(*overrides)
         assert failed.code == 1
