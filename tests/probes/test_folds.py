@@ -21,6 +21,7 @@ def test_each_model_sees_all_but_its_fold_and_gives_features_of_everything(tmp_p
 
     def counted(*args, subset, **options):
         trained.append(subset.indices)
+        assert options["stop_after"] in (1, None)
         return fit(*args, subset=subset, **options)
 
     monkeypatch.setattr(subset_runs, "fit", counted)
