@@ -48,11 +48,8 @@ def regrets(table: pd.DataFrame) -> pd.DataFrame:
             dict(zip(GROUP, group, strict=True))
             | {"n_kept": kept, "r": first["r"], "rule": rule, "protocol": first["protocol"]}
             | {"seeds": regret.seeds, "clusters": regret.clusters, "one_ensemble": regret.one_ensemble}
-            | {
-                "alpha": chosen["alpha"].mean(),
-                "alpha_sd": chosen["alpha"].std(),
-                "error": found.weights @ errors[both],
-            }
+            | {"alpha": chosen["alpha"].mean(), "alpha_sd": chosen["alpha"].std()}
+            | {"error": found.weights @ errors[both]}
             | {"best_alpha": best, "best_error": means[best], "regret": regret.mean, "low": low, "high": high}
         )
     if not lines:

@@ -126,9 +126,8 @@ class Design:
         codes = zip((self.ensembles, self.seeds), self._levels, strict=True)
         shared = [np.eye(levels)[code] for code, levels in codes if 1 < levels < n]
         left = np.eye(n) - np.hstack(shared) @ np.linalg.pinv(np.hstack(shared)) if shared else np.zeros((n, n))
-        forms = np.stack(
-            [spread_of(each) for each in shared] + [left if np.trace(left) > 0.5 else spread_of(np.eye(n))]
-        )
+        rest = left if np.trace(left) > 0.5 else spread_of(np.eye(n))
+        forms = np.stack([*(spread_of(each) for each in shared), rest])
         variances = np.stack([each @ each.T for each in shared] + [np.eye(n)])
         expected = np.einsum("fij,vij->fv", forms, variances)
         target = np.einsum("i,vij,j->v", w, variances, w)

@@ -76,7 +76,7 @@ def report(folder: str | Path, console: Console | None = None, *, fit: bool = Fa
     if alone := grid.rule_order(curves[curves["one_ensemble"] & (curves["seeds"] > 1)]["rule"]):
         console.print(
             Text(
-                f"{ONE_ENSEMBLE}, so no ±: {', '.join(alone)}; other probes may move these by more than seeds do: {MEND}"
+                f"{ONE_ENSEMBLE}, so no ±: {', '.join(alone)}. Other probes may change these more than seeds: {MEND}."
             ),
             soft_wrap=True,
         )
