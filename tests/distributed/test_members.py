@@ -21,12 +21,6 @@ from winnow.scoring import probe_dataset
 from winnow.training.fit import fit
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _no_process_is_left():
-    yield
-    workers.stop()
-
-
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     return Synthetic(n=61, n_test=20, n_classes=3).load(ArtifactStore(tmp_path_factory.mktemp("data")))

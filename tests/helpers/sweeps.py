@@ -53,7 +53,7 @@ class Sweep:
         assert not list(self.artifacts.glob("*/*.damaged-*"))
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 120.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 240.0) -> None:
     """Raise AssertionError where it does not come true in time."""
     deadline = time.monotonic() + seconds
     while not condition():

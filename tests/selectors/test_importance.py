@@ -75,7 +75,7 @@ def test_weights_by_capping_again_and_again(scores, power, floor, r):
 @pytest.mark.parametrize("options", [{}, {"power": 3.0, "floor": 0.3}])
 def test_the_weighted_loss_is_unbiased(balance, options):
     # The scores rise with the class, so that balance=0.5 raises class 0 to its floor.
-    selector, draws = Importance(balance=balance, **options), 1000
+    selector, draws = Importance(balance=balance, **options), 400
     scores = SCORES + 2 * LABELS
     estimates, mean_weight = np.zeros(draws), np.zeros(draws)
     for seed in range(draws):
