@@ -31,6 +31,7 @@ from winnow.planning.plan import Plan, PlannedCell, planned_cell
 from winnow.planning.text import told
 from winnow.probes.embeddings.base import Embedding
 from winnow.records import read_indices
+from winnow.taken_over import with_taken_over
 from winnow.training.callbacks.base import RecorderSpec
 from winnow.training.devices import TrainerSpec, quiet
 from winnow.training.loggers import LoggerSpec
@@ -59,7 +60,8 @@ def cell_from(cfg: DictConfig) -> CellSpec:
             raise OptionError(f"{name}={cfg[name]} must be a whole number (seed=... sets it, and the others).")
     component(cfg.embedding, "embedding", Embedding)  # the probe's; made here too, so that its errors name the group
     bases = get_type_hints(CellSpec)
-    nodes = {group: _with_read_indices(_with_named_signal(cfg[group])) for group in STAGE_GROUPS}
+    nodes = {group: cfg[group] for group in STAGE_GROUPS} | {"probe": with_taken_over(cfg)}
+    nodes = {group: _with_read_indices(_with_named_signal(node)) for group, node in nodes.items()}
     parts = {group: component(node, group, bases[group]) for group, node in nodes.items()}
     callbacks = (cfg.callbacks or {}).items()
     recorders = tuple(component(node, f"callbacks.{name}", RecorderSpec) for name, node in callbacks)

@@ -30,8 +30,9 @@ AFFORDABLE = 1e11
 of a core at most. CIFAR-10 at r = 0.3 with 512 features is 4e9, ImageNet 4e13."""
 DEARER = 1.25
 """The gradient criterion calls a choice costly from this ratio to its lowest value on."""
-BEYOND_CHANCE = 2.0
-"""Validation does so from this many standard errors of the difference to its lowest error on."""
+BEYOND_CHANCE = 3.0
+"""Validation does so from this many standard errors of the difference to its lowest error on; the lowest of eleven is
+low by chance, so two would be passed often."""
 
 
 class AlphaChoice(NamedTuple):
@@ -122,14 +123,15 @@ def disagreement(curve: pd.DataFrame, criterion: str, choices: Mapping[str, floa
     chosen = curve["alpha"] == choices[criterion]
     mine, best = float(values[chosen].iloc[0]), float(values.min())
     said = f"the criteria disagree: {criterion} chose alpha={choices[criterion]:g}, {other} says {choices[other]:g}"
+    advice = f"to know, train with alpha.value={choices['gradient']:g},{choices['validation']:g}."
     if other == "validation":
         error = float(curve["excess_se"][chosen].iloc[0])
         if mine - best <= BEYOND_CHANCE * error:
             return None
-        return f"{said}, with {100 * (mine - best):.1f} ± {100 * error:.1f} points less held-out error."
+        return f"{said}, with {100 * (mine - best):.1f} ± {100 * error:.1f} points less held-out error; {advice}"
     if mine <= DEARER * best:
         return None
-    return f"{said}, with {best / mine:.2g} of the squared error of the mean gradient."
+    return f"{said}, with {best / mine:.2g} of the squared error of the mean gradient; {advice}"
 
 
 def alpha_curve(

@@ -1,4 +1,5 @@
-"""Content keys: the same inputs give the same key, in any process, on any machine.
+"""Content keys: the same inputs give the same key, in any process, on any machine. It names what was asked for, and
+no device, though another one's rounding gives other numbers.
 
 A component (data set, model, recipe, metric, selector...) is a frozen dataclass. Its part of a key is its qualified
 name, its fields, and the class attribute `version`, which is raised when its results change. A field that cannot change

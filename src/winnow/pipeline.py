@@ -31,10 +31,20 @@ from winnow.scoring import (
 )
 from winnow.selectors.alpha import Auto, Fixed
 from winnow.selectors.base import Selector
+from winnow.selectors.budget import kept_count
 from winnow.selectors.compression import Count, Fraction
-from winnow.stages import TrainingResult, load_dataset, load_recorded, select_subset, subset_key, train_subset
+from winnow.stages import (
+    TrainingResult,
+    load_class_errors,
+    load_dataset,
+    load_recorded,
+    select_subset,
+    subset_key,
+    train_subset,
+)
 from winnow.training.callbacks.base import RecorderSpec
 from winnow.training.devices import TrainerSpec
+from winnow.training.fit import check_batches
 from winnow.training.loggers import LoggerSpec, NoLog
 from winnow.training.precision import settled
 from winnow.training.recipe import Recipe
@@ -51,6 +61,7 @@ __all__ = [
     "choose_alpha",
     "confusions_of",
     "finished_row",
+    "load_class_errors",
     "load_dataset",
     "load_recorded",
     "probe_dataset",
@@ -142,7 +153,11 @@ def check_cell(cell: CellSpec, dataset: ImageDataset) -> None:
     """Raise every error that can be told before anything is trained."""
     for recorder in cell.recorders:
         recorder.check(cell.recipe)
-    cell.selector.check(dataset.train_labels, r=cell.compression.fraction(dataset.n), alpha=cell.fixed_alpha)
+    r = cell.compression.fraction(dataset.n)
+    cell.selector.check(dataset.train_labels, r=r, alpha=cell.fixed_alpha)
+    title = f"{cell.model.name} on {kept_count(dataset.n, r)} examples"
+    alone: dict[str, Any] = {"model": cell.model, "recipe": cell.recipe, "trainer": TrainerSpec(accelerator="cpu")}
+    check_batches(dataset, kept_count(dataset.n, r), **alone, title=title)
     if cell.selector.reads_scores:
         read_given(dataset, cell.metric)
         targets_of(dataset, cell.metric)
@@ -269,6 +284,7 @@ def _compute(
             probe_examples=cell.probe.cost(dataset.n, cell.needs, targets=0 if targets is None else targets.n),
             n_test=result.n_test,
             test_error=result.test_error,
+            worst_class_error=result.worst_class_error,
             test_loss=result.test_loss,
             effective_sample_size=subset.effective_sample_size,
             precision=cell.recipe.precision,

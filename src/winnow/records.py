@@ -159,6 +159,24 @@ def load_row(artifact: Artifact) -> Row:
     return Row(**values)
 
 
+def save_class_errors(draft: Draft, class_errors: pd.DataFrame) -> None:
+    """The test error of each class, one line a class that has test images: class, name, n_test, test_error."""
+    draft.put_table("class_errors", class_errors)
+
+
+def load_class_errors(artifact: Artifact) -> pd.DataFrame:
+    """What `save_class_errors` left with a trained model.
+
+    Raises MissingEvidenceError where a version trained it that did not record them.
+    """
+    if "class_errors" not in artifact.parts():
+        raise MissingEvidenceError(
+            f"the model {artifact.folder.name} was tested before errors were recorded by class; remove its folder, and "
+            "that of its row, to train it again."
+        )
+    return artifact.table("class_errors")
+
+
 def save_contributions(
     draft: Draft,
     *,

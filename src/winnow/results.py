@@ -244,7 +244,7 @@ def _cells(path: Path) -> list[SweepCell]:
 
 def _value(value: Any, name: str, kind: Any) -> Any:
     """A field as Row declares it: some tools write 1.0 as 1."""
-    if kind is float:
+    if kind is float or (kind == float | None and value is not None):
         return float(value)
     if not isinstance(value, kind):
         raise TypeError(f"{name} is {value!r}")

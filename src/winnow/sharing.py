@@ -176,7 +176,7 @@ def _evidence_stages(reads: _Reads, probe: Probe, dataset: ImageDataset) -> list
             title=f"model {member + 1} of {probe.members} on all but a fold",
             stage="subset_run",
             key=key,
-            examples=int((folds(n, probe) != member).sum()) * probe.epochs + n,
+            examples=int((folds(n, probe) != member).sum()) * probe.fold_epochs + n,
         )
         found.append((stage, partial(train_fold, dataset, probe, member)))
     if "embeddings" in needs and (artifact := probe.embedding.artifact(dataset)) is not None:

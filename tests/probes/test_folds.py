@@ -12,15 +12,12 @@ from winnow.types import FoldFeatures
 
 
 def test_each_model_sees_all_but_its_fold_and_gives_features_of_everything(tmp_path, monkeypatch):
-    dataset, probe, trained, fit = (
-        tiny_dataset(),
-        tiny_probe(members=3, epochs=2, evaluate_at=(1,)),
-        [],
-        subset_runs.fit,
-    )
+    dataset, probe = tiny_dataset(), tiny_probe(members=3, epochs=2, evaluate_at=(1,))
+    trained, stops, fit = [], [], subset_runs.fit
 
     def counted(*args, subset, **options):
         trained.append(subset.indices)
+        stops.append(options["stop_after"])
         return fit(*args, subset=subset, **options)
 
     monkeypatch.setattr(subset_runs, "fit", counted)
@@ -31,7 +28,7 @@ def test_each_model_sees_all_but_its_fold_and_gives_features_of_everything(tmp_p
     assert sorted(np.bincount(found.fold)) == [20, 20, 20]
     for j, indices in enumerate(trained):
         assert np.array_equal(indices, np.flatnonzero(found.fold != j))
-    assert len(trained) == 3
+    assert stops == [1, 1, 1]  # no longer than it is read
     assert not (tmp_path / "probe").exists()  # the members themselves are not needed
     assert len(evidence.source) == 3
     # After the evaluated epoch, not the last.

@@ -5,13 +5,14 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from helpers.training import CPU, Watcher, same_state, tiny_dataset, tiny_fit, tiny_probe, tiny_recipe
+from helpers.training import CPU, Watcher, normalised, same_state, tiny_dataset, tiny_fit, tiny_probe, tiny_recipe
 from winnow.artifacts import ArtifactStore
 from winnow.datasets.augmentation import Augmentation
 from winnow.probes import ensemble
 from winnow.probes.ensemble import gather, member_keys
 from winnow.probes.subset_runs import run_keys
 from winnow.training.loggers import NoLog
+from winnow.types import Subset
 
 MOVED = tiny_recipe(augmentation=Augmentation(shift=0.25, flip=True))
 WHOLE = tiny_probe(members=1, recipe=MOVED, epochs=5, evaluate_at=(2, 5), checkpoint_at=(4,))
@@ -130,10 +131,10 @@ def test_models_of_random_parts_stop_too(dataset, tmp_path):
     probe, store = stopped(2), ArtifactStore(tmp_path)
     gather(dataset, probe, needs=frozenset({"subset_runs"}), store=store, trainer=CPU, logger=NoLog())
     (key,) = run_keys(dataset, probe)
-    run = store.load("subset_run", key)
+    run, images = store.load("subset_run", key), normalised(dataset, dataset.train_images)
     inside = np.flatnonzero(run.array("membership"))
-    subset = ensemble.Subset(inside, np.ones(inside.size), np.zeros(inside.size, dtype=bool), dataset.n)
-    recipe = replace(probe.training_recipe)
-    model = tiny_fit(dataset, recipe, subset=subset, seed=probe.member_seed(0), stop_after=2)
-    assert model.steps == 2 * 3  # 42 examples in three batches
-    assert model.examples_seen == 2 * 42
+    subset = Subset(inside, np.ones(inside.size), np.zeros(inside.size, dtype=bool), dataset.n)
+    fitted = tiny_fit(dataset, probe.training_recipe, subset=subset, seed=probe.member_seed(0), stop_after=2)
+    assert (fitted.steps, fitted.examples_seen) == (2 * 3, 2 * 42)  # 42 examples in three batches
+    predicted = fitted.model.eval()(images).argmax(dim=1).numpy()
+    np.testing.assert_array_equal(run.array("correct"), predicted == dataset.train_labels)

@@ -6,7 +6,7 @@ import pytest
 from helpers.rows import make_row
 from winnow.errors import FitError
 from winnow.scaling import grid
-from winnow.scaling.paired import differences, holm, pairs, t_interval
+from winnow.scaling.paired import differences, holm, pairs
 
 
 def rows_of(rule, errors, r=0.1, **fields):

@@ -1,5 +1,6 @@
 """Models that have each not seen one fold of the training set, and the features that they give of all of it."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def folds(n: int, probe: Probe) -> Ints:
 
 
 def fold_inputs(dataset: ImageDataset, probe: Probe, member: int) -> dict[str, Any]:
-    """What the features of one model depend on."""
+    """What the features of one model depend on; not on where its training would go on to."""
     return {
         "dataset": dataset.fingerprint,
         "model": probe.model,
@@ -74,6 +75,8 @@ def gather_fold_features(
 def _train(
     draft: Draft, dataset: ImageDataset, probe: Probe, member: int, trainer: TrainerSpec, logger: LoggerSpec
 ) -> None:
+    # Its features after one epoch are all that is read, so it is trained no longer, whatever the members are.
+    probe = replace(probe, stop_after=probe.fold_epochs, checkpoint_at=())
     title = f"model {member + 1} of {probe.members}, which does not see fold {member + 1}"
     snapshots = Snapshots({probe.evaluated[-1]})
     fitted = fit_part(

@@ -76,6 +76,11 @@ class Probe(Component):
         return self.epochs if self.stop_after is None else self.stop_after
 
     @property
+    def fold_epochs(self) -> int:
+        """The epochs that a model of all but a fold is trained for: up to the last evaluated one, and at least one."""
+        return max(1, self.evaluated[-1])
+
+    @property
     def evaluated(self) -> tuple[int, ...]:
         """The evaluated epochs, sorted."""
         assert self.evaluate_at is not None
@@ -113,7 +118,7 @@ class Probe(Component):
         if "subset_runs" in needs:
             total += self.members * (round_half_up(self.subset_fraction * n) * self.trained_epochs + n)
         if "fold_features" in needs:  # each example is in the parts of all but one
-            total += n * ((self.members - 1) * self.trained_epochs + self.members)
+            total += n * ((self.members - 1) * self.fold_epochs + self.members)
         return total
 
     def multiply_adds(self, dataset: ImageDataset, needs: frozenset[str]) -> int:

@@ -40,8 +40,8 @@ class Auto(Component):
                     where they have learned labels by heart its errors are too low. It takes labels for what they are
                     too: to get the wrong ones in the fold right is worth as much.
     held_out: hold the fold out of the probes too. Validation then reads features of probe.members more models, model
-    j trained on all but fold j of probe.members, as the probes are, and evaluated after the same epoch. The scores
-    that the rule selects by are still those of probes that saw everything.
+    j trained on all but fold j of probe.members, as the probes are, up to the epoch that they are evaluated after. The
+    scores that the rule selects by are still those of probes that saw everything.
     points: size of the grid; None: 101 for gradient, 11 for validation. folds, draws: of validation, the number of
     folds (of held_out there are probe.members), and of subsets, each drawn by a seed of its own, that the error is
     averaged over.

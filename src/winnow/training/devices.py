@@ -21,7 +21,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerSpec:
-    """On what to train. It is no part of a key: the same training on another device is the same training.
+    """On what to train. It is no part of a key: on another device the same training differs by rounding alone. That
+    is no little, since a training carries a last bit into its result; rows and provenance name the device.
 
     accelerator: "auto" takes a GPU where there is one, "cpu" or "gpu" force it. devices: how many, each with a process
     of its own that takes its part of every batch; nodes: machines with as many each, whose processes torchrun or srun

@@ -1,13 +1,15 @@
 """Train one model on one subset, and test it at the last step."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
+from torch import Tensor
 
 from winnow import workers
 from winnow.datasets.base import ImageDataset
@@ -27,6 +29,8 @@ from winnow.training.progress import progress_callback
 from winnow.training.recipe import Recipe
 from winnow.training.sync_batchnorm import synchronised
 from winnow.types import Subset
+
+log = logging.getLogger(__name__)
 
 _PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
@@ -71,16 +75,13 @@ def fit(
     With several devices, each has a part of every batch, and gradients are those of the batch's weighted loss.
 
     Raises Interrupted when a signal ended it (see winnow.interruption); OptionError where a batch has fewer examples
-    than there are devices, or the recipe's precision is not settled.
+    than there are devices, where batch norm cannot normalise one (check_batches), or where the recipe's precision is
+    not settled.
     """
     recipe.check_settled()
     spec = trainer or TrainerSpec()
-    least, _ = recipe.batch_sizes(subset.m)
-    if least < spec.devices * spec.nodes:
-        raise OptionError(
-            f"{title}: its smallest batch has {least} examples, for {spec.devices * spec.nodes} devices; "
-            "train on fewer (trainer.devices), keep more, or raise recipe.batch_size."
-        )
+    if check_batches(dataset, subset.m, model=model, recipe=recipe, trainer=spec, title=title) == 1:
+        log.warning("%s: batches of one example; batch norm, if there is any, sees one image at a time.", title)
     tell_slow_choice([recipe.precision], spec)
     return spec.everywhere(
         _fit,
@@ -98,6 +99,30 @@ def fit(
         begun=begun,
         kept=kept,
     )
+
+
+def check_batches(
+    dataset: ImageDataset, m: int, *, model: ModelSpec, recipe: Recipe, trainer: TrainerSpec, title: str
+) -> int:
+    """The least number of examples that batch norm sees at once in a training on m.
+
+    Raises OptionError where a batch has fewer than there are devices, or where it is one and a map of the model one
+    position: one value a channel has no spread to be normalised by.
+    """
+    devices = trainer.devices * trainer.nodes
+    least, _ = recipe.batch_sizes(m)
+    if least < devices:
+        raise OptionError(
+            f"{title}: its smallest batch has {least} examples, for {devices} devices; "
+            "train on fewer (trainer.devices), keep more, or raise recipe.batch_size."
+        )
+    seen = least if trainer.sync_batchnorm else least // devices
+    if seen == 1 and not model.normalises_one(dataset.image_shape, dataset.n_classes):
+        raise OptionError(
+            f"{title}: a batch of one example leaves the batch norm of {model.name} one value a channel, which cannot "
+            "be normalised; keep at least two examples, raise recipe.batch_size, or choose a model with larger maps."
+        )
+    return seen
 
 
 def _fit(
@@ -174,26 +199,42 @@ def _identity(dataset: ImageDataset, subset: Subset, model: ModelSpec, recipe: R
     return make_key(dataset.slug, inputs | {"seed": seed})
 
 
+class Measured(NamedTuple):
+    """A model on the test set: error in [0, 1], loss in nats, and of each class the wrong and the tested images."""
+
+    error: float
+    loss: float
+    wrong: tuple[int, ...]
+    tested: tuple[int, ...]
+
+    @property
+    def class_errors(self) -> dict[int, float]:
+        """The error of each class that has test images, by its label."""
+        pairs = enumerate(zip(self.wrong, self.tested, strict=True))
+        return {label: wrong / tested for label, (wrong, tested) in pairs if tested}
+
+
 def measure(
     dataset: ImageDataset, model: Classifier, *, recipe: Recipe, trainer: TrainerSpec | None = None
-) -> tuple[float, float]:
-    """(test_error in [0, 1], test_loss in nats) over the whole test set, every image once, evaluation mode, float32."""
+) -> Measured:
+    """One pass over the whole test set, every image once, evaluation mode, float32."""
     spec = trainer or TrainerSpec()
-    wrong, loss = spec.everywhere(_measure, alone={}, dataset=dataset, model=model, recipe=recipe, spec=spec)
-    return wrong / dataset.n_test, loss / dataset.n_test
+    sums = spec.everywhere(_measure, alone={}, dataset=dataset, model=model, recipe=recipe, spec=spec)
+    loss, counts = sums[0], sums[1:].to(torch.int64)
+    wrong, tested = counts.reshape(2, -1).tolist()
+    assert sum(tested) == dataset.n_test
+    return Measured(sum(wrong) / dataset.n_test, loss.item() / dataset.n_test, tuple(wrong), tuple(tested))
 
 
-def _measure(*, dataset: ImageDataset, model: Classifier, recipe: Recipe, spec: TrainerSpec) -> tuple[float, float]:
-    """Wrong and summed loss of the whole test set, of which this process tests its part."""
+def _measure(*, dataset: ImageDataset, model: Classifier, recipe: Recipe, spec: TrainerSpec) -> Tensor:
+    """`test_sums` of the whole test set, of which this process tests its part."""
     with quiet():
         lightning = spec.solo_trainer(logger=False)
         module = ClassifierModule(model, recipe, steps=0)
         device = lightning.strategy.root_device
         loader = batches(dataset, "test", device=device, channels_last=recipe.channels_last, shard=shard())
         lightning.test(module, loader, verbose=False)
-    wrong, loss, tested = workers.sum_over_ranks(module.test_sums).tolist()
-    assert tested == dataset.n_test
-    return wrong, loss
+    return workers.sum_over_ranks(module.test_sums)
 
 
 class _Presentations(Callback):

@@ -35,7 +35,8 @@ class LoggerSpec(ABC):
         """Log the row, if there is one, and finish. failed: an error ended the training."""
         if logger is not None:
             if row is not None:
-                logger.log_metrics({"test_error": row.test_error, "test_loss": row.test_loss})
+                values = {name: getattr(row, name) for name in ("test_error", "worst_class_error", "test_loss")}
+                logger.log_metrics({name: value for name, value in values.items() if value is not None})
             logger.finalize("failed" if failed else "success")
 
 
