@@ -1,16 +1,28 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# The tests of numbers that depend on a processor's kernels, and the least kernels that torch, oneDNN and MKL have.
+NUMERIC := $(addprefix tests/,theory/test_learning_law.py theory/test_logistic.py planning/test_memory.py \
+	probes/test_gradients.py probes/test_boundary.py probes/test_scorer.py training/test_module.py \
+	training/test_fit.py datasets/test_loader.py diagnostics/test_gradient_error.py diagnostics/test_contributions.py)
+LEAST := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2
+
 .PHONY: demo test test-slow test-ray lint clean
 
 demo: .venv/installed  ## the main job on handwritten digits: a grid, its table and its figure
 	$(BIN)/python scripts/run.py -m experiment=demo
 
-test: .venv/installed lint  ## what CI runs
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow" --nbmake tests notebooks
+# The notebook comes first, for it takes long; a worker that has run out of tests takes over half of another's.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+
+test: .venv/installed  ## what CI runs: the tests, those of numbers again under the least kernels, and lint beside them
+	@log=$$(mktemp); $(MAKE) --no-print-directory lint > $$log 2>&1 & lint=$$!; trap 'kill $$lint' INT TERM; \
+	$(PYTEST) --nbmake -m "not slow" notebooks tests; tests=$$?; \
+	$(LEAST) $(PYTEST) -m "not slow" -k "not efficientnet" $(NUMERIC); least=$$?; \
+	wait $$lint; lint=$$?; cat $$log; rm $$log; exit $$((tests + least + lint > 0))
 
 test-slow: .venv/installed  ## the long forms of the tests too
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --nbmake tests notebooks
+	$(PYTEST) --nbmake notebooks tests
 
 test-ray: .venv/installed  ## the ray launcher on a Ray of this machine; installs the extra (420 MB)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[ray]'

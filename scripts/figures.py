@@ -21,10 +21,11 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from winnow import app
-from winnow.artifacts import device_name, provenance, write_atomically
+from winnow.artifacts import provenance, write_atomically
 from winnow.components import function
 from winnow.errors import OptionError
 from winnow.figures.style import Drawing, save
+from winnow.machine import device_name
 
 
 def task(cfg: DictConfig) -> None:

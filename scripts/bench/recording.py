@@ -18,9 +18,10 @@ import torch.distributed as dist
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from winnow import workers
-from winnow.artifacts import ArtifactStore, device_name
+from winnow.artifacts import ArtifactStore
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.synthetic import Synthetic
+from winnow.machine import device_name
 from winnow.models.base import ModelSpec
 from winnow.models.resnet_cifar import ResNetCifar
 from winnow.models.resnet_torchvision import ResNetTorchvision

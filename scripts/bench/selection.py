@@ -28,7 +28,7 @@ import numpy as np
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from winnow.artifacts import device_name
+from winnow.machine import device_name
 from winnow.selectors.base import Selector
 from winnow.types import Evidence, Trajectory
 

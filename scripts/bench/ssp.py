@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from winnow.artifacts import device_name
+from winnow.machine import device_name
 from winnow.metrics.ssp import SSP
 from winnow.types import Evidence
 

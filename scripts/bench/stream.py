@@ -32,10 +32,11 @@ from torchvision.datasets import ImageFolder as TorchImageFolder
 from torchvision.io import decode_image
 from torchvision.transforms import v2
 
-from winnow.artifacts import ArtifactStore, device_name
+from winnow.artifacts import ArtifactStore
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.batches import batches
 from winnow.datasets.imagefolder import ImageFolder
+from winnow.machine import device_name
 from winnow.metrics.el2n import EL2N
 from winnow.models.resnet_cifar import ResNetCifar
 from winnow.pipeline import CellSpec, train_cell

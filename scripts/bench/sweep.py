@@ -13,7 +13,6 @@ jobs, from when all are ready until the last one ends. The pool packs so many by
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -27,9 +26,10 @@ from typing import Any
 import joblib
 import torch
 
-from winnow.artifacts import ArtifactStore, device_name
+from winnow.artifacts import ArtifactStore
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.synthetic import Synthetic
+from winnow.machine import device_name, processor_name
 from winnow.models.base import ModelSpec
 from winnow.models.resnet_cifar import ResNetCifar
 from winnow.models.resnet_torchvision import ResNetTorchvision
@@ -40,6 +40,7 @@ from winnow.types import Subset
 
 READY = "ready\n"
 CELLS = {"selector": ("threshold", "calibrated"), "compression.r": ("0.1", "0.3"), "seed": ("0", "1", "2")}
+ONE_ENSEMBLE = "probe.seed=0"  # what is measured is the sharing of it
 
 
 MODELS: dict[str, ModelSpec] = {"resnet8": ResNetCifar(depth=8), "resnet18": ResNetTorchvision(depth=18)}
@@ -69,7 +70,7 @@ def main() -> None:
             "model": MODELS[asked.model].name,
             "images": asked.images,
             "epochs": asked.epochs,
-            "device": device_name(kind) if kind == "cuda" else f"{platform.machine()} CPU, {joblib.cpu_count()} cores",
+            "device": device_name(kind) if kind == "cuda" else f"{processor_name()}, {joblib.cpu_count()} cores",
             "images_per_second": {jobs: round(rate) for jobs, rate in rates.items()},
             "last_to_first": round(values[-1] / values[0], 2),
         }
@@ -99,7 +100,11 @@ def on_the_pool(folder: Path, slots: int, overrides: Sequence[str]) -> float:
     listed = [f"{name}={','.join(values)}" for name, values in CELLS.items()]
     pool = ["hydra/launcher=pool", "hydra.launcher.devices=1", f"hydra.launcher.jobs_per_device={slots}"]
     started = time.perf_counter()
-    run(folder, dict(os.environ), ["-m", "dataset=digits", *listed, *overrides, *pool, "hydra.sweep.dir=sweep"])
+    run(
+        folder,
+        dict(os.environ),
+        ["-m", "dataset=digits", *listed, ONE_ENSEMBLE, *overrides, *pool, "hydra.sweep.dir=sweep"],
+    )
     return time.perf_counter() - started
 
 
@@ -111,7 +116,9 @@ def each_anew(folder: Path, slots: int, overrides: Sequence[str]) -> float:
     started = time.perf_counter()
     with ThreadPoolExecutor(slots) as threads:
         todo = [
-            threads.submit(run, folder / str(number), environment(slots), ["dataset=digits", *cell, *overrides])
+            threads.submit(
+                run, folder / str(number), environment(slots), ["dataset=digits", *cell, ONE_ENSEMBLE, *overrides]
+            )
             for number, cell in enumerate(cells)
         ]
     for each in todo:

@@ -20,11 +20,12 @@ import torch
 import torch.nn.functional as F
 from pytorch_lightning import Trainer
 
-from winnow.artifacts import ArtifactStore, device_name
+from winnow.artifacts import ArtifactStore
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.loader import InMemoryLoader, on_device
 from winnow.datasets.synthetic import Synthetic
+from winnow.machine import device_name
 from winnow.models.base import ModelSpec
 from winnow.models.resnet_cifar import ResNetCifar
 from winnow.models.resnet_torchvision import ResNetTorchvision

@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from winnow import diagnosis, pipeline, results, sharing, workers
-from winnow.artifacts import ArtifactStore, device_name
+from winnow.artifacts import ArtifactStore
 from winnow.comparison import tables
 from winnow.components import component, fits
 from winnow.datasets.base import ImageDataset, load_once
@@ -24,15 +24,18 @@ from winnow.errors import OptionError, WinnowError, check_choice
 from winnow.exports.base import Export
 from winnow.figures.image_sheet import image_sheet
 from winnow.figures.style import save
+from winnow.machine import device_name
 from winnow.pipeline import CellSpec
 from winnow.planning.memory import Available
 from winnow.planning.plan import Plan, PlannedCell, planned_cell
 from winnow.planning.text import told
 from winnow.probes.embeddings.base import Embedding
 from winnow.records import read_indices
+from winnow.taken_over import with_taken_over
 from winnow.training.callbacks.base import RecorderSpec
 from winnow.training.devices import TrainerSpec, quiet
 from winnow.training.loggers import LoggerSpec
+from winnow.training.precision import slow_choice
 
 log = logging.getLogger(__name__)
 CLASSES_SHOWN = 20  # on a sheet of images
@@ -48,20 +51,23 @@ class Runtime:
 
 
 def cell_from(cfg: DictConfig) -> CellSpec:
-    """The cell that a configuration describes, every part validated.
+    """The cell that a configuration describes, every part validated, and its precision settled for its trainer.
 
     Raises the typed error of the part that is wrong.
     """
     for name in ("selection_seed", "train_seed"):
         if not fits(cfg[name], int):
-            raise OptionError(f"{name}={cfg[name]} must be a whole number (seed=... sets both seeds).")
+            raise OptionError(f"{name}={cfg[name]} must be a whole number (seed=... sets it, and the others).")
     component(cfg.embedding, "embedding", Embedding)  # the probe's; made here too, so that its errors name the group
     bases = get_type_hints(CellSpec)
-    nodes = {group: _with_read_indices(_with_named_signal(cfg[group])) for group in STAGE_GROUPS}
+    nodes = {group: cfg[group] for group in STAGE_GROUPS} | {"probe": with_taken_over(cfg)}
+    nodes = {group: _with_read_indices(_with_named_signal(node)) for group, node in nodes.items()}
     parts = {group: component(node, group, bases[group]) for group, node in nodes.items()}
     callbacks = (cfg.callbacks or {}).items()
     recorders = tuple(component(node, f"callbacks.{name}", RecorderSpec) for name, node in callbacks)
-    return CellSpec(**parts, selection_seed=cfg.selection_seed, train_seed=cfg.train_seed, recorders=recorders)
+    cell = CellSpec(**parts, selection_seed=cfg.selection_seed, train_seed=cfg.train_seed, recorders=recorders)
+    precisions = (cell.recipe.precision, cell.probe.recipe.precision)
+    return cell.settled(trainer_from(cfg)) if "auto" in precisions else cell
 
 
 def _with_named_signal(node: DictConfig) -> DictConfig:
@@ -161,7 +167,8 @@ def plan(configs: Sequence[DictConfig], *, slots: int = 1, per_device: int = 1) 
             refused.setdefault(one_line(error), []).append(number)
     with quiet():
         device = trainer.solo_trainer(logger=False).strategy.root_device
-    jobs: dict[str, Any] = {"slots": slots, "per_device": per_device, "refused": refused}
+    slow = slow_choice((precision for cell in cells for precision in cell.precisions), trainer)
+    jobs: dict[str, Any] = {"slots": slots, "per_device": per_device, "refused": refused, "slow": slow}
     made = Plan.of(cells, store=store, device=device_name(device.type), **jobs)
     return told(made, Available(device))
 
@@ -182,23 +189,30 @@ def is_scored(cfg: DictConfig) -> bool:
 def score(cfg: DictConfig) -> Path:
     """Score the data set by the metric; the path of the table.
 
-    In a sweep it also leaves, in the folder of the run, what the comparison reads and a sheet of the hardest and
-    easiest images.
+    With confusions=FILE.npy it leaves there what the probes take each example for, for dataset.confusion. In a sweep it
+    also leaves, in the folder of the run, what the comparison reads and a sheet of the hardest and easiest images.
     """
     _refuse_parts(cfg)
     cell, runtime = cell_from(cfg), runtime_from(cfg)
     dataset = load_once(cell.dataset, runtime.store)
-    asked: dict[str, Any] = {
-        "metric": cell.metric,
+    swept = HydraConfig.get().mode == RunMode.MULTIRUN
+    probes: dict[str, Any] = {
         "probe": cell.probe,
         "store": runtime.store,
         "trainer": runtime.trainer,
         "logger": runtime.logger,
     }
+    asked: dict[str, Any] = {"metric": cell.metric, **probes}
+    if cfg.confusions is not None:
+        results.check_confusions(cfg.confusions)
+        if swept:
+            raise OptionError(f"confusions={cfg.confusions} is one file of one run; leave out -m, or confusions.")
+        pipeline.check_metric(cell.metric, cell.probe)
+        results.save_confusions(cfg.confusions, pipeline.confusions_of(dataset, **probes))
     scores = pipeline.score_dataset(dataset, **asked)
     low, middle, high = np.quantile(scores.values, (0, 0.5, 1))
     log.info("scored %d examples by %s: %.4g to %.4g, median %.4g", scores.n, scores.metric, low, high, middle)
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
+    if swept:
         folder = Path(HydraConfig.get().runtime.output_dir)
         names = dataset.class_names[:CLASSES_SHOWN]
         save(image_sheet(dataset.train_images, dataset.train_labels, names, scores.values), folder / results.SHEET)

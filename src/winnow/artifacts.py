@@ -37,6 +37,7 @@ from safetensors.torch import save as serialised
 from winnow.checksums import CHECKSUM, PROVENANCE, damage, provenance_checksum, sha256
 from winnow.errors import DivergedError
 from winnow.keys import SCHEMA, describe
+from winnow.machine import device_name
 from winnow.writing import flush, in_one_step, take_room, writing
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,11 @@ class Artifact:
 
     def json(self, name: str) -> Any:
         return json.loads((self.folder / f"{name}.json").read_text())
+
+    @property
+    def continuation(self) -> Path:
+        """The file from which a longer training goes on, where this is one that was stopped (see Checkpoints)."""
+        return self.folder / "continuation.ckpt"
 
     def parts(self) -> set[str]:
         return {path.stem for path in self.folder.iterdir()} - {Path(PROVENANCE).stem}
@@ -266,10 +272,3 @@ def git_commit() -> str | None:
         return commit + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def device_name(kind: str) -> str:
-    """The public name of this machine's device of a kind, "cuda", "mps" or "cpu"."""
-    if kind == "cuda":
-        return torch.cuda.get_device_name()
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads" if kind == "cpu" else kind

@@ -3,7 +3,7 @@
 The stages are in scoring.py and stages.py and can be had from here too: a whole experiment needs this one module.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from winnow.artifacts import ArtifactStore, Draft
@@ -19,7 +19,16 @@ from winnow.records import (
     load_row,
     save_row,
 )
-from winnow.scoring import agreement_of, check_metric, probe_dataset, read_given, score_dataset, scores_key, targets_of
+from winnow.scoring import (
+    agreement_of,
+    check_metric,
+    confusions_of,
+    probe_dataset,
+    read_given,
+    score_dataset,
+    scores_key,
+    targets_of,
+)
 from winnow.selectors.alpha import Auto, Fixed
 from winnow.selectors.base import Selector
 from winnow.selectors.budget import kept_count
@@ -37,6 +46,7 @@ from winnow.training.callbacks.base import RecorderSpec
 from winnow.training.devices import TrainerSpec
 from winnow.training.fit import check_batches
 from winnow.training.loggers import LoggerSpec, NoLog
+from winnow.training.precision import settled
 from winnow.training.recipe import Recipe
 from winnow.types import Row, Subset
 
@@ -49,6 +59,7 @@ __all__ = [
     "check_cell",
     "check_metric",
     "choose_alpha",
+    "confusions_of",
     "finished_row",
     "load_class_errors",
     "load_dataset",
@@ -100,6 +111,10 @@ class CellSpec:
         """The evidence that the rule reads."""
         return self.selecting | (self.metric.needs if self.selector.reads_scores else frozenset())
 
+    def settled(self, trainer: TrainerSpec | None = None) -> "CellSpec":
+        """With the precision of its recipe and the probe's settled (see winnow.training.precision)."""
+        return replace(self, recipe=settled(self.recipe, trainer), probe=self.probe.settled(trainer))
+
     @property
     def rule(self) -> str:
         return self.selector.rule(self.metric.name, self.auto.label if self.auto else self.fixed_alpha)
@@ -136,6 +151,8 @@ def cell_key(cell: CellSpec, dataset: ImageDataset) -> tuple[str, dict[str, Any]
 
 def check_cell(cell: CellSpec, dataset: ImageDataset) -> None:
     """Raise every error that can be told before anything is trained."""
+    for recorder in cell.recorders:
+        recorder.check(cell.recipe)
     r = cell.compression.fraction(dataset.n)
     cell.selector.check(dataset.train_labels, r=r, alpha=cell.fixed_alpha)
     title = f"{cell.model.name} on {kept_count(dataset.n, r)} examples"
@@ -152,6 +169,7 @@ def check_cell(cell: CellSpec, dataset: ImageDataset) -> None:
                 "scripts/score.py, or choose metric.targets=held_out."
             )
     cell.probe.check_evaluated(cell.selector.name, cell.selector.needs)
+    cell.probe.check_trained(cell.selector.name, cell.selector.least_epochs)
     if "embeddings" in cell.needs:
         cell.probe.embedding.check(dataset)
     if cell.auto:
@@ -269,6 +287,7 @@ def _compute(
             worst_class_error=result.worst_class_error,
             test_loss=result.test_loss,
             effective_sample_size=subset.effective_sample_size,
+            precision=cell.recipe.precision,
             seconds=result.seconds,
             device=result.device,
             key=key,

@@ -14,15 +14,17 @@ are the lines of one `shifts.csv`.
 """
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from winnow.artifacts import write_atomically
-from winnow.errors import ShapeError, WinnowError
+from winnow.errors import OptionError, ShapeError, WinnowError
 from winnow.types import Row
 from winnow.writing import writing
 
@@ -181,6 +183,21 @@ def read_shifts(path: str | Path) -> pd.DataFrame:
     if missing := {"key", "rule", "r", "n", "of", "weighted", "energy"} - set(table):
         raise WinnowError(f"{path} is not a table of shift reports: it has no column {min(missing)}; {make}.")
     return table
+
+
+def check_confusions(path: str) -> None:
+    """Raise OptionError unless it is the name of a file that confusions can be left in."""
+    if not path.endswith(".npy"):
+        raise OptionError(f"confusions={path} must end in .npy; dataset.confusion=FILE.npy reads it.")
+
+
+def save_confusions(path: str, confusions: np.ndarray) -> None:
+    """Leave what probes take each example for, [n, C], in the file that a user named."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}.npy")
+    np.save(temporary, confusions, allow_pickle=False)
+    temporary.replace(target)
 
 
 def collect(folder: str | Path) -> Collected:

@@ -149,8 +149,11 @@ def train_subset(
 ) -> TrainingResult:
     """Train on a subset and test the last step. Equal subsets, however they were chosen, are trained once.
 
-    Warns where a class keeps no example. Raises DivergedError when the test loss is not finite.
+    Warns where a class keeps no example. Raises DivergedError when the test loss is not finite, and what the recorders'
+    `check` raises.
     """
+    for recorder in recorders:
+        recorder.check(recipe)
     _warn_of_lost_classes(dataset, subset, model)
     key, inputs = model_key(dataset, subset, model=model, recipe=recipe, seed=seed, recorders=recorders)
 

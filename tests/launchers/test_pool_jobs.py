@@ -1,5 +1,6 @@
 """What makes a cell on the pool, how its processes are called, and how they end."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hydra_plugins.winnow_launchers.schedule import DONE, FAILED, INTERRUPTED, E
 from hydra_plugins.winnow_launchers.slots import Slots
 from winnow import app, results
 from winnow.errors import BudgetError, OptionError
+from winnow.training import precision
 
 SOURCES = [{"path": "conf", "provider": "main"}, {"path": "mine", "provider": "command-line"}]
 TOLD = ["hydra.sweep.dir=x", "hydra/launcher=pool", "hydra.mode=MULTIRUN", "hydra.verbose=1"]
@@ -50,6 +52,14 @@ def test_a_cell_comes_after_what_it_shares_and_each_is_a_single_run(jobs: PoolJo
     assert {"--config-dir=mine", "--config-name=config", "compression.r=0.3"} <= set(called)
     assert "only=probe:1" in probes[1].command
     assert probes[1].folder.parent == tmp_path / "it's a, sweep" / "shared"
+
+
+def test_probes_of_another_recipe_are_others(jobs: PoolJobs, tmp_path: Path) -> None:
+    rates = [jobs.plan(_cell(tmp_path, f"probe.recipe.lr={lr}")) for lr in (0.1, 0.2)]
+    own = jobs.plan(_cell(tmp_path, "recipe.lr=0.1"))
+    keys = [[job.key for job in each if job.title.startswith("probe ")] for each in (*rates, own)]
+    assert keys[2] == keys[0]
+    assert not {*keys[0]} & {*keys[1]}
 
 
 def test_rules_that_keep_the_same_examples_are_one_model(jobs: PoolJobs, tmp_path: Path) -> None:
@@ -147,3 +157,17 @@ def test_other_scripts_are_refused_in_one_line(
     ended = run_script(script, "-m", *TINY, "metric=el2n,aum", "hydra/launcher=pool", capsys=capsys)
     assert (ended.code, ended.err.count("\n")) == (1, 1)
     assert "hydra/launcher=pool runs the cells of scripts/run.py" in ended.err
+
+
+def test_a_slow_precision_is_told_by_the_launcher_and_not_by_each_job(
+    jobs: PoolJobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(precision, "trains_faster_in_bfloat16", lambda kind: False)
+    monkeypatch.setattr(precision, "slowdown", lambda kind: 7.4)
+    monkeypatch.delenv(precision.TOLD, raising=False)
+    for seed in (0, 1):
+        jobs.plan(_cell(tmp_path, "selector=random", f"seed={seed}", "recipe.precision=bfloat16", "trainer=cpu"))
+    assert [record.message for record in caplog.records if "takes 7.4 times" in record.message] == [
+        precision.slow_choice(["bfloat16"])
+    ]
+    assert precision.TOLD in os.environ  # which jobs inherit

@@ -116,6 +116,11 @@ OTHERWISE = {
     },  # two batches an epoch
     "one batch an epoch": {"recipe": tiny_recipe(epochs=6, schedule="constant"), "subset": 10},
     "bfloat16": {"recipe": tiny_recipe(precision="bfloat16", augmentation=AUGMENTED)},
+    "one stream": {
+        "recipe": tiny_recipe(total_steps=9, batches="constant", augmentation=AUGMENTED, ema=0.9, schedule="constant"),
+        "subset": 11,
+    },  # fewer than a batch holds
+    "warmed up": {"recipe": tiny_recipe(schedule="step", decay_at=(0.5, 0.8), warmup=0.3, decay_all=True)},
     "bar": {"trainer": replace(CPU, progress=True)},
 }
 

@@ -31,6 +31,7 @@ class PoolJobs:
         """
         from winnow import app, pipeline, results, sharing
         from winnow.errors import OptionError
+        from winnow.training import precision
 
         config = self.compose(cell)
         spec, dataset, store, trainer = app.parts_of(config)
@@ -48,7 +49,10 @@ class PoolJobs:
             raise OptionError(f"trainer.devices={devices}, but the launcher has {len(self.slots.devices)} devices.")
         results.clear_result(cell.folder)
         jobs: list[Job] = []
-        for stage in sharing.missing_stages(spec, dataset, store=store):
+        stages = sharing.missing_stages(spec, dataset, store=store)
+        # Said here, because nobody reads the logs of jobs that go well.
+        precision.tell_slow_choice([spec.recipe.precision, *([spec.probe.recipe.precision] if stages else [])], trainer)
+        for stage in stages:
             folder = self.folder / results.SHARED / f"{stage.stage}-{stage.key}"
             command = self._command(cell.overrides, folder, f"only={stage.name}")
             job = Job(title=stage.title, command=command, folder=folder, devices=devices, key=stage.key)

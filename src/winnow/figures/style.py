@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from winnow.errors import OptionError
+from winnow.types import Floats
 from winnow.writing import in_one_step, writing
 
 T = TypeVar("T")
@@ -127,6 +128,15 @@ def _assign(names: Iterable[str], known: dict[str, T], looks: Sequence[T]) -> di
         free = [look for look in order if look not in given.values()]
         given[name] = known.get(name) or (free or looks)[0]
     return given
+
+
+def log_bars(mean: Floats, se: Floats, zero: float) -> Floats:
+    """[2, k] lengths of bars of one standard error, down and up, for a logarithmic axis.
+
+    They end at `zero`, where an error of zero is drawn, or at the mean where that lies lower still: an error is not
+    negative, however wide its interval. NaN, no bar, where the standard error is NaN.
+    """
+    return np.stack([mean - np.maximum(mean - se, np.minimum(mean, zero)), se])
 
 
 def plain_log_ticks(axis: Axis, low: float, high: float, *, unit: Literal["", "%"] = "") -> None:

@@ -13,6 +13,7 @@ from winnow.models.base import ModelSpec
 from winnow.pipeline import CellSpec, cell_key
 from winnow.planning.memory import Need, cell_need, shared_needs
 from winnow.planning.speed import Speed, past_rows, speed_of
+from winnow.probes.ensemble import goes_on_from
 from winnow.rounding import round_half_up
 from winnow.selectors.budget import kept_count
 from winnow.sharing import SharedStage, shared_stages
@@ -42,7 +43,8 @@ class Work:
 class PlannedCell:
     """One cell. n_kept: what the rule will keep. certain: whether the key of its training is that of the model.
 
-    Where the subset follows from scores that may not be there yet, it is the key of the row instead.
+    Where the subset follows from scores that may not be there yet, it is the key of the row instead. precisions: of the
+    trainings that are left to do.
     """
 
     number: int
@@ -55,6 +57,7 @@ class PlannedCell:
     seeds: tuple[int, int]
     finished: bool
     certain: bool
+    precisions: tuple[str, ...]
     training: Work
     stages: tuple[Work, ...]
     needs: tuple[Need, ...]
@@ -81,15 +84,15 @@ def planned_cell(
     training = Work(
         key=key if subset is None else training_key,
         examples=cell.recipe.examples(m, dataset.n),
-        batch=m / -(-m // cell.recipe.batch_size),
+        batch=cell.recipe.examples(m, dataset.n) / cell.recipe.steps(m, dataset.n),
         model=cell.model.name,
         multiply_adds=_multiply_adds(cell.model, dataset.image_shape, dataset.n_classes),
         finished=finished or (subset is not None and store.exists("model", training_key)),
     )
     kinds = {stage.name.partition(":")[0] for stage in missing}
-    parts = kinds & {"probe", "part"}
-    if kinds - parts or cell.selecting:
-        parts |= {"scores"}
+    trained = kinds & {"probe", "part", "fold"}
+    parts = trained | ({"scores"} if kinds - trained or cell.selecting else set())
+    left = [cell.recipe] * (not training.finished) + [cell.probe.recipe] * bool(trained)
     return PlannedCell(
         number=number,
         dataset=dataset.name,
@@ -101,6 +104,7 @@ def planned_cell(
         seeds=(cell.selection_seed, cell.train_seed),
         finished=finished,
         certain=subset is not None,
+        precisions=() if finished else tuple(recipe.precision for recipe in left),
         training=training,
         stages=tuple(_work_of(stage, cell, dataset, store) for stage in stages),
         needs=() if finished else (cell_need(cell, dataset, trainer, m), *shared_needs(cell, dataset, trainer, parts)),
@@ -123,17 +127,22 @@ def known_subset(cell: CellSpec, dataset: ImageDataset) -> Subset | None:
 
 def _work_of(stage: SharedStage, cell: CellSpec, dataset: ImageDataset, store: ArtifactStore) -> Work:
     probe, elsewhere = cell.probe, stage.name == "embedding"
+    finished, examples = stage.is_finished(store), stage.examples
+    kind, _, member = stage.name.partition(":")
+    if kind == "probe" and not finished:  # it goes on from a shorter one where there is one
+        begun = next(goes_on_from(dataset, probe, int(member), store=store), None)
+        examples -= 0 if begun is None else begun.epochs * dataset.n
     if elsewhere:
         multiply_adds = probe.embedding.multiply_adds(dataset)
     else:
         multiply_adds = _multiply_adds(probe.model, dataset.image_shape, dataset.n_classes)
     return Work(
         key=f"{stage.stage}/{stage.key}",
-        examples=stage.examples,
-        batch=dataset.n / -(-dataset.n // probe.recipe.batch_size),
+        examples=examples,
+        batch=sum(probe.training_recipe.batch_sizes(dataset.n)) / 2,
         model=None if elsewhere else probe.model.name,
         multiply_adds=multiply_adds,
-        finished=stage.is_finished(store),
+        finished=finished,
         name=stage.name,
         title=stage.title,
     )
@@ -149,7 +158,7 @@ class Plan:
     """What the cells will take.
 
     refused: the numbers of those that cannot be run, by the reason. speeds: of each work, by its key. slots: jobs at
-    once; per_device: of them on one device. device: its public name.
+    once; per_device: of them on one device. device: its public name. slow: a word where a precision is a wrong choice.
     """
 
     cells: tuple[PlannedCell, ...]
@@ -158,10 +167,11 @@ class Plan:
     slots: int = 1
     per_device: int = 1
     device: str = ""
+    slow: str | None = None
 
     @classmethod
     def of(cls, cells: Sequence[PlannedCell], *, store: ArtifactStore, device: str, **options: Any) -> "Plan":
-        """With the speeds that the rows in the store tell. options: refused, slots, per_device."""
+        """With the speeds that the rows in the store tell. options: the other fields."""
         rows = past_rows(store, device)
         speeds = {
             work.key: speed_of(rows, model=work.model, multiply_adds=work.multiply_adds, batch=work.batch)

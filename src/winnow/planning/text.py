@@ -24,6 +24,8 @@ def told(plan: Plan, available: Available) -> str:
     if plan.stages:
         sections += ["what cells share:\n" + _stages(plan.stages)]
     sections += [_trainings(plan), _work(plan), _time(plan)]
+    if plan.slow:
+        sections += [f"WARNING: {plan.slow}"]
     if plan.needs:
         sections += [_memory(plan, available)]
     return "\n\n".join(sections) + "\n\nnothing was trained (plan=true)"
@@ -86,6 +88,8 @@ def _stages(stages: Sequence[Work]) -> str:
 def _trainings(plan: Plan) -> str:
     left = sum(not work.finished for work in plan.trainings)
     line = f"trainings: {'at most ' if plan.at_most else ''}{left} to run, {len(plan.trainings) - left} finished"
+    if precisions := sorted({precision for cell in plan.cells for precision in cell.precisions}):
+        line += f", in {' and '.join(precisions)}"
     return line + (" (rules by score may keep what another cell keeps, and train once)" if plan.at_most else "")
 
 

@@ -1,4 +1,4 @@
-"""Rows to a grid: the table of all cells, and its means and standard errors over seeds."""
+"""Rows to a grid: the table of all cells, and its means and standard errors over replicates."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 
 from winnow.errors import WinnowError
+from winnow.scaling.replicates import ONE_ENSEMBLE, SEEDS, design
 from winnow.types import Row
 
 Group = tuple[str, str, str]
 
 GROUP = ["dataset", "model", "recipe"]
 CELL = [*GROUP, "rule", "n_kept"]
-SEEDS = ["probe_seed", "selection_seed", "train_seed"]
 RANDOM = "random"
 
 # what rows of older versions have not
@@ -82,28 +82,27 @@ def runs(table: pd.DataFrame, error: str = "test_error") -> pd.DataFrame:
 
 
 def summarise(table: pd.DataFrame, error: str = "test_error") -> pd.DataFrame:
-    """Mean and standard error over seeds, one line for each (dataset, model, recipe, rule, n_kept).
+    """Mean and standard error over replicates, one line for each (dataset, model, recipe, rule, n_kept).
 
     error: the column of the table that is summarised, in columns `{error}_mean` and `{error}_se`.
-    seeds: number of distinct (probe_seed, selection_seed, train_seed), as `runs` tells them apart.
-    test_error_se: sample standard deviation (ddof=1) over √seeds; NaN for one seed. examples_seen, probe_examples and
-    effective_sample_size are means.
+    seeds: number of distinct (probe_seed, selection_seed, train_seed), as `runs` tells them apart. clusters: of probe
+    ensembles, for a rule that reads none of pairs of seeds. The mean is that of the clusters' means, its standard error
+    and the degrees of freedom of a t-interval (df) those of `replicates.Design`; NaN with one cluster. one_ensemble:
+    whether probes were read, and all runs share theirs. examples_seen, probe_examples and effective_sample_size are
+    means over runs.
     """
-    return (
-        runs(table, error)
-        .groupby(CELL, as_index=False)
-        .agg(
-            **{
-                "r": ("r", "first"),
-                "seeds": (error, "size"),
-                f"{error}_mean": (error, "mean"),
-                f"{error}_se": (error, "sem"),
-                "examples_seen": ("examples_seen", "mean"),
-                "probe_examples": ("probe_examples", "mean"),
-                "effective_sample_size": ("effective_sample_size", "mean"),
-            }
+    lines = []
+    for place, part in runs(table, error).groupby(CELL):
+        found = design(part).estimate(part[error])
+        costs = part[["examples_seen", "probe_examples", "effective_sample_size"]].mean()
+        lines.append(
+            dict(zip(CELL, place, strict=True))
+            | {"r": part["r"].iloc[0], "seeds": found.seeds, "clusters": found.clusters}
+            | {f"{error}_mean": found.mean, f"{error}_se": found.se, "df": found.df}
+            | {"one_ensemble": found.one_ensemble, **costs}
         )
-    )
+    columns = [*CELL, "r", "seeds", "clusters", f"{error}_mean", f"{error}_se", "df", "one_ensemble"]
+    return pd.DataFrame(lines, columns=[*columns, "examples_seen", "probe_examples", "effective_sample_size"])
 
 
 def mixed_cells(table: pd.DataFrame) -> int:
@@ -134,12 +133,13 @@ def summary(table: pd.DataFrame, *, done: int, failed: int = 0, missing: int = 0
     cells: how many are done (distinct: after equal keys are merged), failed and missing. full_data: the level of
     `full_data_error`. best: the rule of lowest mean test error for each number of kept examples; a tie goes to random.
     curves: the table of `summarise`, with the mean and standard error of worst_class_error beside those of test_error
-    (None where no row has it).
+    (None where no row has it). A note in either says why there is no standard error.
     """
     curves = _with_worst_class(summarise(table), table)
+    curves = curves.assign(note=curves["one_ensemble"].map({True: ONE_ENSEMBLE, False: None}))
     ranked = curves.assign(place=_places(curves["rule"])).sort_values(["test_error_mean", "place"], kind="stable")
     best = ranked.drop_duplicates([*GROUP, "n_kept"]).sort_values([*GROUP, "n_kept"], kind="stable")
-    shown = [*GROUP, "n_kept", "r", "rule", "seeds", "test_error_mean", "test_error_se"]
+    shown = [*GROUP, "n_kept", "r", "rule", "seeds", "clusters", "test_error_mean", "test_error_se", "note"]
     levels = full_data_error(table).items()
     return {
         "cells": {"done": done, "distinct": len(table), "failed": failed, "missing": missing},

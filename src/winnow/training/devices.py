@@ -21,7 +21,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerSpec:
-    """On what to train. It is no part of a key: the same training on another device is the same training.
+    """On what to train. It is no part of a key: on another device the same training differs by rounding alone. That
+    is no little, since a training carries a last bit into its result; rows and provenance name the device.
 
     accelerator: "auto" takes a GPU where there is one, "cpu" or "gpu" force it. devices: how many, each with a process
     of its own that takes its part of every batch; nodes: machines with as many each, whose processes torchrun or srun
@@ -59,6 +60,13 @@ class TrainerSpec:
     @property
     def on_gpu(self) -> bool:
         return self.accelerator != "cpu" and torch.cuda.is_available()
+
+    @property
+    def kind(self) -> str:
+        """Of the devices: "cuda", "mps" or "cpu"."""
+        if self.on_gpu:
+            return "cuda"
+        return "mps" if self.accelerator == "auto" and torch.backends.mps.is_available() else "cpu"
 
     @property
     def alone(self) -> "TrainerSpec":

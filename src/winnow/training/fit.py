@@ -12,17 +12,19 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from winnow import workers
-from winnow.artifacts import device_name
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.batches import batches
 from winnow.errors import OptionError
 from winnow.keys import make_key
+from winnow.machine import device_name
 from winnow.models.base import Classifier, ModelSpec
 from winnow.seeds import derive
+from winnow.training.averaging import WeightAverage, weights_of
 from winnow.training.checkpoint import Checkpoints
 from winnow.training.devices import TrainerSpec, quiet, shard
 from winnow.training.module import ClassifierModule
 from winnow.training.noise import Noise
+from winnow.training.precision import tell_slow_choice
 from winnow.training.progress import progress_callback
 from winnow.training.recipe import Recipe
 from winnow.training.sync_batchnorm import synchronised
@@ -35,8 +37,10 @@ _PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fitted:
-    """A trained model with what its training cost. seconds: wall-clock of the training alone, of all its
-    parts where it was interrupted; device: its name."""
+    """A trained model with what its training cost, its earlier parts included where it was interrupted or stopped.
+
+    seconds: wall-clock of the training alone; device: its name.
+    """
 
     model: Classifier
     steps: int
@@ -57,20 +61,28 @@ def fit(
     logger: Logger | None = None,
     title: str = "training",
     checkpoint: Path | None = None,
+    stop_after: int | None = None,
+    begun: Path | None = None,
+    kept: Path | None = None,
 ) -> Fitted:
-    """Train `model` on `subset` by `recipe`, and return it as it is after the last step.
+    """Train `model` on `subset` by `recipe`; the model, or where recipe.ema asks for one its average, at the last step.
 
     seed fixes the initial weights, the order and the augmentation; the caller's own random state is left as it was.
     checkpoint: a file from which an interrupted training goes on, to the same result; it is written while the training
     lasts, and left to the caller to remove. Callbacks keep what they have seen by `state_dict`.
+    stop_after: of the recipe's epochs, those after which it ends, in the midst of its schedule. kept: a file for all
+    that a longer training of the same needs to go on from there. begun: such a file of a shorter one, to go on from.
     With several devices, each has a part of every batch, and gradients are those of the batch's weighted loss.
 
     Raises Interrupted when a signal ended it (see winnow.interruption); OptionError where a batch has fewer examples
-    than there are devices, or where batch norm cannot normalise one (check_batches).
+    than there are devices, where batch norm cannot normalise one (check_batches), or where the recipe's precision is
+    not settled.
     """
+    recipe.check_settled()
     spec = trainer or TrainerSpec()
     if check_batches(dataset, subset.m, model=model, recipe=recipe, trainer=spec, title=title) == 1:
         log.warning("%s: batches of one example; batch norm, if there is any, sees one image at a time.", title)
+    tell_slow_choice([recipe.precision], spec)
     return spec.everywhere(
         _fit,
         alone={"logger": logger},
@@ -83,6 +95,9 @@ def fit(
         callbacks=callbacks,
         title=title,
         checkpoint=checkpoint,
+        stop_after=stop_after,
+        begun=begun,
+        kept=kept,
     )
 
 
@@ -95,7 +110,7 @@ def check_batches(
     position: one value a channel has no spread to be normalised by.
     """
     devices = trainer.devices * trainer.nodes
-    least = m // -(-m // recipe.batch_size)
+    least, _ = recipe.batch_sizes(m)
     if least < devices:
         raise OptionError(
             f"{title}: its smallest batch has {least} examples, for {devices} devices; "
@@ -122,9 +137,13 @@ def _fit(
     logger: Logger | None,
     title: str,
     checkpoint: Path | None,
+    stop_after: int | None,
+    begun: Path | None,
+    kept: Path | None,
 ) -> Fitted:
     """This process's part of a training."""
-    steps = recipe.steps(subset.m, dataset.n)
+    schedule = recipe.steps(subset.m, dataset.n)
+    steps = schedule if stop_after is None else schedule * stop_after // recipe.epochs
     with quiet(), torch.random.fork_rng():
         torch.manual_seed(derive(seed, "init"))
         classifier = model.build(dataset.image_shape, dataset.n_classes)
@@ -132,13 +151,17 @@ def _fit(
             classifier = classifier.to(memory_format=torch.channels_last)
         counter = _Presentations()
         progress = [progress_callback(title, spec.progress)] if workers.rank() == 0 else []
+        average = [WeightAverage(recipe.ema)] if recipe.ema else []
         keeper = Checkpoints(
             checkpoint,
             every=spec.checkpoint_seconds,
-            training=_identity(dataset, subset, model, recipe, seed) if checkpoint else "",
+            training=_identity(dataset, subset, model, recipe, seed) if checkpoint or begun or kept else "",
+            steps=schedule,
+            begun=begun,
+            kept=kept,
         )
         lightning = spec.trainer(
-            callbacks=[*callbacks, counter, *progress, Noise(seed), keeper],
+            callbacks=[*average, *callbacks, counter, *progress, Noise(seed), keeper],
             max_steps=steps,
             max_epochs=-1,
             precision=_PRECISION[recipe.precision],
@@ -161,8 +184,13 @@ def _fit(
             seed=seed,
             channels_last=recipe.channels_last,
             shard=shard(),
+            constant=recipe.batches == "constant",
         )
-        keeper.fit(lightning, ClassifierModule(classifier, recipe, steps), loader)
+        assert stop_after is None or steps % len(loader) == 0, "it stops in the middle of an epoch"
+        module = ClassifierModule(classifier, recipe, schedule)
+        keeper.fit(lightning, module, loader)
+        if average:
+            classifier.load_state_dict(weights_of(lightning, module))
     assert lightning.global_step == steps, (lightning.global_step, steps)
     return Fitted(model=classifier, steps=steps, examples_seen=counter.examples, seconds=keeper.seconds, device=device)
 

@@ -18,17 +18,24 @@ from winnow.training.recipe import Recipe
 
 @functools.lru_cache(maxsize=64)
 def training_bytes(
-    model: ModelSpec, recipe: Recipe, image_shape: tuple[int, int, int], n_classes: int, batch: int
+    model: ModelSpec,
+    recipe: Recipe,
+    image_shape: tuple[int, int, int],
+    n_classes: int,
+    batch: int,
+    *,
+    unfolded: bool = False,
 ) -> int:
     """The most bytes of tensors at once in a training step of `batch` images (H, W, C).
 
     Weights, gradients, momentum, what the backward pass keeps of the forward one, and what it makes on its way. With
-    bfloat16 the activations and a copy of the weights are of half the size. Two steps are taken on torch's meta device,
-    which computes no numbers; what the real device's convolutions use for themselves, and what its allocator wastes,
-    comes on top.
+    bfloat16 the activations and a copy of the weights are of half the size. unfolded: whether the device's convolutions
+    copy each image's patches side by side first (winnow.machine.unfolds), which takes k² times their input while they
+    last. Two steps are taken on torch's meta device, which computes no numbers; what else the real device's
+    convolutions use for themselves, and what its allocator wastes, comes on top.
     """
     half = recipe.precision == "bfloat16"
-    with _Live() as live, torch.device("meta"):
+    with _Live(unfolded=unfolded) as live, torch.device("meta"):
         classifier = model.build(image_shape, n_classes).to(dtype=torch.bfloat16 if half else torch.float32)
         optimiser, _ = recipe.optimiser(classifier, steps=2)
         for _ in range(2):  # the first makes the momentum
@@ -37,8 +44,9 @@ def training_bytes(
             optimiser.step()
             optimiser.zero_grad()
             del loss
+        averaged = sum(each.nbytes for each in classifier.state_dict().values()) if recipe.ema else 0
         # Held now are weights and momentum by halves. Autocast has halves of weights alone, and both as a whole.
-        return live.most + (3 * live.now // 2 if half else 0)
+        return live.most + (3 * live.now // 2 if half else 0) + averaged * (2 if half else 1)
 
 
 @functools.lru_cache(maxsize=64)
@@ -55,10 +63,14 @@ def _images(image_shape: tuple[int, int, int], count: int, half: bool) -> Tensor
 
 
 class _Live(TorchDispatchMode):
-    """Counts the bytes of the storages that operations have made and that somebody still holds: now, and the most."""
+    """Counts the bytes of the storages that operations have made and that somebody still holds: now, and the most.
 
-    def __init__(self) -> None:
+    unfolded: to count, while a convolution lasts, the patches that it copies side by side.
+    """
+
+    def __init__(self, *, unfolded: bool = False) -> None:
         super().__init__()
+        self.unfolded = unfolded
         self.now = self.most = 0
         self.held: dict[int, weakref.ref[Any]] = {}
 
@@ -69,6 +81,10 @@ class _Live(TorchDispatchMode):
         for tensor in tree_leaves(made):
             if isinstance(tensor, Tensor):
                 self._hold(tensor.untyped_storage())
+        if self.unfolded and operation is torch.ops.aten.convolution.default:
+            self.most = max(self.most, self.now + _patches(args[0], args[1], made))
+        elif self.unfolded and operation is torch.ops.aten.convolution_backward.default:
+            self.most = max(self.most, self.now + _patches(args[1], args[2], args[0]))
         return made
 
     def _hold(self, storage: torch.UntypedStorage) -> None:
@@ -83,3 +99,11 @@ class _Live(TorchDispatchMode):
         self.held[name] = weakref.ref(storage, gone)
         self.now += size
         self.most = max(self.most, self.now)
+
+
+def _patches(images: Tensor, weight: Tensor, outputs: Tensor) -> int:
+    """The bytes of the patches of `images` under a convolution's window, at each place of `outputs`; a window of one
+    element at every place needs no copy."""
+    if weight.shape[2:].numel() == 1 and images.shape[2:] == outputs.shape[2:]:
+        return 0
+    return len(images) * weight[0].numel() * outputs.shape[2:].numel() * images.element_size()

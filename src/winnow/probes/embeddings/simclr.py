@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from winnow.artifacts import ArtifactStore, Draft, Stage, device_name
+from winnow.artifacts import ArtifactStore, Draft, Stage
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.batches import batches
 from winnow.datasets.loader import Batch
 from winnow.datasets.views import Views
 from winnow.errors import DivergedError, OptionError
 from winnow.keys import make_key
+from winnow.machine import device_name
 from winnow.models.base import Classifier, ModelSpec
 from winnow.probes.embeddings.base import Embedding
 from winnow.probes.passes import PASSES, kept_pass, load_model

@@ -8,6 +8,7 @@ from pytorch_lightning import Callback
 
 from winnow.artifacts import Draft
 from winnow.keys import Component
+from winnow.training.recipe import Recipe
 from winnow.types import Ints
 
 
@@ -34,6 +35,9 @@ class RecorderSpec(Component, ABC):
     @abstractmethod
     def build(self, indices: Ints, n_classes: int) -> Recorder:
         """A fresh recorder for a training on these examples, canonical indices [m]."""
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise OptionError where a training by this recipe cannot be recorded."""
 
     def held_bytes(self, m: int, n_classes: int) -> int:
         """What the recorder of m examples holds on the device of the training, where that grows with m."""
