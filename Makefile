@@ -12,12 +12,17 @@ LEAST := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUC
 demo: .venv/installed  ## the main job on handwritten digits: a grid, its table and its figure
 	$(BIN)/python scripts/run.py -m experiment=demo
 
-test: .venv/installed lint  ## what CI runs
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow" --nbmake tests notebooks
-	$(LEAST) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow" -k "not efficientnet" $(NUMERIC)
+# The notebook comes first, for it takes long; a worker that has run out of tests takes over half of another's.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+
+test: .venv/installed  ## what CI runs: the tests, those of numbers again under the least kernels, and lint beside them
+	@log=$$(mktemp); $(MAKE) --no-print-directory lint > $$log 2>&1 & lint=$$!; trap 'kill $$lint' INT TERM; \
+	$(PYTEST) --nbmake -m "not slow" notebooks tests; tests=$$?; \
+	$(LEAST) $(PYTEST) -m "not slow" -k "not efficientnet" $(NUMERIC); least=$$?; \
+	wait $$lint; lint=$$?; cat $$log; rm $$log; exit $$((tests + least + lint > 0))
 
 test-slow: .venv/installed  ## the long forms of the tests too
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --nbmake tests notebooks
+	$(PYTEST) --nbmake notebooks tests
 
 test-ray: .venv/installed  ## the ray launcher on a Ray of this machine; installs the extra (420 MB)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[ray]'

@@ -17,13 +17,13 @@ import shlex
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
 from winnow import app
 from winnow.artifacts import provenance, write_atomically
+from winnow.components import function
 from winnow.errors import OptionError
-from winnow.figures.style import save
+from winnow.figures.style import Drawing, save
 from winnow.machine import device_name
 
 
@@ -31,15 +31,15 @@ def task(cfg: DictConfig) -> None:
     name = HydraConfig.get().runtime.choices["figure"]
     if missing := sorted(OmegaConf.missing_keys(cfg)):
         raise OptionError(f"the figure {name} needs {', '.join(missing)}; give {missing[0]}=... .")
-    draw = get_method(cfg.figure._target_)
-    options = {str(key): value for key, value in cfg.figure.items() if key != "_target_"}
+    draw = function(cfg.figure, "figure", Drawing)
+    options = draw.keywords
     read = options.get("grid") or options.get("table")
     folder = Path(read).parent if read else Path(options.get("folder", "outputs/figures"))
     out = Path(cfg.out) if cfg.out else folder / f"{name}.png"
     numbers = out.with_suffix(".csv")
     if read and numbers.resolve() == Path(read).resolve():
         raise OptionError(f"{numbers} holds the data of the figure, and its numbers would replace them; give out=... .")
-    drawing = draw(**options)
+    drawing = draw()
     path = save(drawing, out)
     write_atomically(numbers, drawing.table.to_csv(index=False, float_format="%.7g"))
     command = shlex.join(["python", "scripts/figures.py", *HydraConfig.get().overrides.task])

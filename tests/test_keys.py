@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from winnow.datasets.augmentation import Augmentation
-from winnow.keys import NOT_IN_KEY, Component, describe, make_key
+from winnow.keys import LATER, NOT_IN_KEY, Component, describe, make_key, named_in_key
 from winnow.metrics.el2n import EL2N
 from winnow.models.smallconv import SmallConv
 from winnow.probes.ensemble import member_inputs
 from winnow.probes.probe import Probe
+from winnow.selectors.alpha import Auto
 from winnow.selectors.calibrated import Calibrated
 from winnow.training.recipe import Recipe
 from winnow.types import Subset
@@ -41,10 +42,11 @@ class Thing(Component):
         (RECIPE, "frozen-24e1950ffd76b2ab"),
         (EL2N(epoch=4), "frozen-1ab3fe854e79ab14"),
         (Calibrated(protocol="tempered", tau=0.25), "frozen-3dd093bf16ef6593"),
+        (Auto(criterion="validation", compare=False), "frozen-298ee0dd686dfecd"),
         (member_inputs(SimpleNamespace(fingerprint="digits-0123456789ab"), PROBE, 1), "frozen-1a70397026c58cc9"),
         ({"subset": SUBSET.content_hash}, "frozen-8c1c7d2c4611b907"),
     ],
-    ids=["recipe", "metric", "selector", "probe member", "subset"],
+    ids=["recipe", "metric", "selector", "alpha", "probe member", "subset"],
 )
 def test_keys_stay_what_they_were(inputs, key):
     assert make_key("frozen", inputs) == key
@@ -82,6 +84,34 @@ def test_fields_outside_the_key_do_not_matter():
     assert make_key("k", Thing(folder="there")) == make_key("k", Thing())
     assert make_key("k", Thing(label="b")) != make_key("k", Thing())
     assert make_key("k", [{"nested": Thing(folder="there")}]) == make_key("k", [{"nested": Thing()}])
+
+
+@dataclass(frozen=True)
+class Grown(Component):
+    width: float = field(default=1.0, metadata=named_in_key("size"))
+    label: str = "a"
+    kind: str = field(default="old", metadata=LATER)
+
+    def _version(self) -> int:
+        return 1 if self.label == "a" else 2
+
+
+def test_a_later_field_is_in_the_key_only_where_it_is_set_and_a_renamed_one_under_its_old_name():
+    grown = {"is": f"{__name__}.Grown", "version": 1, "size": 1, "label": "a"}
+    assert describe(Grown()) == grown
+    assert describe(Grown(kind="new")) == grown | {"kind": "new"}
+    assert describe(Grown(label="b")) == grown | {"label": "b", "version": 2}
+
+
+def test_a_field_that_came_later_is_in_the_key_only_off_its_default():
+    def kind(*more):
+        made = make_dataclass("Grown", [("a", int, 1), *more], bases=(Component,), frozen=True)
+        made.__module__ = "made.up"
+        return made
+
+    before, after = kind(), kind(("b", float, field(default=0.5, metadata=LATER)))
+    assert make_key("k", after()) == make_key("k", after(b=0.5)) == make_key("k", before())
+    assert make_key("k", after(b=0.7)) not in (make_key("k", before()), make_key("k", after(b=0.8)))
 
 
 def of_fields(*names: str, name: str = "Made"):

@@ -20,6 +20,7 @@ from winnow.models.smallconv import SmallConv
 from winnow.pipeline import CellSpec
 from winnow.probes.probe import Probe
 from winnow.selectors.alpha import Fixed
+from winnow.selectors.beta import Beta
 from winnow.selectors.calibrated import Calibrated
 from winnow.selectors.compression import Count, Fraction
 from winnow.selectors.random import Random
@@ -135,6 +136,8 @@ def test_what_probes_will_not_give_is_refused_before_they_are_trained(store: Art
         _run(store, metric=EL2N(variant="window", window=3))
     with pytest.raises(MissingEvidenceError, match="at least one epoch"):
         _run(store, probe=replace(CELL.probe, evaluate_at=()))
+    with pytest.raises(MissingEvidenceError, match=r"beta reads 30 epochs of training, but probe\.epochs=2"):
+        _run(store, selector=Beta(first_epochs=30))
     assert finished_artifacts(store.root) == []
     assert _run(store, probe=replace(CELL.probe, evaluate_at=()), metric=AUM()).rule == "aum hardest"
 

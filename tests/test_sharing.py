@@ -118,7 +118,7 @@ def test_nothing_is_left_to_train_or_pass_once_they_are_made(
         {"metric": SSP(k=3), "probe": tiny_probe(embedding=RUN)},
         {"metric": SSP(k=3), "probe": tiny_probe(embedding=Npy(path="vectors.npy"))},
         {"selector": KCenter(), "probe": tiny_probe(embedding=RUN)},
-        {"selector": Calibrated(), "alpha": Auto()},
+        {"selector": Calibrated(), "alpha": Auto(points=5, held_out=True)},
         {"selector": Threshold(drop_suspect=0.1, suspect_by="aum"), "metric": Memorization(), "probe": PARTS},
         {"metric": GraNd(epoch=1), "probe": tiny_probe(evaluate_at=(1, 2))},
     ],

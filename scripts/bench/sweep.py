@@ -40,6 +40,7 @@ from winnow.types import Subset
 
 READY = "ready\n"
 CELLS = {"selector": ("threshold", "calibrated"), "compression.r": ("0.1", "0.3"), "seed": ("0", "1", "2")}
+ONE_ENSEMBLE = "probe.seed=0"  # what is measured is the sharing of it
 
 
 MODELS: dict[str, ModelSpec] = {"resnet8": ResNetCifar(depth=8), "resnet18": ResNetTorchvision(depth=18)}
@@ -99,7 +100,11 @@ def on_the_pool(folder: Path, slots: int, overrides: Sequence[str]) -> float:
     listed = [f"{name}={','.join(values)}" for name, values in CELLS.items()]
     pool = ["hydra/launcher=pool", "hydra.launcher.devices=1", f"hydra.launcher.jobs_per_device={slots}"]
     started = time.perf_counter()
-    run(folder, dict(os.environ), ["-m", "dataset=digits", *listed, *overrides, *pool, "hydra.sweep.dir=sweep"])
+    run(
+        folder,
+        dict(os.environ),
+        ["-m", "dataset=digits", *listed, ONE_ENSEMBLE, *overrides, *pool, "hydra.sweep.dir=sweep"],
+    )
     return time.perf_counter() - started
 
 
@@ -111,7 +116,9 @@ def each_anew(folder: Path, slots: int, overrides: Sequence[str]) -> float:
     started = time.perf_counter()
     with ThreadPoolExecutor(slots) as threads:
         todo = [
-            threads.submit(run, folder / str(number), environment(slots), ["dataset=digits", *cell, *overrides])
+            threads.submit(
+                run, folder / str(number), environment(slots), ["dataset=digits", *cell, ONE_ENSEMBLE, *overrides]
+            )
             for number, cell in enumerate(cells)
         ]
     for each in todo:

@@ -1,24 +1,22 @@
 """From configuration to typed arguments, for scripts and launchers alike. The library below knows no configuration."""
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
-from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from winnow import diagnosis, pipeline, results, sharing, workers
 from winnow.artifacts import ArtifactStore
 from winnow.comparison import tables
+from winnow.components import component, fits
 from winnow.datasets.base import ImageDataset, load_once
+from winnow.diagnostics.shift import Shift
 from winnow.entry import CONF, STAGE_GROUPS, one_line
 from winnow.entry import failure_text as failure_text
 from winnow.entry import hydra_script as hydra_script
@@ -31,7 +29,10 @@ from winnow.pipeline import CellSpec
 from winnow.planning.memory import Available
 from winnow.planning.plan import Plan, PlannedCell, planned_cell
 from winnow.planning.text import told
+from winnow.probes.embeddings.base import Embedding
 from winnow.records import read_indices
+from winnow.taken_over import with_taken_over
+from winnow.training.callbacks.base import RecorderSpec
 from winnow.training.devices import TrainerSpec, quiet
 from winnow.training.loggers import LoggerSpec
 from winnow.training.precision import slow_choice
@@ -55,19 +56,23 @@ def cell_from(cfg: DictConfig) -> CellSpec:
     Raises the typed error of the part that is wrong.
     """
     for name in ("selection_seed", "train_seed"):
-        if not _fits(cfg[name], int):
-            raise OptionError(f"{name}={cfg[name]} must be a whole number (seed=... sets both seeds).")
-    _made(cfg.embedding, "embedding")  # the probe's; made here too, so that its errors name the group
-    parts = {group: _made(_with_read_indices(_with_named_signal(cfg[group])), group) for group in STAGE_GROUPS}
-    recorders = tuple(_made(node, f"callbacks.{name}") for name, node in cfg.callbacks.items())
+        if not fits(cfg[name], int):
+            raise OptionError(f"{name}={cfg[name]} must be a whole number (seed=... sets it, and the others).")
+    component(cfg.embedding, "embedding", Embedding)  # the probe's; made here too, so that its errors name the group
+    bases = get_type_hints(CellSpec)
+    nodes = {group: cfg[group] for group in STAGE_GROUPS} | {"probe": with_taken_over(cfg)}
+    nodes = {group: _with_read_indices(_with_named_signal(node)) for group, node in nodes.items()}
+    parts = {group: component(node, group, bases[group]) for group, node in nodes.items()}
+    callbacks = (cfg.callbacks or {}).items()
+    recorders = tuple(component(node, f"callbacks.{name}", RecorderSpec) for name, node in callbacks)
     cell = CellSpec(**parts, selection_seed=cfg.selection_seed, train_seed=cfg.train_seed, recorders=recorders)
     precisions = (cell.recipe.precision, cell.probe.recipe.precision)
-    return cell.settled(_made(cfg.trainer, "trainer")) if "auto" in precisions else cell
+    return cell.settled(trainer_from(cfg)) if "auto" in precisions else cell
 
 
 def _with_named_signal(node: DictConfig) -> DictConfig:
     """A selector whose signal is given by the name of its yaml (selector.signal=ccs), with that yaml in its place."""
-    signal = node.get("signal")
+    signal = node.get("signal") if OmegaConf.is_dict(node) else None
     if not isinstance(signal, str):
         return node
     group = Path(CONF) / "selector"
@@ -78,7 +83,7 @@ def _with_named_signal(node: DictConfig) -> DictConfig:
 
 def _with_read_indices(node: DictConfig) -> DictConfig:
     """A component whose indices are the path of a file (metric.indices=targets.txt), with the list in its place."""
-    path = node.get("indices")
+    path = node.get("indices") if OmegaConf.is_dict(node) else None
     if not isinstance(path, str):
         return node
     return OmegaConf.merge(node, {"indices": list(read_indices(path))})  # type: ignore[return-value]
@@ -86,49 +91,19 @@ def _with_read_indices(node: DictConfig) -> DictConfig:
 
 def runtime_from(cfg: DictConfig) -> Runtime:
     """The runtime that a configuration describes."""
-    trainer: TrainerSpec = _made(cfg.trainer, "trainer")
+    trainer = trainer_from(cfg)
     workers.check_processes(trainer.devices, trainer.nodes)
-    return Runtime(store=store_from(cfg), trainer=trainer, logger=_made(cfg.logger, "logger"))
+    return Runtime(store=store_from(cfg), trainer=trainer, logger=component(cfg.logger, "logger", LoggerSpec))
+
+
+def trainer_from(cfg: DictConfig) -> TrainerSpec:
+    return component(cfg.trainer, "trainer", TrainerSpec)
 
 
 def store_from(cfg: DictConfig) -> ArtifactStore:
+    if not fits(cfg.paths.artifacts, str):
+        raise OptionError(f"paths.artifacts={cfg.paths.artifacts} must be the path of a folder.")
     return ArtifactStore(cfg.paths.artifacts)
-
-
-def _made(node: DictConfig, name: str) -> Any:
-    """The component that a config node describes; a component's own error comes out as it is, not wrapped by Hydra."""
-    _check_types(node, name)
-    try:
-        return instantiate(node, _convert_="all")
-    except HydraException as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, WinnowError):
-            cause = cause.__cause__
-        raise (cause or error) from None
-
-
-def _check_types(node: DictConfig, name: str) -> None:
-    """Raise OptionError for a value of another type than its component declares, such as a word for a number."""
-    hints = get_type_hints(get_class(node._target_))
-    for field, value in node.items():
-        path = f"{name}.{field!s}"
-        if OmegaConf.is_dict(value) and "_target_" in value:
-            _check_types(value, path)
-        elif field in hints and not _fits(value, hints[str(field)]):
-            wanted = getattr(hints[str(field)], "__name__", None) or str(hints[str(field)])
-            raise OptionError(f"{path}={value} has the wrong type; it must be {wanted}.")
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    if isinstance(hint, UnionType):
-        return any(_fits(value, option) for option in get_args(hint))
-    if get_origin(hint) is tuple:
-        return OmegaConf.is_list(value) and all(_fits(item, get_args(hint)[0]) for item in value)
-    if isinstance(value, bool):
-        return hint is bool
-    if isinstance(value, float) and not math.isfinite(value):
-        return False
-    return isinstance(value, (int, float) if hint is float else hint)
 
 
 def run_cell(cfg: DictConfig) -> Path:
@@ -161,7 +136,7 @@ def _check_no_sweep() -> None:
 def parts_of(cfg: DictConfig) -> tuple[CellSpec, ImageDataset, ArtifactStore, TrainerSpec]:
     """What a launcher needs to plan the cell that a configuration describes, with its data set loaded."""
     cell, store = cell_from(cfg), store_from(cfg)
-    return cell, load_once(cell.dataset, store), store, _made(cfg.trainer, "trainer")
+    return cell, load_once(cell.dataset, store), store, trainer_from(cfg)
 
 
 def is_finished(cfg: DictConfig) -> bool:
@@ -180,7 +155,7 @@ def plan(configs: Sequence[DictConfig], *, slots: int = 1, per_device: int = 1) 
         _check_no_sweep()
     if configs[0].plan is not True:
         raise OptionError(f"plan={configs[0].plan} is not known; choose true or false.")
-    store, trainer = store_from(configs[0]), _made(configs[0].trainer, "trainer")
+    store, trainer = store_from(configs[0]), trainer_from(configs[0])
     cells: list[PlannedCell] = []
     refused: dict[str, list[int]] = {}
     for number, cfg in enumerate(configs):
@@ -214,23 +189,30 @@ def is_scored(cfg: DictConfig) -> bool:
 def score(cfg: DictConfig) -> Path:
     """Score the data set by the metric; the path of the table.
 
-    In a sweep it also leaves, in the folder of the run, what the comparison reads and a sheet of the hardest and
-    easiest images.
+    With confusions=FILE.npy it leaves there what the probes take each example for, for dataset.confusion. In a sweep it
+    also leaves, in the folder of the run, what the comparison reads and a sheet of the hardest and easiest images.
     """
     _refuse_parts(cfg)
     cell, runtime = cell_from(cfg), runtime_from(cfg)
     dataset = load_once(cell.dataset, runtime.store)
-    asked: dict[str, Any] = {
-        "metric": cell.metric,
+    swept = HydraConfig.get().mode == RunMode.MULTIRUN
+    probes: dict[str, Any] = {
         "probe": cell.probe,
         "store": runtime.store,
         "trainer": runtime.trainer,
         "logger": runtime.logger,
     }
+    asked: dict[str, Any] = {"metric": cell.metric, **probes}
+    if cfg.confusions is not None:
+        results.check_confusions(cfg.confusions)
+        if swept:
+            raise OptionError(f"confusions={cfg.confusions} is one file of one run; leave out -m, or confusions.")
+        pipeline.check_metric(cell.metric, cell.probe)
+        results.save_confusions(cfg.confusions, pipeline.confusions_of(dataset, **probes))
     scores = pipeline.score_dataset(dataset, **asked)
     low, middle, high = np.quantile(scores.values, (0, 0.5, 1))
     log.info("scored %d examples by %s: %.4g to %.4g, median %.4g", scores.n, scores.metric, low, high, middle)
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
+    if swept:
         folder = Path(HydraConfig.get().runtime.output_dir)
         names = dataset.class_names[:CLASSES_SHOWN]
         save(image_sheet(dataset.train_images, dataset.train_labels, names, scores.values), folder / results.SHEET)
@@ -249,7 +231,9 @@ def select(cfg: DictConfig) -> Path:
     """Select the subset and export it; the path of the table."""
     _refuse_parts(cfg)
     cell, runtime = cell_from(cfg), runtime_from(cfg)
-    export: Export = _made(cfg.export, "export")
+    export: Export = component(cfg.export, "export", Export)
+    if "diagnose" in cfg:
+        component(cfg.diagnose, "diagnose", Shift)  # what comes after this is checked before it too
     dataset = pipeline.load_dataset(cell.dataset, store=runtime.store)
     pipeline.check_cell(cell, dataset)
     export.check(dataset)
@@ -264,7 +248,7 @@ def select(cfg: DictConfig) -> Path:
 
 def diagnose(cfg: DictConfig) -> Path:
     """Report what the subset does to the distribution; the path of the table, to which a sweep adds line by line."""
-    cell, runtime, shift = cell_from(cfg), runtime_from(cfg), _made(cfg.diagnose, "diagnose")
+    cell, runtime, shift = cell_from(cfg), runtime_from(cfg), component(cfg.diagnose, "diagnose", Shift)
     hydra_config = HydraConfig.get()
     swept = hydra_config.mode == RunMode.MULTIRUN
     folder = hydra_config.sweep.dir if swept else hydra_config.runtime.output_dir

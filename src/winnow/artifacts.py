@@ -1,14 +1,16 @@
 """Artifacts on disk: the file that knows their names (results.py knows those in run and sweep folders).
 
 An artifact is a folder `root/<stage>/<key>/` with its parts (arrays as .npy, tables as .parquet, model weights as
-.safetensors, the rest as .json) and `provenance.json`, which holds the inputs, versions, seconds and a SHA-256 of every
-part. It is written under a temporary name, flushed to disk and renamed, so a folder of that name is a finished
-artifact; a load verifies the checksums, moves a damaged artifact aside with a warning, and the caller makes it anew.
-Nothing is unpickled. A file lock lets one process compute while the others wait.
+.safetensors, the rest as .json), `provenance.json`, which holds the inputs, versions, seconds and a SHA-256 of every
+part, and `provenance.sha256`, which is that of the provenance itself, as `sha256sum -c` reads it. Artifacts of older
+versions have no such file. It is written under a temporary name, flushed to disk and renamed, so a folder of that name
+is a finished artifact; a load verifies the checksums, moves a damaged artifact aside with a warning, and the caller
+makes it anew. Nothing is unpickled. A file lock lets one process compute while the others wait. Where the store cannot
+be written, StoreError says so, and nothing is left of what was being written.
 """
 
+import errno
 import functools
-import hashlib
 import json
 import logging
 import os
@@ -23,25 +25,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from filelock import FileLock, Timeout
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialised
 
+from winnow.checksums import CHECKSUM, PROVENANCE, damage, provenance_checksum, sha256
 from winnow.errors import DivergedError
 from winnow.keys import SCHEMA, describe
 from winnow.machine import device_name
+from winnow.writing import flush, in_one_step, take_room, writing
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 Stage = Literal[
     "images", "probe", "pass", "subset_run", "scores", "agreement", "alpha", "subset", "shift", "model", "row"
 ]
 
-PROVENANCE = "provenance.json"
+OPTION = "paths.artifacts=DIR"  # where users choose another store
 
 
 class Artifact:
@@ -63,6 +67,11 @@ class Artifact:
     def json(self, name: str) -> Any:
         return json.loads((self.folder / f"{name}.json").read_text())
 
+    @property
+    def continuation(self) -> Path:
+        """The file from which a longer training goes on, where this is one that was stopped (see Checkpoints)."""
+        return self.folder / "continuation.ckpt"
+
     def parts(self) -> set[str]:
         return {path.stem for path in self.folder.iterdir()} - {Path(PROVENANCE).stem}
 
@@ -71,29 +80,44 @@ class Draft(Artifact):
     """An artifact being written, in a temporary folder that nobody else sees.
 
     facts: what its provenance says beside the inputs, such as the device that it was computed on. checkpoint: the file
-    from which its training goes on if it is interrupted; the store removes it when the artifact is finished.
+    from which its training goes on if it is interrupted; the store removes it when the artifact is finished. final: the
+    folder that it will be.
+
+    Each method raises StoreError where the store cannot be written.
     """
 
-    def __init__(self, folder: Path, checkpoint: Path) -> None:
+    def __init__(self, folder: Path, checkpoint: Path, final: Path) -> None:
         super().__init__(folder)
-        self.checkpoint = checkpoint
+        self.checkpoint, self.final = checkpoint, final
         self.facts = {"device": device_name("cpu")}
 
+    @contextmanager
+    def _part(self, name: str) -> Iterator[Path]:
+        with writing(self.final / name, option=OPTION):
+            yield self.folder / name
+
     def put_array(self, name: str, array: np.ndarray) -> None:
-        np.save(self.folder / f"{name}.npy", array, allow_pickle=False)
+        with self._part(f"{name}.npy") as path:
+            np.save(path, array, allow_pickle=False)
 
     def new_array(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.memmap:
-        """A zero-filled memory map to fill in place, for what is too large to hold."""
-        return np.lib.format.open_memmap(self.folder / f"{name}.npy", mode="w+", dtype=np.dtype(dtype), shape=shape)
+        """A zero-filled memory map to fill in place, for what is too large to hold. Its room on the disk is taken."""
+        with self._part(f"{name}.npy") as path:
+            array = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
+            take_room(path, array.offset)
+        return array
 
     def put_table(self, name: str, table: pd.DataFrame) -> None:
-        table.to_parquet(self.folder / f"{name}.parquet", index=False)
+        with self._part(f"{name}.parquet") as path:
+            table.to_parquet(path, index=False)
 
     def put_tensors(self, name: str, tensors: dict[str, torch.Tensor]) -> None:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, self.folder / f"{name}.safetensors")
+        with self._part(f"{name}.safetensors") as path:
+            path.write_bytes(serialised({k: v.detach().cpu().contiguous() for k, v in tensors.items()}))
 
     def put_json(self, name: str, value: Any) -> None:
-        (self.folder / f"{name}.json").write_text(json.dumps(value, indent=1, allow_nan=False))
+        with self._part(f"{name}.json") as path:
+            path.write_text(json.dumps(value, indent=1, allow_nan=False))
 
 
 @dataclass(frozen=True)
@@ -128,11 +152,12 @@ class ArtifactStore:
         folder = self.path(stage, key)
         if not folder.is_dir():
             return None
-        problem = _verify(folder)
+        problem = damage(folder)
         if problem is None:
             return Artifact(folder)
         aside = folder.with_name(f"{key}.damaged-{uuid.uuid4().hex[:8]}")
-        folder.rename(aside)
+        with writing(aside, option=OPTION):
+            folder.rename(aside)
         log.warning("%s %s is damaged (%s); moved aside to %s and made anew.", stage, key, problem, aside)
         return None
 
@@ -141,9 +166,11 @@ class ArtifactStore:
 
         inputs: what the key was made from, for the provenance. An error in `write` leaves nothing behind but the
         checkpoint of a training from which it can go on.
+
+        Raises StoreError where the store cannot be written and the artifact is not there.
         """
         folder = self.path(stage, key)
-        if folder.is_dir() and _verify(folder) is None:
+        if folder.is_dir() and damage(folder) is None:
             return Artifact(folder)
         with self._lock(stage, key):  # moving aside too: of two that see a damage, the slower would move the new one
             artifact = self.load(stage, key)  # another process may have made it while this one waited
@@ -157,8 +184,11 @@ class ArtifactStore:
         temporary = final.with_name(f".{key}.{uuid.uuid4().hex[:8]}")
         started = time.perf_counter()
         try:
-            temporary.mkdir(parents=True)
-            draft = Draft(temporary, self.root / "unfinished" / f"{stage}-{key}.ckpt")
+            with writing(final, option=OPTION):
+                if final.is_file():  # said before the work is done, not when its result is to be put there
+                    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+                temporary.mkdir(parents=True)
+            draft = Draft(temporary, self.root / "unfinished" / f"{stage}-{key}.ckpt", final)
             try:
                 write(draft)
             except DivergedError:
@@ -170,27 +200,30 @@ class ArtifactStore:
             )
             facts |= {
                 "seconds": round(time.perf_counter() - started, 3),
-                "sha256": {p.name: _sha256(p) for p in parts},
+                "checksum": CHECKSUM,  # so that one that is gone is told from one that never was
+                "sha256": {p.name: sha256(p) for p in parts},
             }
-            (temporary / PROVENANCE).write_text(json.dumps(facts, indent=1))
-            for path in [*parts, temporary / PROVENANCE, temporary]:
-                _flush(path)
-            temporary.rename(final)
-            _flush(final.parent)
+            with writing(final, option=OPTION):
+                (temporary / PROVENANCE).write_text(json.dumps(facts, indent=1))
+                (temporary / CHECKSUM).write_text(provenance_checksum(temporary))
+                for path in [*parts, temporary / PROVENANCE, temporary / CHECKSUM, temporary]:
+                    flush(path)
+                temporary.rename(final)
+                flush(final.parent)
             _forget(draft.checkpoint)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
     @contextmanager
     def _lock(self, stage: Stage, key: str) -> Iterator[None]:
-        folder = self.root / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / f"{stage}-{key}.lock")
-        try:
-            lock.acquire(timeout=2)
-        except Timeout:
-            log.info("waiting: another process makes %s %s", stage, key)
-            lock.acquire()
+        lock = FileLock(self.root / "locks" / f"{stage}-{key}.lock")
+        with writing(lock.lock_file, option=OPTION):
+            Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=2)
+            except Timeout:
+                log.info("waiting: another process makes %s %s", stage, key)
+                lock.acquire()
         try:
             yield
         finally:
@@ -203,70 +236,14 @@ def _forget(checkpoint: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def foreign_array(path: Path) -> np.ndarray:
-    """A user's .npy as a read-only memory map; OSError or ValueError where it is none. Nothing is unpickled."""
-    return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
-def foreign_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The weights in a user's file, .safetensors or what torch.save wrote, by name. Nothing is unpickled but tensors.
-
-    Training programs wrap them: what is below "state_dict" or "model" counts, and a leading "module." does not.
-    Raises OSError, ValueError, RuntimeError, UnpicklingError or SafetensorError where it holds none.
-    """
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    loaded = torch.load(path, map_location="cpu", weights_only=True)
-    for wrapper in ("state_dict", "model"):
-        loaded = loaded[wrapper] if isinstance(loaded, dict) and wrapper in loaded else loaded
-    if not isinstance(loaded, dict):
-        raise ValueError(f"it holds a {type(loaded).__name__}, not weights by name")
-    return {name.removeprefix("module."): value for name, value in loaded.items()}
-
-
-def foreign_digest(path: Path) -> str:
-    """SHA-256 of a user's file, read again only when its size or time of modification changes."""
-    status = path.stat()
-    return _digest_of_status(path.resolve(), status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=16)
-def _digest_of_status(path: Path, size: int, modified: int) -> str:
-    return _sha256(path)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _verify(folder: Path) -> str | None:
-    """What is wrong with the artifact in this folder, or None."""
-    try:
-        expected = json.loads((folder / PROVENANCE).read_text())["sha256"]
-        for name, digest in expected.items():
-            if _sha256(folder / name) != digest:
-                return f"{name} does not match its checksum"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"{type(error).__name__}: {error}"
-    return None
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file in one step: a reader sees the old text or the new, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    temporary.write_text(text)
-    _flush(temporary)
-    temporary.replace(path)
+    """Replace a file in one step: a reader sees the old text or the new, never half of it.
+
+    Raises StoreError where it cannot be written; the old text stays then.
+    """
+    with writing(path), in_one_step(path) as temporary:
+        temporary.write_text(text)
+        flush(temporary)
 
 
 def provenance() -> dict[str, Any]:

@@ -8,6 +8,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,10 +22,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from winnow import interruption, processes, results, workers
-from winnow.errors import Interrupted, WinnowError
+from winnow.errors import Interrupted, StoreError, WinnowError
+from winnow.writing import unwritable
 
 CONF = str(Path(__file__).parents[2] / "conf")
 STAGE_GROUPS = ("dataset", "model", "recipe", "probe", "metric", "selector", "alpha", "compression")
+RUN_FOLDER = "hydra.run.dir=DIR, of a sweep hydra.sweep.dir=DIR"
 MISTAKES = (WinnowError, HydraException, OmegaConfBaseException)
 
 # conf/hydra/launcher has defaults of ours under the names that the launchers' own options have.
@@ -39,23 +42,29 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
 
     HYDRA_FULL_ERROR=1 shows the traceback instead. Whatever launcher runs it, a task that fails leaves its traceback in
     the folder of its run. A run that the pool launcher started ends with it. A signal ends it too
-    (winnow.interruption), with one line and the code of Interrupted.
+    (winnow.interruption), with one line and the code of Interrupted. What Hydra refuses, or a folder of the run that
+    it cannot write, is a mistake too.
     """
     if workers.follow_if_called():
         return
     processes.watch_parent()
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own report and exits before this can see the error
+    logging.raiseExceptions = False  # else a log that cannot be written prints a traceback for every line of it
+    begun = False
 
     @functools.wraps(task)
     def told_once(cfg: DictConfig) -> None:
+        nonlocal begun
+        begun = True
         if workers.follow_if_called():  # where srun starts an engine's own program, and that starts the task
             return
         try:
             with interruption.handled():  # here as well: a launcher may call the task in a process of its own
                 task(cfg)
         except Exception as error:
-            results.save_failure(HydraConfig.get().runtime.output_dir, failure_text(error))
+            with suppress(StoreError):  # what went wrong first is what to tell
+                results.save_failure(HydraConfig.get().runtime.output_dir, failure_text(error))
             # A single run keeps the error from Hydra, which adds lines of its own; a sweep leaves it to the launcher.
             if not isinstance(error, MISTAKES) or wants_traceback or HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
@@ -71,6 +80,13 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
         if wants_traceback:
             raise
         _stop(error, config_name)
+    except Exception as error:
+        if begun or wants_traceback:
+            raise
+        unwritten = unwritten_folder(error)
+        if unwritten is None and not _is_of_hydra(error):
+            raise
+        _stop(unwritten or error, config_name)
 
 
 def _stop(error: Exception, config_name: str) -> NoReturn:
@@ -94,11 +110,25 @@ def _known_names(error: Exception, config_name: str) -> str:
     names = OmegaConf.select(node, parent) if parent else node
     if not OmegaConf.is_dict(names):
         return ""
-    there = sorted(str(name) for name in names if name != "_target_")
+    there = sorted(str(name) for name in names if name != "_target_") or ["nothing"]
     field = misspelt.group(1).rpartition(".")[2]
     owners = sorted(path.stem for path in (Path(CONF) / parent).glob("*.yaml") if field in set(OmegaConf.load(path)))
     elsewhere = f" {field} belongs to {parent}={' or '.join(owners)}." if parent and owners else ""
     return f" Known in {parent or 'the configuration'}: {', '.join(there)}.{elsewhere}"
+
+
+def unwritten_folder(error: Exception) -> StoreError | None:
+    """What to tell of an error of Hydra, not of a task, where it comes of writing the folder of a run or sweep."""
+    cause = error if isinstance(error, OSError) else error.__cause__  # logging wraps it in a ValueError
+    if not isinstance(cause, OSError):
+        return None
+    given = [each.partition("=")[2] for each in sys.argv if each.startswith(("hydra.run.dir=", "hydra.sweep.dir="))]
+    return unwritable(cause.filename or (given or ["outputs"])[-1], cause, option=RUN_FOLDER)
+
+
+def _is_of_hydra(error: Exception) -> bool:
+    """Whether Hydra itself raised it: before a task begins, that is about how it was called."""
+    return Path(hydra.__file__).parent in Path(traceback.extract_tb(error.__traceback__)[-1].filename).parents
 
 
 def failure_text(error: BaseException) -> str:

@@ -29,6 +29,10 @@ class DatasetError(WinnowError):
     """The data are missing, unreadable or malformed."""
 
 
+class StoreError(WinnowError):
+    """A file or folder cannot be written: no room, read-only, or something else in its place."""
+
+
 class MismatchError(WinnowError):
     """Two things that belong to different data sets were put together."""
 

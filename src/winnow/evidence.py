@@ -78,6 +78,28 @@ class SubsetRuns:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class FoldFeatures:
+    """Features of K models, each trained on all examples but one fold.
+
+    fold: [n] in [0, K), which model did not see the example. features: for each model its penultimate features [n, d]
+    of all examples, as Evidence.features; memory maps.
+
+    Raises ShapeError where the shapes do not agree or a fold is empty.
+    """
+
+    fold: Ints
+    features: tuple[NDArray[np.float32], ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fold", vector(self.fold, np.int64, "fold_features.fold"))
+        if set(self.fold.tolist()) != set(range(len(self.features))):
+            raise ShapeError(f"fold_features.fold must name each of {len(self.features)} models, and no other.")
+        for array in self.features:
+            if array.ndim != 2 or len(array) != self.fold.size:
+                raise ShapeError(f"fold_features must be [{self.fold.size}, d]; got shape {list(array.shape)}.")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
     """What metrics and selectors may read. A field is None where nobody asked for it.
 
@@ -91,8 +113,8 @@ class Evidence:
     decision boundary, infinite where none was found. projected_gradients: for each of the K probes [n, P], the random
     projection of ∇_θ log(p / (1 − p)), p the true class's probability, over all parameters; memory maps. Both after the
     last evaluated epoch. target_gradients: for each of the K probes [t, P], by the same projection ∇_θ ℓ of t target
-    images outside the data set. subset_runs: models trained on random parts of the data. given: [n] scores of others,
-    read from a file, as they stand there.
+    images outside the data set. subset_runs: models trained on random parts of the data. fold_features: features of
+    models that have each not seen a fold. given: [n] scores of others, read from a file, as they stand there.
     source: keys of the artifacts it was gathered from.
 
     Raises ShapeError where an array does not cover the n examples.
@@ -110,6 +132,7 @@ class Evidence:
     projected_gradients: tuple[NDArray[np.float32], ...] | None = None
     target_gradients: tuple[NDArray[np.float32], ...] | None = None
     subset_runs: SubsetRuns | None = None
+    fold_features: FoldFeatures | None = None
     given: Floats | None = None
     source: tuple[str, ...] = ()
 

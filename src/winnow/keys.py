@@ -3,14 +3,17 @@ no device, though another one's rounding gives other numbers.
 
 A component (data set, model, recipe, metric, selector...) is a frozen dataclass. Its part of a key is its qualified
 name, its fields, and the class attribute `version`, which is raised when its results change. A field that cannot change
-a result (a display name, a folder) is declared with `field(metadata=NOT_IN_KEY)`.
+a result (a display name, a folder) is declared with `field(metadata=NOT_IN_KEY)`. One that was added to a component
+that had results already, and whose default is what was done before, with `field(metadata=LATER)`: it is part of the key
+only where it is not at its default, so that those results stay. One that was renamed keeps its old name in keys with
+`field(metadata=named_in_key("old"))`.
 """
 
 import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,12 +21,22 @@ SCHEMA = 2
 """Raised when the layout of artifacts changes, so that old ones are left alone and made anew."""
 
 NOT_IN_KEY = {"key": False}
+LATER = {"key": "unless default"}
+
+
+def named_in_key(name: str) -> dict[str, str]:
+    """Metadata of a field that is called `name` in keys, as it was when its first results were made."""
+    return {"named": name}
 
 
 class Component:
     """Base of every keyed component; a subclass raises `version` when its results change."""
 
     version: ClassVar[int] = 1
+
+    def _version(self) -> int:
+        """The version of what this one computes: its class's, unless the results of some options alone changed."""
+        return self.version
 
     def check_settled(self) -> None:
         """Raise OptionError while a field only stands for a choice that is still to be made; no key can be of that."""
@@ -40,8 +53,10 @@ def describe(value: Any) -> Any:
         kind = type(value)
         if isinstance(value, Component):
             value.check_settled()
-        named = {f.name: describe(getattr(value, f.name)) for f in fields(value) if f.metadata.get("key", True)}
-        return {"is": f"{kind.__module__}.{kind.__qualname__}", "version": getattr(kind, "version", 1), **named}
+        entering = [f for f in fields(value) if _in_key(value, f)]
+        named = {f.metadata.get("named", f.name): describe(getattr(value, f.name)) for f in entering}
+        version = value._version() if isinstance(value, Component) else 1
+        return {"is": f"{kind.__module__}.{kind.__qualname__}", "version": version, **named}
     if isinstance(value, Mapping):
         return {str(name): describe(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -54,6 +69,11 @@ def describe(value: Any) -> Any:
         return str(value)
     assert value is None or isinstance(value, bool | int | float | str), f"{value!r} cannot be part of a key"
     return value
+
+
+def _in_key(component: Any, field: Field[Any]) -> bool:
+    said = field.metadata.get("key", True)
+    return getattr(component, field.name) != field.default if said == LATER["key"] else said
 
 
 def make_key(prefix: str, inputs: Any) -> str:

@@ -19,13 +19,32 @@ from winnow.records import (
     load_row,
     save_row,
 )
-from winnow.scoring import agreement_of, check_metric, probe_dataset, read_given, score_dataset, scores_key, targets_of
+from winnow.scoring import (
+    agreement_of,
+    check_metric,
+    confusions_of,
+    probe_dataset,
+    read_given,
+    score_dataset,
+    scores_key,
+    targets_of,
+)
 from winnow.selectors.alpha import Auto, Fixed
 from winnow.selectors.base import Selector
+from winnow.selectors.budget import kept_count
 from winnow.selectors.compression import Count, Fraction
-from winnow.stages import TrainingResult, load_dataset, load_recorded, select_subset, subset_key, train_subset
+from winnow.stages import (
+    TrainingResult,
+    load_class_errors,
+    load_dataset,
+    load_recorded,
+    select_subset,
+    subset_key,
+    train_subset,
+)
 from winnow.training.callbacks.base import RecorderSpec
 from winnow.training.devices import TrainerSpec
+from winnow.training.fit import check_batches
 from winnow.training.loggers import LoggerSpec, NoLog
 from winnow.training.precision import settled
 from winnow.training.recipe import Recipe
@@ -40,7 +59,9 @@ __all__ = [
     "check_cell",
     "check_metric",
     "choose_alpha",
+    "confusions_of",
     "finished_row",
+    "load_class_errors",
     "load_dataset",
     "load_recorded",
     "probe_dataset",
@@ -130,7 +151,13 @@ def cell_key(cell: CellSpec, dataset: ImageDataset) -> tuple[str, dict[str, Any]
 
 def check_cell(cell: CellSpec, dataset: ImageDataset) -> None:
     """Raise every error that can be told before anything is trained."""
-    cell.selector.check(dataset.train_labels, r=cell.compression.fraction(dataset.n), alpha=cell.fixed_alpha)
+    for recorder in cell.recorders:
+        recorder.check(cell.recipe)
+    r = cell.compression.fraction(dataset.n)
+    cell.selector.check(dataset.train_labels, r=r, alpha=cell.fixed_alpha)
+    title = f"{cell.model.name} on {kept_count(dataset.n, r)} examples"
+    alone: dict[str, Any] = {"model": cell.model, "recipe": cell.recipe, "trainer": TrainerSpec(accelerator="cpu")}
+    check_batches(dataset, kept_count(dataset.n, r), **alone, title=title)
     if cell.selector.reads_scores:
         read_given(dataset, cell.metric)
         targets_of(dataset, cell.metric)
@@ -142,6 +169,7 @@ def check_cell(cell: CellSpec, dataset: ImageDataset) -> None:
                 "scripts/score.py, or choose metric.targets=held_out."
             )
     cell.probe.check_evaluated(cell.selector.name, cell.selector.needs)
+    cell.probe.check_trained(cell.selector.name, cell.selector.least_epochs)
     if "embeddings" in cell.needs:
         cell.probe.embedding.check(dataset)
     if cell.auto:
@@ -256,6 +284,7 @@ def _compute(
             probe_examples=cell.probe.cost(dataset.n, cell.needs, targets=0 if targets is None else targets.n),
             n_test=result.n_test,
             test_error=result.test_error,
+            worst_class_error=result.worst_class_error,
             test_loss=result.test_loss,
             effective_sample_size=subset.effective_sample_size,
             precision=cell.recipe.precision,

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from winnow.writing import writing
+
 PARENT = "WINNOW_PARENT"  # environment variable: the process id of the parent that must not be outlived
 SECONDS_BETWEEN_LOOKS = 0.5
 ORPHAN_GRACE = 10.0  # seconds in which a process whose parent died may write its checkpoint
@@ -21,9 +23,13 @@ def spawn(
 
     It leads a session and a process group of its own, which a Ctrl-C in the terminal does not reach and `end` ends as
     one. log: the file for all its output, begun anew.
+
+    Raises StoreError where there is no writing the log.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as file:
+    with writing(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        file = log.open("wb")
+    with file:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

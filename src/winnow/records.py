@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from winnow.artifacts import Artifact, Draft, foreign_digest
+from winnow.artifacts import Artifact, Draft
 from winnow.errors import DatasetError, MissingEvidenceError
+from winnow.foreign import foreign_digest
 from winnow.types import Floats, Row, Scores, Subset, Trajectory
 
 
@@ -156,6 +157,24 @@ def save_row(draft: Draft, row: Row) -> None:
 def load_row(artifact: Artifact) -> Row:
     values: dict[str, Any] = artifact.json("row")
     return Row(**values)
+
+
+def save_class_errors(draft: Draft, class_errors: pd.DataFrame) -> None:
+    """The test error of each class, one line a class that has test images: class, name, n_test, test_error."""
+    draft.put_table("class_errors", class_errors)
+
+
+def load_class_errors(artifact: Artifact) -> pd.DataFrame:
+    """What `save_class_errors` left with a trained model.
+
+    Raises MissingEvidenceError where a version trained it that did not record them.
+    """
+    if "class_errors" not in artifact.parts():
+        raise MissingEvidenceError(
+            f"the model {artifact.folder.name} was tested before errors were recorded by class; remove its folder, and "
+            "that of its row, to train it again."
+        )
+    return artifact.table("class_errors")
 
 
 def save_contributions(

@@ -14,16 +14,19 @@ are the lines of one `shifts.csv`.
 """
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from winnow.artifacts import write_atomically
-from winnow.errors import ShapeError, WinnowError
+from winnow.errors import OptionError, ShapeError, WinnowError
 from winnow.types import Row
+from winnow.writing import writing
 
 ROW, GRID, CURVES, SUMMARY, SWEEP, FAILURE, PROVENANCE = (
     "row.json", "grid.csv", "scaling_curves.png", "summary.json", "sweep.json", "error.txt", "provenance.json"
@@ -104,7 +107,8 @@ def begin_sweep(folder: str | Path, cells: Sequence[SweepCell], command: str | N
     for cell in cells:
         below = Path(folder) / cell.folder
         if (cell.folder, tuple(cell.overrides)) in before:
-            (below / FAILURE).unlink(missing_ok=True)
+            with writing(below / FAILURE):
+                (below / FAILURE).unlink(missing_ok=True)
         else:
             clear_result(below)
     return save_sweep(folder, cells, command)
@@ -134,7 +138,8 @@ def save_failure(folder: str | Path, text: str) -> Path:
 def clear_result(folder: str | Path) -> None:
     """Remove the result of an earlier run of a cell, before it runs again."""
     for name in (ROW, FAILURE, SCORES):
-        (Path(folder) / name).unlink(missing_ok=True)
+        with writing(Path(folder) / name):
+            (Path(folder) / name).unlink(missing_ok=True)
 
 
 def sweep_cells(folder: str | Path) -> list[SweepCell]:
@@ -178,6 +183,21 @@ def read_shifts(path: str | Path) -> pd.DataFrame:
     if missing := {"key", "rule", "r", "n", "of", "weighted", "energy"} - set(table):
         raise WinnowError(f"{path} is not a table of shift reports: it has no column {min(missing)}; {make}.")
     return table
+
+
+def check_confusions(path: str) -> None:
+    """Raise OptionError unless it is the name of a file that confusions can be left in."""
+    if not path.endswith(".npy"):
+        raise OptionError(f"confusions={path} must end in .npy; dataset.confusion=FILE.npy reads it.")
+
+
+def save_confusions(path: str, confusions: np.ndarray) -> None:
+    """Leave what probes take each example for, [n, C], in the file that a user named."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}.npy")
+    np.save(temporary, confusions, allow_pickle=False)
+    temporary.replace(target)
 
 
 def collect(folder: str | Path) -> Collected:
@@ -224,7 +244,7 @@ def _cells(path: Path) -> list[SweepCell]:
 
 def _value(value: Any, name: str, kind: Any) -> Any:
     """A field as Row declares it: some tools write 1.0 as 1."""
-    if kind is float:
+    if kind is float or (kind == float | None and value is not None):
         return float(value)
     if not isinstance(value, kind):
         raise TypeError(f"{name} is {value!r}")

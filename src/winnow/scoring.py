@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import softmax
 
 from winnow.artifacts import ArtifactStore, Draft
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.targets import TargetImages, read_targets
 from winnow.diagnostics.metric_properties import mean_correlation
-from winnow.errors import MissingEvidenceError
 from winnow.keys import make_key
 from winnow.metrics.base import Metric
 from winnow.metrics.groups import by_groups
@@ -142,12 +143,29 @@ def agreement_of(
     return store.fetch("agreement", key, write=write, inputs=inputs).table("agreement")
 
 
+def confusions_of(
+    dataset: ImageDataset,
+    *,
+    probe: Probe,
+    store: ArtifactStore,
+    trainer: TrainerSpec | None = None,
+    logger: LoggerSpec | None = None,
+) -> NDArray[np.float32]:
+    """[n, C]: what the probes take each training example for, the mean over members of their softmax probabilities
+    after the last evaluated epoch, by which labels can be moved (dataset.confusion).
+
+    The probes saw the examples and their labels, so the later the epoch, the less is left beside the label.
+    Raises MissingEvidenceError, before anything is trained, where no epoch is evaluated.
+    """
+    needs = frozenset({"logits"})
+    probe.check_evaluated("confusions", needs)
+    seen = probe_dataset(dataset, probe=probe, needs=needs, store=store, trainer=trainer, logger=logger)
+    assert seen.logits is not None
+    return np.asarray(softmax(seen.logits[probe.evaluated[-1]], axis=2).mean(axis=0), dtype=np.float32)
+
+
 def check_metric(metric: Metric, probe: Probe) -> None:
     """Raise MissingEvidenceError where these probes will not give what the metric reads."""
     probe.check_epochs(metric.epochs)
-    if metric.least_epochs > probe.epochs:
-        raise MissingEvidenceError(
-            f"{metric.name} reads {metric.least_epochs} epochs of training, but probe.epochs={probe.epochs}; "
-            "train the probes for longer or let the metric read fewer."
-        )
+    probe.check_trained(metric.name, metric.least_epochs)
     probe.check_evaluated(metric.name, metric.needs)

@@ -12,6 +12,7 @@ from winnow.datasets.targets import TargetImages
 from winnow.errors import OptionError, check_choice
 from winnow.pipeline import CellSpec, check_cell, select_for_cell
 from winnow.probes.ensemble import gather, member_keys, train_member
+from winnow.probes.folds import fold_keys, folds, train_fold
 from winnow.probes.passes import member_passes, pass_key, pass_of_member
 from winnow.probes.probe import Probe
 from winnow.probes.subset_runs import run_keys, train_part
@@ -49,7 +50,8 @@ class SharedStage:
 def shared_stages(cell: CellSpec, dataset: ImageDataset) -> list[SharedStage]:
     """What the cell needs before it selects, in an order in which it can be made: trainings, passes, scores.
 
-    probe:K, a member of the ensemble; part:K, a model of a random part; embedding, where it comes from elsewhere;
+    probe:K, a member of the ensemble; part:K, a model of a random part; fold:K, one of all but a fold; embedding, where
+    it comes from elsewhere;
     features:K, gradient_norms:K@EPOCH and the like, a pass over a member; scores. Only what the cell's rule reads.
 
     Raises what check_cell raises.
@@ -156,7 +158,7 @@ def _evidence_stages(reads: _Reads, probe: Probe, dataset: ImageDataset) -> list
             title=f"probe {member + 1} of {probe.members}",
             stage="probe",
             key=key,
-            examples=n * (probe.epochs + len(probe.evaluated)),
+            examples=n * (probe.trained_epochs + len(probe.evaluated)),
         )
         found.append((stage, partial(train_member, dataset, probe, member)))
     for member, key in enumerate(run_keys(dataset, probe) if "subset_runs" in needs else ()):
@@ -165,9 +167,18 @@ def _evidence_stages(reads: _Reads, probe: Probe, dataset: ImageDataset) -> list
             title=f"model {member + 1} of {probe.members} on a random part",
             stage="subset_run",
             key=key,
-            examples=round_half_up(probe.subset_fraction * n) * probe.epochs + n,
+            examples=round_half_up(probe.subset_fraction * n) * probe.trained_epochs + n,
         )
         found.append((stage, partial(train_part, dataset, probe, member)))
+    for member, key in enumerate(fold_keys(dataset, probe) if "fold_features" in needs else ()):
+        stage = SharedStage(
+            name=f"fold:{member}",
+            title=f"model {member + 1} of {probe.members} on all but a fold",
+            stage="subset_run",
+            key=key,
+            examples=int((folds(n, probe) != member).sum()) * probe.fold_epochs + n,
+        )
+        found.append((stage, partial(train_fold, dataset, probe, member)))
     if "embeddings" in needs and (artifact := probe.embedding.artifact(dataset)) is not None:
         stage = SharedStage(
             name="embedding",

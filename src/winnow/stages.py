@@ -3,13 +3,16 @@
 They take typed keyword arguments, know nothing of Hydra, and can be called one by one from plain Python.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from pytorch_lightning.loggers import Logger
 
-from winnow.artifacts import ArtifactStore, Draft
+from winnow import records
+from winnow.artifacts import Artifact, ArtifactStore, Draft
 from winnow.datasets.base import DatasetSpec, ImageDataset
 from winnow.errors import DivergedError, MismatchError, MissingEvidenceError
 from winnow.keys import make_key
@@ -17,6 +20,7 @@ from winnow.models.base import ModelSpec
 from winnow.records import (
     load_subset,
     load_trajectory,
+    save_class_errors,
     save_subset,
 )
 from winnow.selectors.base import Selector
@@ -26,13 +30,17 @@ from winnow.training.fit import fit, measure
 from winnow.training.recipe import Recipe
 from winnow.types import Evidence, Scores, Subset, Trajectory
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingResult:
     """What training on a subset gave: the test result of the last step, and what it cost.
 
-    test_error in [0, 1]; test_loss in nats; seconds of wall-clock; key of the model artifact, which holds the weights
-    and, where a recorder ran, the trajectory; git: commit of the code that trained it.
+    test_error in [0, 1]; test_loss in nats; seconds of wall-clock; key of the model artifact, which holds the weights,
+    the error of each class and, where a recorder ran, the trajectory; git: commit of the code that trained it.
+    worst_class_error: the largest error of a class with test images; None of a model of a version that did not
+    record it.
     """
 
     test_error: float
@@ -44,6 +52,7 @@ class TrainingResult:
     device: str
     key: str
     git: str | None
+    worst_class_error: float | None = None
 
 
 def load_dataset(spec: DatasetSpec, *, store: ArtifactStore) -> ImageDataset:
@@ -140,8 +149,12 @@ def train_subset(
 ) -> TrainingResult:
     """Train on a subset and test the last step. Equal subsets, however they were chosen, are trained once.
 
-    Raises DivergedError when the test loss is not finite.
+    Warns where a class keeps no example. Raises DivergedError when the test loss is not finite, and what the recorders'
+    `check` raises.
     """
+    for recorder in recorders:
+        recorder.check(recipe)
+    _warn_of_lost_classes(dataset, subset, model)
     key, inputs = model_key(dataset, subset, model=model, recipe=recipe, seed=seed, recorders=recorders)
 
     def write(draft: Draft) -> None:
@@ -160,18 +173,22 @@ def train_subset(
             title=title,
             checkpoint=draft.checkpoint,
         )
-        error, loss = measure(dataset, fitted.model, recipe=recipe, trainer=trainer)
-        if not np.isfinite(loss):
+        measured = measure(dataset, fitted.model, recipe=recipe, trainer=trainer)
+        if not np.isfinite(measured.loss):
             raise DivergedError(
-                f"training {model.name} on {subset.m} examples diverged (test loss {loss}); lower recipe.lr."
+                f"training {model.name} on {subset.m} examples diverged (test loss {measured.loss}); lower recipe.lr."
             )
         for callback in callbacks:
             callback.save(draft)
         draft.put_tensors("weights", fitted.model.state_dict())
         draft.facts["device"] = fitted.device
+        errors = measured.class_errors
+        lines = [(label, dataset.class_names[label], measured.tested[label], error) for label, error in errors.items()]
+        save_class_errors(draft, pd.DataFrame(lines, columns=["class", "name", "n_test", "test_error"]))
         result = {
-            "test_error": error,
-            "test_loss": loss,
+            "test_error": measured.error,
+            "test_loss": measured.loss,
+            "worst_class_error": max(errors.values()),
             "n_test": dataset.n_test,
             "steps": fitted.steps,
             "examples_seen": fitted.examples_seen,
@@ -185,10 +202,40 @@ def train_subset(
     return TrainingResult(**artifact.json("result"), git=artifact.json("provenance")["git"])
 
 
+def _warn_of_lost_classes(dataset: ImageDataset, subset: Subset, model: ModelSpec) -> None:
+    """Warn where a class of the training set keeps no example: no model can learn it, whatever the rule."""
+    there = np.unique(dataset.train_labels)
+    lost = np.setdiff1d(there, dataset.train_labels[subset.indices])
+    if lost.size:
+        named = ", ".join(dataset.class_names[label] for label in lost[:10]) + (", ..." if lost.size > 10 else "")
+        more = "keep more, or balance the classes (selector.balance)"
+        log.warning(
+            "%s on %d example%s: %d of %d classes keep none (%s), so they cannot be learned; %s.",
+            model.name, subset.m, "s" * (subset.m > 1), lost.size, there.size, named,
+            more if subset.m >= there.size else f"keep {there.size} examples or more",
+        )  # fmt: skip
+
+
+def load_class_errors(key: str, *, store: ArtifactStore) -> pd.DataFrame:
+    """The test error of each class of a trained model: class, name, n_test, test_error. key: of the model or its row.
+
+    A class without test images has no line. Raises MissingEvidenceError where there is no such record.
+    """
+    artifact = _model(key, store)
+    if artifact is None:
+        raise MissingEvidenceError(f"there is no trained model {key} in {store.root}; train it first.")
+    return records.load_class_errors(artifact)
+
+
+def _model(key: str, store: ArtifactStore) -> Artifact | None:
+    """The artifact of a trained model. key: its own, or of its row."""
+    row = store.load("row", key)
+    return store.load("model", key if row is None else row.json("upstream")["model"])
+
+
 def load_recorded(key: str, *, store: ArtifactStore) -> Trajectory:
     """The trajectory [T, m] that a recorder left with a trained model. key: of the model or of its row."""
-    row = store.load("row", key)
-    artifact = store.load("model", key if row is None else row.json("upstream")["model"])
+    artifact = _model(key, store)
     if artifact is None or "p_true" not in artifact.parts():
         raise MissingEvidenceError(f"no trajectory was recorded with the model {key}; train with callbacks=forgetting.")
     return load_trajectory(artifact)

@@ -8,9 +8,9 @@ import numpy as np
 
 from winnow.arrays import Bools, Floats, Ints, vector
 from winnow.errors import ShapeError
-from winnow.evidence import Evidence, SubsetRuns, Trajectory
+from winnow.evidence import Evidence, FoldFeatures, SubsetRuns, Trajectory
 
-__all__ = ["Bools", "Evidence", "Floats", "Ints", "Row", "Scores", "Subset", "SubsetRuns", "Trajectory"]
+__all__ = ["Bools", "Evidence", "Floats", "FoldFeatures", "Ints", "Row", "Scores", "Subset", "SubsetRuns", "Trajectory"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +124,9 @@ class Row:
     test_loss: nats. seconds: wall-clock of this model's training. key: of the cell. git: commit of the code.
     family, width, depth: what models that differ in width or depth alone have in common, and the two (None where the
     architecture has no such option). multiply_adds: of one forward pass of one example; probe_multiply_adds: those of
-    the probe's model, None where no score was read. precision: of this model's training, "float32" or "bfloat16". All
-    six are None in a row of a version that did not record them.
+    the probe's model, None where no score was read. precision: of this model's training, "float32" or "bfloat16".
+    worst_class_error: the largest test error of a class that has test images. These seven are None in a row of a
+    version that did not record them.
     """
 
     rule: str
@@ -159,10 +160,13 @@ class Row:
     multiply_adds: int | None = None
     probe_multiply_adds: int | None = None
     precision: str | None = None
+    worst_class_error: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.test_error <= 1:
-            raise ShapeError(f"row.test_error={self.test_error} must be a fraction in [0, 1].")
+        for name in ("test_error", "worst_class_error"):
+            error = getattr(self, name)
+            if error is not None and not 0 <= error <= 1:
+                raise ShapeError(f"row.{name}={error} must be a fraction in [0, 1].")
         if not math.isfinite(self.test_loss):
             raise ShapeError(f"row.test_loss={self.test_loss} must be finite; a training that diverged has no row.")
         if not 0 < self.n_kept <= self.n:

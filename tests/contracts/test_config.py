@@ -1,15 +1,18 @@
 """Every yaml of every config group composes to a typed cell, and every experiment too."""
 
+from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from winnow import app
 from winnow.pipeline import CellSpec
 from winnow.probes.embeddings.probe import ProbeFeatures
+from winnow.probes.probe import Probe
 from winnow.training import precision
 
 CONF = Path(app.CONF)
@@ -20,7 +23,7 @@ REQUIRED = {
     ("embedding", "encoder"): ["embedding.weights=weights.pt"],
     ("metric", "file"): ["metric.path=scores.csv"],
 }
-OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+OPTIONS = {group: sorted(path.stem for path in (CONF / group).glob("*.yaml")) for group in GROUPS}
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 
 
@@ -29,9 +32,12 @@ def _compose(*overrides: str) -> DictConfig:
         return compose("config", overrides=list(overrides), return_hydra_config=True)
 
 
-@pytest.mark.parametrize(("group", "option"), OPTIONS)
-def test_every_option_of_every_group_makes_a_cell(group: str, option: str) -> None:
-    cell = app.cell_from(_compose(f"{group}={option}", *REQUIRED.get((group, option), [])))
+@pytest.mark.parametrize("options", list(zip_longest(*OPTIONS.values())), ids=lambda each: "-".join(filter(None, each)))
+def test_every_option_of_every_group_makes_a_cell(options: tuple[str | None, ...]) -> None:
+    """The first of each group together, then the second of each, and so on: composing is what takes long."""
+    chosen = [(group, option) for group, option in zip(GROUPS, options, strict=True) if option is not None]
+    required = [override for each in chosen for override in REQUIRED.get(each, [])]
+    cell = app.cell_from(_compose(*(f"{group}={option}" for group, option in chosen), *required))
     assert isinstance(cell, CellSpec)
 
 
@@ -73,6 +79,55 @@ def test_the_probe_simclr_is_a_short_name_of_the_embedding() -> None:
 def test_views_are_mirrored_where_training_images_are() -> None:
     for dataset, flip in ((["dataset=digits"], False), (["dataset=imagefolder", "dataset.root=x"], True)):
         assert app.cell_from(_compose(*dataset, "embedding=simclr")).probe.embedding.views.flip is flip
+
+
+def _probe(*overrides: str) -> Probe:
+    return app.cell_from(_compose(*overrides)).probe
+
+
+@pytest.mark.parametrize("dataset", ["digits", "cifar10"])
+def test_probes_take_over_what_is_not_set_for_them(dataset: str) -> None:
+    overrides = (f"dataset={dataset}", "recipe.lr=0.3", "recipe.augmentation.cutout=0.25", "model=resnet8")
+    cell = app.cell_from(_compose(*overrides, "model.width=8"))
+    assert (cell.probe.recipe, cell.probe.model) == (cell.recipe, cell.model)
+    changed = _probe(*overrides, "model.width=8", "probe.recipe.lr=0.1", "probe.recipe.augmentation.shift=0")
+    recipe = replace(cell.recipe, lr=0.1, augmentation=replace(cell.recipe.augmentation, shift=0))
+    assert changed == replace(cell.probe, recipe=recipe)
+    assert _probe(*overrides, "probe.model.width=4").model == replace(cell.model, width=4)
+
+
+def test_probes_may_have_another_recipe_and_model_by_name() -> None:
+    own = app.cell_from(_compose("dataset=cifar10"))
+    other = app.cell_from(
+        _compose("dataset=digits", "recipe.lr=0.3", "recipe@probe.recipe=images", "model@probe.model=resnet8")
+    )
+    assert other.recipe.name == "digits"
+    assert (other.probe.recipe, other.probe.model) == (own.recipe, app.cell_from(_compose("model=resnet8")).model)
+    quicker = _probe("dataset=digits", "recipe@probe.recipe=images", "probe.recipe.lr=0.1", "probe.recipe.momentum=0")
+    assert quicker.recipe == replace(own.recipe, lr=0.1, momentum=0)
+    assert _probe("probe=simclr", "probe.recipe.lr=0.1").recipe.lr == 0.1
+    assert _probe("experiment=cifar10_jpeg").recipe.name == "cifar10_jpeg"
+
+
+def test_what_a_yaml_leaves_at_its_default_is_left_there_for_the_probes_too() -> None:
+    cfg = _compose("recipe.lr=0.3", "probe.recipe.batch_size=16")
+    with open_dict(cfg):
+        del cfg.recipe.momentum, cfg.recipe.augmentation.shift
+    cell = app.cell_from(cfg)
+    assert cell.probe.recipe == replace(cell.recipe, batch_size=16)
+    named = _compose("dataset=digits", "recipe.momentum=0.5", "recipe@probe.recipe=images")
+    with open_dict(named):
+        named.probe.recipe.momentum = "${oc.select:recipe.momentum}"  # as where images.yaml does not name it
+    assert app.cell_from(named).probe.recipe.momentum == 0.9
+
+
+@pytest.mark.parametrize("group", ["model", "recipe"])
+def test_every_option_of_models_and_recipes_can_be_set_for_the_probes(group: str) -> None:
+    for path in sorted((CONF / group).glob("*.yaml")):
+        cfg = _compose(f"{group}={path.stem}")
+        assert cfg[group].keys() <= cfg.probe[group].keys(), path
+        if group == "recipe":
+            assert cfg.recipe.augmentation.keys() <= cfg.probe.recipe.augmentation.keys(), path
 
 
 def test_callbacks_are_combined_by_listing_them() -> None:

@@ -117,6 +117,40 @@ def test_all_three_together():
     assert np.mean(np.array(holes) > 0) > 0.6  # the others lie where the image was shifted away
 
 
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_reflected_border_is_numpy_padding(flip):
+    """Every crop is one of the image padded by numpy's reflect; flips come before, which changes nothing."""
+    pixels, inside = taken(Augmentation(shift=0.25, flip=flip, padding="reflect"))
+    assert inside is None
+    down, right = HEIGHT // 4, WIDTH // 4
+    for example in range(0, BATCH, 7):
+        image = coded().numpy()[CHOSEN[example]]
+        crops = [
+            padded[row : row + HEIGHT, column : column + WIDTH]
+            for shown in ([image, image[:, ::-1]] if flip else [image])
+            for padded in [np.pad(shown, ((down, down), (right, right), (0, 0)), mode="reflect")]
+            for row in range(2 * down + 1)
+            for column in range(2 * right + 1)
+        ]
+        assert any(np.array_equal(pixels[example], crop) for crop in crops)
+
+
+def test_a_black_border_is_the_mean_one_in_black():
+    images = coded() + 1  # no pixel of theirs is black
+    mean, inside = taken(Augmentation(shift=0.25, flip=True), images=images)
+    black, nothing = taken(Augmentation(shift=0.25, flip=True, padding="black"), images=images)
+    assert nothing is None
+    assert not inside.all()
+    np.testing.assert_array_equal(black, np.where(inside[..., None], mean, 0))
+
+
+def test_paddings_are_named():
+    with pytest.raises(OptionError, match=r"padding=zeros.*mean, black, reflect"):
+        Augmentation(padding="zeros")
+    with pytest.raises(OptionError, match=r"at most 0\.5 with padding=reflect"):
+        Augmentation(padding="reflect", shift=0.6)
+
+
 def test_what_is_rounded_to_no_pixel_does_nothing():
     pixels, inside = taken(Augmentation(shift=0.01, cutout=0.01))
     np.testing.assert_array_equal(pixels, coded().numpy()[CHOSEN])

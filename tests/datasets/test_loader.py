@@ -91,6 +91,55 @@ def test_batches_are_as_equal_as_can_be(batch_size, sizes):
     assert len(loader) == len(sizes)
 
 
+def streamed(batch_size, epochs, **options):
+    """The batches of so many epochs of one stream."""
+    loader = InMemoryLoader(TRAIN, batch_size=batch_size, seed=1, constant=True, **options)
+    return [batch for epoch in range(epochs) for batch in epoch_of(loader, epoch)]
+
+
+@pytest.mark.parametrize("batch_size", [5, 22, 23, 24, 60])
+def test_constant_batches_are_one_stream_of_permutations(batch_size):
+    """Nothing is left out and nothing comes twice before everything came once; N is 23."""
+    taken = streamed(batch_size, 12)
+    assert {len(batch.index) for batch in taken} == {batch.size for batch in taken} == {batch_size}
+    order = torch.cat([batch.index for batch in taken])
+    whole = order[: len(order) // N * N].reshape(-1, N)
+    assert len(whole) > 2
+    assert (whole.sort(dim=1).values == torch.arange(N)).all()
+    equal = torch.tensor([order_of(InMemoryLoader(TRAIN, batch_size=N, seed=1), epoch) for epoch in range(len(whole))])
+    assert torch.equal(whole, equal)
+
+
+def test_the_weighted_risk_of_constant_batches_is_unbiased():
+    """Over whole permutations the mean batch loss Σ w ℓ / B is the weighted risk, for any m and B."""
+    losses = torch.arange(1.0, N + 1, dtype=torch.float64) ** 2
+    weights = torch.tensor(SUBSET.weights)
+    risk = (weights * losses[torch.tensor(SUBSET.indices)]).mean()
+    epochs = SUBSET.m * 6  # a whole number of permutations for every batch size below
+    for batch_size in (2, 3, 7, 16):
+        each = [
+            (batch.weight.double() * losses[batch.index]).sum() / batch.size
+            for batch in streamed(batch_size, epochs, subset=SUBSET)
+        ]
+        torch.testing.assert_close(torch.stack(each).mean(), risk, rtol=1e-6, atol=0)
+
+
+def test_an_example_that_recurs_in_a_batch_is_augmented_each_time_on_its_own():
+    batch = streamed(200, 1, augmentation=AUGMENTED)[0]
+    images = batch.image[batch.index == 0].flatten(1)
+    assert len(images) >= 8
+    assert len(images.unique(dim=0)) > 4
+
+
+def test_constant_batches_go_on_where_they_were_and_are_shared_out():
+    loader = InMemoryLoader(TRAIN, batch_size=9, seed=1, constant=True)
+    loader.load_state_dict({"batch": 1})
+    assert same(epoch_of(loader, 3), streamed(9, 4)[7:8])
+    parts = [streamed(9, 3, augmentation=AUGMENTED, shard=Shard(rank, 2)) for rank in (0, 1)]
+    together = [[torch.cat([a, b]) for a, b in zip(x[:4], y[:4], strict=True)] for x, y in zip(*parts, strict=True)]
+    assert same(together, streamed(9, 3, augmentation=AUGMENTED))
+
+
 def test_the_order_is_new_in_each_epoch_and_for_each_seed():
     orders = [order_of(InMemoryLoader(TRAIN, batch_size=5, seed=seed), epoch) for seed in (1, 2) for epoch in range(3)]
     assert len(set(map(tuple, orders))) == 6

@@ -133,6 +133,40 @@ def test_an_example_looks_the_same_in_whatever_batch_it_comes(made):
         assert sum(torch.equal(image, first[index]) for index, image in other.items()) < 3
 
 
+@pytest.mark.parametrize(("batch_size", "subset"), [(5, None), (10, SUBSET), (16, SUBSET)])
+def test_constant_batches_are_those_in_memory_and_each_pass_has_its_own_crops(made, batch_size, subset):
+    """Of seven examples, a batch of sixteen holds some three times: with three crops, those of their passes."""
+    options = {"batch_size": batch_size, "subset": subset, "constant": True}
+    order = EpochOrder(N if subset is None else subset.m, 3, constant=batch_size)
+    crops, looks = {}, 0
+    for epoch in range(3):
+        loader = made(**options)
+        given = epoch_of(loader, epoch)
+        assert {len(batch.index) for batch in given} == {batch.size for batch in given} == {batch_size}
+        order.set_epoch(epoch)
+        index, image, *_ = joined(given)
+        assert index.tolist() == [(subset.indices if subset else range(N))[each] for each in order.order().tolist()]
+        for each, number, pixels in zip(index.tolist(), order.passes().tolist(), image, strict=True):
+            looks += 1
+            assert (each, number) not in crops
+            crops[each, number] = pixels
+    assert len(torch.stack(list(crops.values())).flatten(1).unique(dim=0)) > 0.9 * looks
+    equal = made(batch_size=4, subset=subset)
+    for number in range(2):  # the crops of a pass are those of an epoch
+        index, image, *_ = joined(epoch_of(equal, number))
+        assert all(torch.equal(crops[each, number], pixels) for each, pixels in zip(index.tolist(), image, strict=True))
+
+
+def test_constant_batches_go_on_in_the_middle_and_are_shared_out(made):
+    options = {"batch_size": 9, "constant": True, "workers": 1}
+    whole, resumed = epoch_of(made(**options), 2), made(**options)
+    resumed.load_state_dict({"batch": 1})
+    assert same(epoch_of(resumed, 2), whole[1:])
+    shares = [epoch_of(made(**options, shard=Shard(rank, 2)), 2) for rank in (0, 1)]
+    for batch, *parts in zip(whole, *shares, strict=True):
+        assert all(torch.equal(a, torch.cat(b)) for a, *b in zip(batch[:4], *(part[:4] for part in parts), strict=True))
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_number_of_workers_changes_nothing(made, workers):
     alone, helped = made(workers=0), made(workers=workers)

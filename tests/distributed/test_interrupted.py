@@ -10,7 +10,7 @@ import torch
 
 from helpers.parallel import TWO, NoBatchNorm, StopsAt, all_equal
 from helpers.training import CPU, same_state, state, tiny_fit, tiny_recipe
-from winnow import interruption, workers
+from winnow import interruption
 from winnow.artifacts import ArtifactStore
 from winnow.datasets.synthetic import Synthetic
 from winnow.errors import Interrupted
@@ -18,12 +18,6 @@ from winnow.training import checkpoint as checkpoints
 from winnow.training.callbacks.forgetting import Forgetting
 
 N = 61
-
-
-@pytest.fixture(autouse=True)
-def _no_process_is_left():
-    yield
-    workers.stop()
 
 
 def trained(dataset, trainer, checkpoint, *extra):

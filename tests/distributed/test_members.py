@@ -1,24 +1,24 @@
-"""probe.parallel=members: one model on each device."""
+"""Probes by two processes: each has a member of its own (probe.parallel=members), or its part of every batch."""
+
+import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from helpers.parallel import TWO, places
+from helpers.parallel import TWO, NoBatchNorm, all_equal, places
 from helpers.scripts import finished_artifacts
-from helpers.training import CPU, tiny_probe, tiny_recipe
+from helpers.training import CPU, same_state, tiny_probe, tiny_recipe
 from winnow import workers
 from winnow.artifacts import ArtifactStore
+from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.synthetic import Synthetic
 from winnow.errors import DivergedError
 from winnow.probes import ensemble
+from winnow.probes.ensemble import member_keys
+from winnow.records import load_trajectory
 from winnow.scoring import probe_dataset
 from winnow.training.fit import fit
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_process_is_left():
-    yield
-    workers.stop()
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,30 @@ def test_members_on_two_devices_are_those_of_one(tmp_path, dataset, monkeypatch)
     assert np.array_equal(one.subset_runs.correct, two.subset_runs.correct)
     for stage in ("probe", "subset_run"):
         assert len(finished_artifacts(stores[TWO].root, stage)) == 3
+
+
+@pytest.mark.parametrize("parallel", ["data", "members"])
+def test_two_processes_go_on_from_a_stop(tmp_path, dataset, parallel, caplog):
+    """To the same bits as two that train at once, and where each has a member of its own, as one process."""
+    recipe = tiny_recipe(ema=0.5, augmentation=Augmentation(shift=0.125, flip=True))
+    probe = tiny_probe(model=NoBatchNorm(), recipe=recipe, epochs=4, evaluate_at=(2, 4), parallel=parallel)
+    probe = replace(probe, members=2 if parallel == "members" else 1)
+    at_once, gone_on = (ArtifactStore(tmp_path / name) for name in ("at once", "gone on"))
+    needs = frozenset({"trajectories", "logits"})
+    alone = CPU if parallel == "members" else TWO
+    whole = probe_dataset(dataset, probe=probe, needs=needs, store=at_once, trainer=alone)
+    stopped = replace(probe, stop_after=2, evaluate_at=None)
+    probe_dataset(dataset, probe=stopped, needs=needs, store=gone_on, trainer=TWO)
+    with caplog.at_level(logging.INFO):
+        longer = probe_dataset(dataset, probe=probe, needs=needs, store=gone_on, trainer=TWO)
+    assert "going on at step 8 of 16" in caplog.text
+    assert sorted(gone_on.keys("probe")) == sorted(member_keys(dataset, probe) + member_keys(dataset, stopped))
+    for epoch in (2, 4):
+        np.testing.assert_array_equal(longer.logits[epoch], whole.logits[epoch])
+    for key in member_keys(dataset, probe):
+        one, two = (store.load("probe", key) for store in (at_once, gone_on))
+        assert all_equal(load_trajectory(one), load_trajectory(two))
+        assert same_state(one.tensors("weights_4"), two.tensors("weights_4"))
 
 
 def test_a_failure_of_any_is_told(tmp_path, dataset):

@@ -1,7 +1,6 @@
 """Two real processes that train on a stream, each decoding its own part of every batch."""
 
 import numpy as np
-import pytest
 import torch
 
 from helpers.jpegs import make_jpegs
@@ -11,8 +10,6 @@ from winnow.artifacts import ArtifactStore
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.imagefolder import ImageFolder
 from winnow.probes.scorer import pass_into
-
-pytestmark = pytest.mark.xdist_group("two processes")  # the next module uses the second process too, and ends it
 
 
 def test_two_processes_train_and_pass_as_one(tmp_path):

@@ -30,7 +30,6 @@ from winnow.training.fit import measure
 from winnow.training.loggers import CSVLog
 from winnow.types import Subset
 
-pytestmark = pytest.mark.xdist_group("two processes")
 N = 61  # not divisible by ranks x batch
 
 
@@ -38,12 +37,6 @@ N = 61  # not divisible by ranks x batch
 def dataset(tmp_path_factory):
     """One that travels as its description."""
     return Synthetic(n=N, n_test=51, n_classes=3).load(ArtifactStore(tmp_path_factory.mktemp("store")))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_process_is_left():
-    yield
-    workers.stop()
 
 
 def test_a_call_reaches_both_and_what_is_the_leaders_stays_there():
@@ -154,6 +147,15 @@ def test_the_weighted_loss_is_that_of_one_process(dataset, batch_size):
     assert furthest(one, NoBatchNorm().build(dataset.image_shape, 3)) > 0.1
 
 
+def test_batches_of_one_stream_and_an_average_are_those_of_one_process(dataset):
+    """Eleven examples in batches of 16: some recur in a batch, of which each process has its half."""
+    recipe = tiny_recipe(total_steps=4, batches="constant", ema=0.5, augmentation=Augmentation(shift=0.125))
+    subset = Subset(np.arange(5, 16), np.linspace(0.5, 1.5, 11), np.zeros(11, dtype=bool), N)
+    one, two = (tiny_fit(dataset, recipe, subset=subset, model=NoBatchNorm(), trainer=spec) for spec in (CPU, TWO))
+    assert furthest(one.model, two.model) < 1e-6
+    assert (one.examples_seen, two.examples_seen) == (64, 64)
+
+
 def test_synchronised_batch_norm_is_that_of_one_process(dataset):
     synchronised = TrainerSpec(accelerator="cpu", progress=False, devices=2, sync_batchnorm=True)
     one, recorded = trained(dataset, trainer=CPU, model=TINY)
@@ -191,24 +193,24 @@ def test_fewer_examples_than_processes_in_a_batch_are_refused_in_training_only(d
         tiny_fit(dataset, tiny_recipe(batch_size=1), subset=three, trainer=TWO)
 
 
-def test_the_leader_works_alone_between_calls(dataset):
+def test_the_leader_works_alone_between_calls(dataset, monkeypatch):
     TWO.everywhere(places, alone={"kept": 0}, given=0)
     alone = tiny_fit(dataset).model
-    workers.stop()
+    monkeypatch.setattr(workers.state, "current", None)  # as before any call
     assert same_state(state(alone), state(tiny_fit(dataset).model))
 
 
-@pytest.mark.parametrize("failing", [0, 1])
-def test_a_failure_in_either_ends_the_call_and_the_next_one_works(failing, capfd):
-    workers.stop()  # so that the follower is started where its words are captured
-    with pytest.raises((ValueError, RuntimeError)):
-        TWO.everywhere(fails_in_rank, alone={}, failing=failing)
-    assert TWO.everywhere(fails_in_rank, alone={}, failing=5) == 2
-    if failing == 1:
-        assert "rank 1 fails" in capfd.readouterr().err
+def test_a_failure_in_either_ends_the_call_and_the_next_one_works(capfd):
+    with pytest.raises(ValueError, match="rank 0 fails"):
+        TWO.everywhere(fails_in_rank, alone={}, failing=0)
+    assert TWO.everywhere(fails_in_rank, alone={}, failing=5) == 2  # by a follower whose words are captured here
+    with pytest.raises(RuntimeError):
+        TWO.everywhere(fails_in_rank, alone={}, failing=1)
+    assert "rank 1 fails" in capfd.readouterr().err
+    assert workers.state.current is None
 
 
-def test_more_nodes_need_a_starter():
-    workers.stop()
+def test_more_nodes_need_a_starter(monkeypatch):
+    monkeypatch.setattr(workers.state, "current", None)
     with pytest.raises(OptionError, match="torchrun"):
         TrainerSpec(accelerator="cpu", devices=1, nodes=2).everywhere(places, alone={"kept": 0}, given=0)

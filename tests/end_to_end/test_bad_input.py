@@ -49,6 +49,7 @@ BAD = {
     "encoder without weights": (["metric=ssp", "embedding=encoder", "embedding.weights=no.pt"], "no file"),
     "option of an embedding": (["embedding=simclr", "embedding.epochs=few"], "embedding.epochs=few"),
     "name of an embedding's option": (["embedding=simclr", "embedding.epoch=1"], "Known in embedding: batch_size"),
+    "labels moved by no file": (["dataset.label_noise=0.1", "dataset.noise_kind=example"], "confusions=FILE.npy"),
     "number that is none": (["compression.r=few"], "few"),
 }
 

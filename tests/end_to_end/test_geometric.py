@@ -25,7 +25,7 @@ def test_one_pass_over_one_probe_serves_all(
     ended = run_script("run.py", "-m", *TINY, *sweep, capsys=capsys)
     assert ended.code == 0, ended.err
     grid = pd.read_csv("grid/grid.csv")
-    assert sorted(grid.rule) == GEOMETRIC
+    assert sorted(grid.rule) == [*GEOMETRIC[:-1], "moderate[class]"]
     assert set(grid.n_kept) == {24}
     assert set(grid.probe_examples) == {2 * 120 * (2 + 1) + 120}  # the probes, and one pass over the data
     assert len(embeddings(tmp_path)) == 1

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -16,10 +17,12 @@ def _modified(root: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
 
 
-def test_a_grid_in_a_process_of_its_own_and_again_without_recomputing(tmp_path: Path) -> None:
-    command = [sys.executable, str(SCRIPTS / "run.py"), "-m", *TINY, "selector=random,threshold", "compression.r=0.2,1"]
-    command.append("hydra.sweep.dir=grid")
+def test_a_grid_in_a_process_of_its_own_and_again_without_recomputing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = ["-m", *TINY, "selector=random,threshold", "compression.r=0.2,1", "hydra.sweep.dir=grid"]
 
+    command = [sys.executable, str(SCRIPTS / "run.py"), *sweep]
     first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stderr
     assert first.stdout.splitlines()[-2:] == ["grid/grid.csv", "grid/scaling_curves.png"]
@@ -37,9 +40,10 @@ def test_a_grid_in_a_process_of_its_own_and_again_without_recomputing(tmp_path: 
     assert grid[grid.n_kept == 120].test_error.nunique() == 1
 
     before = _modified(tmp_path / "artifacts")
-    second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert second.returncode == 0, second.stderr
-    assert "0 done, 4 cached, 0 failed" in second.stdout
+    monkeypatch.chdir(tmp_path)
+    second = run_script("run.py", *sweep, capsys=capsys)
+    assert second.code == 0, second.err
+    assert "0 done, 4 cached, 0 failed" in second.out
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "grid/grid.csv"), grid)
     after = _modified(tmp_path / "artifacts")
     assert {path: time for path, time in after.items() if "locks" not in path} == {
@@ -92,30 +96,32 @@ def test_targets_are_listed_in_a_file_or_in_place(
     assert "one index a line" in ended.err
 
 
-def test_seed_sets_selection_and_training_and_leaves_the_probes_alone(
+def test_a_seed_draws_everything_anew_and_the_probes_can_be_pinned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for seed in (3, 4):
-        ended = run_script("run.py", *TINY, f"seed={seed}", f"hydra.run.dir=run{seed}", capsys=capsys)
+    seen = []
+    for overrides in (["seed=3"], ["seed=4"], ["seed=5", "probe.seed=4"]):
+        ended = run_script("run.py", *TINY, *overrides, "hydra.run.dir=run", capsys=capsys)
         assert ended.code == 0, ended.err
-        row = json.loads(Path(f"run{seed}/row.json").read_text())
-        assert (row["selection_seed"], row["train_seed"], row["probe_seed"]) == (seed, seed, 0)
-    assert len(finished_artifacts(tmp_path / "artifacts", "probe")) == 2
+        row = json.loads(Path("run/row.json").read_text())
+        members = len(finished_artifacts(tmp_path / "artifacts", "probe"))
+        seen.append((row["probe_seed"], row["selection_seed"], row["train_seed"], members))
+    assert seen == [(3, 3, 3, 2), (4, 4, 4, 4), (4, 5, 5, 4)]
 
 
 def test_one_probe_run_serves_every_metric(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    sweep = ["metric=el2n,forgetting,aum,loss", "selector=random,threshold", "alpha.value=0.1,0.9"]
+    sweep = ["metric=el2n,forgetting", "selector=random,threshold", "alpha.value=0.1,0.9"]
     ended = run_script("run.py", "-m", *TINY, *sweep, "compression.r=0.3", "hydra.sweep.dir=grid", capsys=capsys)
     assert ended.code == 0, ended.err
     artifacts = tmp_path / "artifacts"
     assert len(finished_artifacts(artifacts, "probe")) == 2  # the members, not metrics times members
-    assert len(finished_artifacts(artifacts, "scores")) == 4
-    assert len(finished_artifacts(artifacts, "row")) == 5  # random once, and threshold once whatever alpha is
-    assert len(pd.read_csv("grid/grid.csv")) == 5
+    assert len(finished_artifacts(artifacts, "scores")) == 2
+    assert len(finished_artifacts(artifacts, "row")) == 3  # random once, and threshold once whatever alpha is
+    assert len(pd.read_csv("grid/grid.csv")) == 3
 
 
 def test_a_failing_cell_leaves_the_others_and_is_named(
@@ -156,6 +162,23 @@ def test_score_and_select_leave_tables_that_can_be_taken_away(
     scores = pd.read_parquet(scored.out.splitlines()[-1])
     assert list(scores.columns) == ["index", "score", "standard_error", "label"]
     assert list(scores["index"]) == list(range(120))
+
+    run_script("score.py", *TINY, "confusions=seen/rows.npy", capsys=capsys)
+    seen = np.load("seen/rows.npy")
+    np.testing.assert_allclose(seen.sum(axis=1), np.ones(120), rtol=1e-5)
+    noise = [
+        "paths.artifacts=noisy",
+        "dataset.label_noise=0.1",
+        "dataset.noise_kind=example",
+        "dataset.confusion=seen/rows.npy",
+    ]
+    moved = pd.read_parquet(run_script("score.py", *TINY, *noise, capsys=capsys).out.splitlines()[-1])
+    assert moved["flipped"].tolist() == (moved["label"] != scores["label"]).tolist()
+    assert moved["flipped"].sum() == 12
+    for flags, name in (([], "rows.csv"), (["-m", "metric=loss"], "rows.npy")):
+        ended = run_script("score.py", *flags, *TINY, f"confusions={name}", capsys=capsys)
+        assert ended.code == 1
+        assert f"confusions={name}" in ended.out + ended.err
 
     both = run_script("score.py", "-m", *TINY, "metric=el2n,aum", "hydra.sweep.dir=both", capsys=capsys)
     assert both.code == 0, both.err

@@ -83,8 +83,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
-@pytest.mark.parametrize("script", ["run.py", "score.py"])
+@pytest.mark.parametrize(("script", "case"), [*(("run.py", case) for case in REFUSED), ("score.py", "the test folder")])
 def test_refused_in_one_line_and_nothing_is_trained(
     script: str, case: str, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

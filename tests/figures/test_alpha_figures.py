@@ -77,6 +77,20 @@ def test_curves_are_relative_to_random():
     assert left.get_title(loc="left") == "el2n exact auto, r = 0.1"
 
 
+def test_both_criteria_are_drawn_one_above_the_other():
+    tried = pd.DataFrame({"error": [0.3, np.nan, 0.2], "loss": 1.0, "excess_se": [0.02, np.nan, 0]})
+    both = GRADIENT.join(tried), ABOUT | {"choices": {"gradient": 0.5, "validation": 1.0}}
+    figure = alpha_curve([both, (VALIDATION, ABOUT | {"criterion": "validation"})])
+    FigureCanvasAgg(figure).draw()
+    (above, other), (below, absent) = np.reshape(figure.axes, (2, 2))
+    assert not absent.get_visible()
+    assert [other.get_title(loc="left"), below.get_title(loc="left")] == ["el2n exact auto, r = 0.1", ""]
+    (bars,) = below.containers
+    np.testing.assert_allclose(bars.lines[0].get_xydata(), [[0, 30], [1, 20]])
+    labels = {line.get_label(): line.get_xdata()[0] for line in (*above.lines, *below.lines)}
+    assert (labels["chosen: 0.5"], labels["would choose: 1"]) == (0.5, 1)
+
+
 def test_choices_are_read_from_their_folders(tmp_path: Path):
     made = ArtifactStore(tmp_path).fetch(
         "alpha", "key", write=lambda draft: save_alpha(draft, GRADIENT, ABOUT), inputs={}

@@ -30,10 +30,14 @@ def make_table(widths=WIDTHS, **fields):
     )
 
 
-def test_curves_are_the_joint_law_and_panels_follow_the_allocation():
-    table = make_table()
-    (family,) = fit_families(table)
-    figure = conditional_law(table, family)
+@pytest.fixture(scope="module")
+def family():
+    (family,) = fit_families(make_table())
+    return family
+
+
+def test_curves_are_the_joint_law_and_panels_follow_the_allocation(family):
+    figure = conditional_law(make_table(), family)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == ["random", "el2n hardest", "expected test error", "chosen examples kept", "chosen width"]
     for axes, rule in zip(figure.axes, family.fit.rules, strict=False):
@@ -52,7 +56,8 @@ def test_curves_are_the_joint_law_and_panels_follow_the_allocation():
     assert first["law"] == family.fit.predict(first["n_kept"], first["rule"], first["width"])
 
 
-def test_labels_stay_on_the_figure():
+def test_labels_stay_on_the_figure(family, monkeypatch):
+    monkeypatch.setattr("winnow.figures.conditional_law.fit_families", lambda table: [family])
     figure = conditional_law(make_table())
     FigureCanvasAgg(figure).draw()
     for part in figure.subfigs:

@@ -54,10 +54,10 @@ def test_curves_have_titles_legend_and_no_points_where_none_are_asked_for(curves
 
 
 def test_the_map_is_the_best_strategy():
-    angle, grid = 20.0, phase._solved_at(columns=24, lines=16)
+    angle, grid = 20.0, phase._solved_at(columns=18, lines=12)
     alpha, r, errors = phase._fine(*grid, best_strategy(np.exp(grid[1]), grid[0][:, None], probe_angle=angle).error)
     best = np.array(list(errors))[np.argmin(list(errors.values()), axis=0)]
-    some = np.ix_(np.arange(20, r.size, 120), np.arange(15, alpha.size, 90))
+    some = np.ix_(np.arange(20, r.size, 60), np.arange(15, alpha.size, 45))
     expected = best_strategy(alpha[some[1]], r[some[0]], probe_angle=angle)
     assert (best[some] == expected.keep).all()
     for keep in errors:
@@ -65,13 +65,13 @@ def test_the_map_is_the_best_strategy():
 
 
 def test_the_drawn_boundary_is_the_crossover():
-    figure = phase.perceptron_phase((0.0,), columns=24, lines=14)
+    figure = phase.perceptron_phase((0.0,), columns=18, lines=10)
     FigureCanvasAgg(figure).draw()
     line = figure.table.iloc[100]
     best = best_strategy(line["examples_per_parameter"], line["r"])
     assert line["best"] == best.keep
     assert line["easiest"] == pytest.approx(best.error["easiest"], rel=1e-7)
-    assert len(figure.table) == 24 * 14
+    assert len(figure.table) == 18 * 10
     (axes,) = figure.axes
     mesh = axes.collections[0]
     row = np.asarray(mesh.get_array()).reshape(phase.FINE)[

@@ -2,6 +2,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.stats
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from helpers.scripts import run_script
@@ -105,7 +106,7 @@ def runs():
 
 
 def test_contributions_are_their_quantiles_and_shares():
-    figure = contributions(runs(), freeloader=0.05)
+    figure = contributions({name: [run] for name, run in runs().items()}, freeloader=0.05)
     FigureCanvasAgg(figure).draw()
     for (name, (epochs, values)), above, below in zip(runs().items(), figure.axes[:2], figure.axes[2:], strict=True):
         assert above.get_title(loc="left") == name
@@ -122,6 +123,23 @@ def test_contributions_are_their_quantiles_and_shares():
         np.testing.assert_array_equal(numbers["harmful"], shares[0])
         np.testing.assert_allclose(shares[0], (values < 0).mean(axis=1))
         np.testing.assert_allclose(shares[1], (size <= 0.05 * size.mean(axis=1, keepdims=True)).mean(axis=1))
+
+
+def test_contributions_of_replicates_are_means_with_their_t_intervals():
+    epochs, rng = np.array([1, 2]), np.random.default_rng(1)
+    replicates = [rng.normal(0, 1, (2, 40)) for _ in range(3)]
+    table = contributions({"pruned": [(epochs, values) for values in replicates]}).table
+    shares = np.array([(values < 0).mean(axis=1) for values in replicates])
+    low, high = student_interval(shares)
+    np.testing.assert_allclose(table[["harmful", "harmful_low", "harmful_high"]].T, [shares.mean(axis=0), low, high])
+    np.testing.assert_allclose(table["q25"], np.mean([np.percentile(v, 25, axis=1) for v in replicates], axis=0))
+    assert (table["replicates"] == 3).all()
+    with pytest.raises(ShapeError, match="differ in their epochs"):
+        contributions({"pruned": [(epochs, replicates[0]), (epochs + 1, replicates[1])]})
+
+
+def student_interval(values):
+    return scipy.stats.t.interval(0.95, len(values) - 1, values.mean(axis=0), scipy.stats.sem(values))
 
 
 def test_contributions_are_read_from_models(tmp_path):
@@ -142,6 +160,7 @@ def test_contributions_are_read_from_models(tmp_path):
         folders.append(store.fetch("model", name, write=write, inputs={}).folder)
     figure = from_models(*folders)
     assert [axes.get_title(loc="left") for axes in figure.axes[:2]] == ["all examples, n = 50", "pruned, n = 9"]
+    assert set(from_models(folders[:1] * 2, folders[1]).table["replicates"]) == {1, 2}
     with pytest.raises(MissingEvidenceError, match="there is no folder"):
         from_models(folders[0], tmp_path / "absent")
     with pytest.raises(MissingEvidenceError, match="no contributions were recorded"):

@@ -20,7 +20,8 @@ def composed(path: Path) -> dict[str, Any]:
     """One option of a group, with the defaults that it is built on."""
     group = path.parent.name
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return OmegaConf.to_container(compose(f"{group}/{path.stem}")[group], resolve=True)
+        config = compose(f"{group}/{path.stem}", overrides=["+seed=0", "+probe.seed=0"])
+        return OmegaConf.to_container(config[group], resolve=True)
 
 
 def is_preset(path: Path) -> bool:

@@ -9,7 +9,7 @@ _keys = itertools.count()
 
 
 def make_row(rule: str = "random", r: float = 0.1, error: float = 0.2, seed: int = 0, **fields: Any) -> Row:
-    """One row with a key of its own; seed sets the selection and training seeds, and fields override the rest."""
+    """One row with a key of its own; seed sets its probes, selection and training, and fields override the rest."""
     metric = None if rule == "random" else rule.split()[0]
     n = fields.get("n", 1000)
     n_kept = fields.get("n_kept", round(r * n))
@@ -25,7 +25,7 @@ def make_row(rule: str = "random", r: float = 0.1, error: float = 0.2, seed: int
         "r": r,
         "n": n,
         "n_kept": n_kept,
-        "probe_seed": None if metric is None else 0,
+        "probe_seed": None if metric is None else seed,
         "selection_seed": seed,
         "train_seed": seed,
         "steps": 100,

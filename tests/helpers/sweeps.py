@@ -12,7 +12,7 @@ from helpers.scripts import SCRIPTS, TINY, finished_artifacts
 from winnow import results
 from winnow.artifacts import ArtifactStore
 
-SHARED = [*TINY, "probe.members=1", "trainer=cpu"]
+SHARED = [*TINY, "probe.members=1", "probe.seed=0", "trainer=cpu"]
 """Cells of it share one probe run."""
 TWO_SLOTS = ["hydra/launcher=pool", "hydra.launcher.devices=2", "hydra.launcher.grace=20"]
 
@@ -53,7 +53,7 @@ class Sweep:
         assert not list(self.artifacts.glob("*/*.damaged-*"))
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 120.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 240.0) -> None:
     """Raise AssertionError where it does not come true in time."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -54,6 +54,14 @@ def test_a_cell_comes_after_what_it_shares_and_each_is_a_single_run(jobs: PoolJo
     assert probes[1].folder.parent == tmp_path / "it's a, sweep" / "shared"
 
 
+def test_probes_of_another_recipe_are_others(jobs: PoolJobs, tmp_path: Path) -> None:
+    rates = [jobs.plan(_cell(tmp_path, f"probe.recipe.lr={lr}")) for lr in (0.1, 0.2)]
+    own = jobs.plan(_cell(tmp_path, "recipe.lr=0.1"))
+    keys = [[job.key for job in each if job.title.startswith("probe ")] for each in (*rates, own)]
+    assert keys[2] == keys[0]
+    assert not {*keys[0]} & {*keys[1]}
+
+
 def test_rules_that_keep_the_same_examples_are_one_model(jobs: PoolJobs, tmp_path: Path) -> None:
     (random,) = jobs.plan(_cell(tmp_path, "selector=random", "compression.r=1"))
     hardest = jobs.plan(_cell(tmp_path, "selector=threshold", "compression.r=1"))[-1]

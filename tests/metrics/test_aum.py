@@ -5,6 +5,7 @@ import pytest
 
 from helpers.evidence import make_evidence, only
 from winnow.errors import MissingEvidenceError, OptionError
+from winnow.keys import make_key
 from winnow.metrics.aum import AUM
 from winnow.types import Evidence
 
@@ -21,12 +22,24 @@ def test_by_hand():
     assert AUM(margin="probability")(hand_made()).values.tolist() == [-0.25, 0.3125, 0]
 
 
+def test_the_first_epochs():
+    assert AUM(first_epochs=1)(hand_made()).values.tolist() == [-3, 4, 0]
+    assert AUM(first_epochs=2)(hand_made()).values.tolist() == AUM()(hand_made()).values.tolist()
+    assert (AUM().least_epochs, AUM(first_epochs=30).least_epochs) == (1, 30)
+    with pytest.raises(MissingEvidenceError, match="reads 3 epochs of training, but 2 were recorded"):
+        AUM(first_epochs=3)(hand_made())
+
+
 def test_names():
-    assert [AUM().name, AUM(margin="probability").name] == ["aum", "aum[probability]"]
+    named = [AUM(), AUM(margin="probability"), AUM(margin="probability", first_epochs=30)]
+    assert [metric.name for metric in named] == ["aum", "aum[probability]", "aum[probability,first_epochs=30]"]
+    assert make_key("m", AUM()) == "m-9383382d50337bfd"  # what it was before there was first_epochs
 
 
 def test_errors():
     with pytest.raises(OptionError, match="logit, probability"):
         AUM(margin="cosine")
+    with pytest.raises(OptionError, match="first_epochs=0"):
+        AUM(first_epochs=0)
     with pytest.raises(MissingEvidenceError, match="trajectories"):
         AUM()(only(make_evidence(), frozenset({"logits"})))

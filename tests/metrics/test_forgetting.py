@@ -51,7 +51,18 @@ def test_inf_orders_by_the_number_of_unlearned_runs_first():
     assert values[0] > values[1]
 
 
+def test_the_first_epochs():
+    # Of four presentations: 1 0 1 1 forgets once, 1 0 1 0 twice, and the last is never learned.
+    early = Forgetting(first_epochs=4)
+    assert early(evidence_of(RUN)).values.tolist() == [0, 0, 1, 2, 4]
+    assert early(evidence_of(EASIER_RUN)).values.tolist() == [0, 0, 0, 0, 4]  # it is learned at the sixth
+    assert early.least_epochs == 4
+    with pytest.raises(MissingEvidenceError, match="reads 7 epochs of training, but 6 were recorded"):
+        Forgetting(first_epochs=7)(evidence_of(RUN))
+
+
 def test_names():
+    assert Forgetting(never_learned="zero", first_epochs=4).name == "forgetting[zero,first_epochs=4]"
     names = [Forgetting(never_learned=n).name for n in ("max", "inf", "zero")]
     assert names == ["forgetting", "forgetting[inf]", "forgetting[zero]"]
 
@@ -59,5 +70,7 @@ def test_names():
 def test_errors():
     with pytest.raises(OptionError, match="max, inf, zero"):
         Forgetting(never_learned="nan")
+    with pytest.raises(OptionError, match="first_epochs=0"):
+        Forgetting(first_epochs=0)
     with pytest.raises(MissingEvidenceError):
         Forgetting()(only(make_evidence(), frozenset({"logits"})))

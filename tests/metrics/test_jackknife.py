@@ -48,10 +48,10 @@ def test_the_spread_over_new_probes_is_as_large_as_the_jackknife_says():
 
 
 def test_counts_of_wrong_probes():
-    # Two of four probes wrong: 4 * sqrt(.25 / 3); none wrong: no spread.
+    # Two of four probes wrong: 4 * sqrt(.25 / 3); none wrong: as if half of one in five were.
     logits = np.array([[[1, 0], [1, 0]], [[1, 0], [1, 0]], [[0, 1], [1, 0]], [[0, 1], [1, 0]]], dtype=np.float32)
     evidence = Evidence(dataset="hand", labels=np.array([0, 0]), logits={1: logits})
-    assert DDD()(evidence).standard_error == pytest.approx([4 * np.sqrt(0.25 / 3), 0])
+    assert DDD()(evidence).standard_error == pytest.approx([4 * np.sqrt(0.25 / 3), 4 * np.sqrt(0.1 * 0.9 / 3)])
 
 
 def test_votes_have_none_and_one_probe_has_none():

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from helpers.evidence import make_evidence
 from winnow.errors import MissingEvidenceError, OptionError
 from winnow.metrics import influence
 from winnow.metrics.influence import Influence
+from winnow.metrics.inside_outside import share_variance
 from winnow.metrics.memorization import Memorization
 from winnow.types import Evidence, SubsetRuns
 
@@ -23,7 +25,18 @@ BY_HAND = evidence_of([[1, 1], [1, 0], [0, 1], [0, 0]], [[1, 1], [1, 1], [0, 0],
 def test_memorization_by_hand():
     scores = Memorization()(BY_HAND)
     assert scores.values.tolist() == [1, 0]
-    assert scores.standard_error == pytest.approx([0, np.sqrt(0.25 + 0.25)])
+    # Two models each: 2 of 2 count as 2.5/3 and 0 of 2 as 0.5/3, 1 of 2 as 1/2; over k − 1 = 1.
+    assert scores.standard_error == pytest.approx([np.sqrt(2 * 2.5 * 0.5) / 3, np.sqrt(0.25 + 0.25)])
+
+
+def test_the_variance_of_a_share_is_on_average_no_less_than_the_truth():
+    for models in range(2, 40):
+        count = np.arange(models + 1)
+        for p in np.linspace(0, 1, 21):
+            expected = binom.pmf(count, models, p) @ share_variance(count, models)
+            assert expected >= p * (1 - p) / models - 1e-12
+            assert expected <= p * (1 - p) / models + 1 / models**2  # and hardly more
+    assert share_variance(np.array([0, 1]), 1).tolist() == [0.25, 0.25]
 
 
 def slow(runs: SubsetRuns, targets: str) -> np.ndarray:

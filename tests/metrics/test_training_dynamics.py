@@ -7,6 +7,7 @@ import pytest
 
 from helpers.evidence import make_evidence
 from winnow.errors import MissingEvidenceError, OptionError
+from winnow.keys import describe
 from winnow.metrics.dual import DUAL
 from winnow.metrics.dyn_unc import DynUnc
 from winnow.metrics.tdds import TDDS
@@ -46,8 +47,12 @@ def test_tdds_by_hand():
     # Changes 1, 3, 3 after the first presentation. Windows of two: (1, 3) with squares 2, then (3, 3) with 0.
     evidence = with_field([[0, 0], [1, 2], [3, 2], [-3, 2]], "change_kl", "change_abs")
     assert TDDS(window=2, decay=0.5)(evidence).values == pytest.approx([0.5 * 0.5 * 2, 0])
-    official = TDDS(window=2, decay=0.5, variant="official")(evidence).values
+    # Their window of three presentations holds two changes.
+    official = TDDS(window=3, decay=0.5, variant="official")(evidence).values
     assert official == pytest.approx([0.5 * 0.5 * np.sqrt(2), 0])
+    # DUAL's copy takes the first window both times.
+    dual = TDDS(window=3, decay=0.5, variant="dual")(evidence).values
+    assert dual == pytest.approx([(0.5 * 0.5 + 0.5) * np.sqrt(2), 0])
     assert TDDS(window=2, decay=0.5, first_epochs=3)(evidence).values == pytest.approx([0.5 * 2, 0])
 
 
@@ -58,7 +63,10 @@ def test_every_run_counts_once():
         assert metric(evidence).values == pytest.approx(np.mean([metric(run).values for run in runs], axis=0))
 
 
-@pytest.mark.parametrize(("metric", "least"), [(DynUnc(), 10), (DUAL(), 10), (TDDS(), 11), (DUAL(first_epochs=30), 30)])
+@pytest.mark.parametrize(
+    ("metric", "least"),
+    [(DynUnc(), 10), (DUAL(), 10), (TDDS(), 11), (TDDS(variant="official"), 10), (DUAL(first_epochs=30), 30)],
+)
 def test_too_few_epochs(metric, least):
     assert metric.least_epochs == least
     with pytest.raises(MissingEvidenceError, match=f"reads {least} epochs"):
@@ -72,6 +80,9 @@ def test_names_and_errors():
         for kind in (DynUnc, DUAL, TDDS):
             with pytest.raises(OptionError, match="metric"):
                 kind(**wrong)
+    with pytest.raises(OptionError, match="at least 3"):  # of two presentations there is one change
+        TDDS(variant="official", window=2)
+    assert [describe(TDDS(variant=variant))["version"] for variant in ("paper", "official", "dual")] == [1, 2, 2]
     with pytest.raises(OptionError, match="decay"):
         TDDS(decay=0)
     with pytest.raises(OptionError, match="official"):

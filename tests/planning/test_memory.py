@@ -117,9 +117,9 @@ def test_needs_name_what_holds_memory() -> None:
     own = cell_need(cell, dataset, CPU, 30)
     assert own.device["data set"] == data
     assert own.device["recorders"] == Forgetting().held_bytes(30, 3)
-    probe, part, scoring = shared_needs(cell, dataset, CPU, {"probe", "part", "scores"})
+    probe, part, fold, scoring = shared_needs(cell, dataset, CPU, {"probe", "part", "fold", "scores"})
     assert probe.on_host == 2 * 60 * (7 * 4 + 1)
-    assert part.device["data set"] == data
+    assert part.device["data set"] == fold.device["data set"] == data
     assert scoring.host == {"logits": 2 * 2 * 60 * 3 * 4, "trajectories": 2 * 2 * 60 * (7 * 4 + 1)}
     assert scoring.on_device == 0
     graded = CellSpec(**{**vars(cell), "metric": GraNd()})

@@ -15,8 +15,9 @@ from helpers.training import CPU, TINY, tiny_probe, tiny_recipe
 from winnow.artifacts import ArtifactStore
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.synthetic import Synthetic
-from winnow.errors import BudgetError
+from winnow.errors import BudgetError, MissingEvidenceError
 from winnow.machine import device_name
+from winnow.metrics.dual import DUAL
 from winnow.metrics.el2n import EL2N
 from winnow.metrics.forgetting import Forgetting
 from winnow.pipeline import CellSpec, load_dataset, probe_dataset, score_dataset, train_cell
@@ -88,6 +89,28 @@ def test_what_is_planned_is_what_is_then_done(dataset: ImageDataset, tmp_path: P
         sum(w.examples * timed.speeds[w.key].seconds for w in timed.trainings)  # type: ignore[union-attr]
     )
     assert timed.seconds > 0
+
+
+def test_early_scores_cost_what_is_trained_and_not_the_schedule(dataset: ImageDataset, tmp_path: Path) -> None:
+    store, probe = ArtifactStore(tmp_path), tiny_probe(members=10, epochs=200, stop_after=20)
+    early = _plan([replace(CELL, probe=probe, metric=EL2N(epoch=20))], dataset, store)
+    assert [work.examples for work in early.stages] == [*[60 * (20 + 1)] * 10, 0]
+    assert sum(work.examples for work in early.stages) == probe.cost(60)
+    dual = _plan(
+        [replace(CELL, probe=replace(probe, stop_after=30, evaluate_at=()), metric=DUAL(first_epochs=30))],
+        dataset,
+        store,
+    )
+    assert [work.examples for work in dual.stages] == [*[60 * 30] * 10, 0]
+    with pytest.raises(MissingEvidenceError, match=r"dual.* reads 30 epochs of training, but probe\.stop_after=20"):
+        _plan([replace(CELL, probe=probe, metric=DUAL(first_epochs=30))], dataset, store)
+
+
+def test_a_longer_probe_costs_what_it_adds_to_a_finished_one(dataset: ImageDataset, tmp_path: Path) -> None:
+    store, probe = ArtifactStore(tmp_path), tiny_probe(members=1, epochs=3)
+    score_dataset(dataset, metric=EL2N(), probe=replace(probe, stop_after=2, evaluate_at=(2,)), store=store)
+    plan = _plan([replace(CELL, probe=probe), replace(CELL, probe=replace(probe, seed=1))], dataset, store)
+    assert [work.examples for work in plan.stages if work.name == "probe:0"] == [60 * (1 + 1), 60 * (3 + 1)]
 
 
 @pytest.mark.parametrize("budget", ["epochs", "steps"])

@@ -9,6 +9,7 @@ from winnow.errors import MissingEvidenceError, OptionError
 from winnow.models.smallconv import SmallConv
 from winnow.probes.ensemble import member_keys
 from winnow.probes.probe import Probe
+from winnow.taken_over import with_taken_over
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +25,10 @@ def dataset():
         ({"epochs": 4, "evaluate_at": (2, 5)}, r"probe\.evaluate_at=\[2, 5\].*0\.\.4"),
         ({"epochs": 4, "evaluate_at": (-1,)}, r"probe\.evaluate_at=\[-1\].*0\.\.4"),
         ({"epochs": 4, "checkpoint_at": (5,)}, r"probe\.checkpoint_at=\[5\].*0\.\.4"),
+        ({"epochs": 4, "stop_after": 5}, r"probe\.stop_after=5 must lie in 1\.\.4 \(probe\.epochs\)"),
+        ({"epochs": 4, "stop_after": 0}, r"probe\.stop_after=0"),
+        ({"epochs": 4, "stop_after": 2, "evaluate_at": (3,)}, r"evaluate_at=\[3\].*0\.\.2 \(probe\.stop_after\)"),
+        ({"epochs": 4, "stop_after": 2, "checkpoint_at": (4,)}, r"checkpoint_at=\[4\].*0\.\.2 \(probe\.stop_after\)"),
     ],
 )
 def test_bad_options(bad, message):
@@ -37,6 +42,7 @@ def test_evaluated_epochs():
     assert tiny_probe(epochs=7, evaluate_at=()).evaluated == ()
     assert tiny_probe(epochs=7).checkpoint_at == ()
     assert tiny_probe(epochs=7, checkpoint_at=[3, 1]).checkpoint_at == (1, 3)
+    assert tiny_probe(epochs=7, stop_after=4).evaluated == (4,)
 
 
 def test_missing_epochs_are_named():
@@ -45,6 +51,13 @@ def test_missing_epochs_are_named():
     probe.check_epochs(frozenset({2, 4}))
     with pytest.raises(MissingEvidenceError, match=r"epoch 3\b.*after: 2, 4\..*add 3 to probe\.evaluate_at"):
         probe.check_epochs(frozenset({5, 2, 3}))
+    stopped = replace(probe, stop_after=4)
+    with pytest.raises(
+        MissingEvidenceError, match=r"epoch 5\b.*stop after epoch 4; set probe\.stop_after to at least 5"
+    ):
+        stopped.check_epochs(frozenset({5}))
+    with pytest.raises(MissingEvidenceError, match=r"epoch 3\b.*add 3 to probe\.evaluate_at"):
+        stopped.check_epochs(frozenset({3}))
     with pytest.raises(MissingEvidenceError, match="after: none"):
         tiny_probe(evaluate_at=()).check_epochs(frozenset({1}))
 
@@ -53,6 +66,10 @@ def test_cost_by_hand():
     # Three members, 100 examples: five epochs of training and two evaluations.
     assert tiny_probe(members=3, epochs=5, evaluate_at=(0, 5)).cost(100) == 3 * 100 * (5 + 2)
     assert tiny_probe(members=1, epochs=2, evaluate_at=()).cost(10) == 20
+    # Stopped at epoch 20 of 200: paid to there, of the models of random parts too.
+    early = tiny_probe(members=10, epochs=200, stop_after=20)
+    assert early.cost(100) == 10 * 100 * (20 + 1)
+    assert early.cost(100, frozenset({"subset_runs"})) == 10 * (70 * 20 + 100)
     towards = frozenset({"logits", "projected_gradients", "target_gradients"})
     assert tiny_probe(members=3, epochs=5).cost(100, towards, targets=7) == 3 * (100 * (5 + 2) + 7)
 
@@ -99,8 +116,11 @@ def test_config(path):
     from hydra import compose, initialize_config_dir
 
     with initialize_config_dir(str(path.parents[1]), version_base="1.3"):
-        config = compose(overrides=["+model=smallconv", "+recipe=digits", "+embedding=probe", f"+probe={path.stem}"])
-    probe = instantiate(config.probe)
+        config = compose(
+            overrides=["+model=smallconv", "+recipe=digits", "+embedding=probe", "+seed=7", f"+probe={path.stem}"]
+        )
+    probe = instantiate(with_taken_over(config))
     assert isinstance(probe, Probe)
+    assert probe.seed == 7
     assert replace(probe, model=TINY).model == TINY
     assert path.read_text().startswith("# ")

@@ -30,7 +30,6 @@ def test_the_sign_change_is_interpolated_in_log_r():
     assert (found.beats, found.seeds) == ("above", 3)
     assert found.r == pytest.approx(0.1 * 2**0.75)
     assert found.interval == pytest.approx((found.r, found.r))  # without spread over seeds
-    assert found.in_range == 1
     assert found.describe().startswith("beats random above r = 0.168")
 
 
@@ -61,7 +60,6 @@ def test_the_interval_spreads_with_the_seeds_and_says_where_it_leaves_the_range(
     assert wide.interval[0] < narrow.interval[0]
     out = crossover(make_table((0.03, 0.01, -0.01, -0.03), wobble=0.08), RULE)
     assert out.interval == (0.0, math.inf)
-    assert out.in_range < 1
     assert "(below 0.1 to above 0.8)" in out.describe()
 
 
@@ -69,6 +67,44 @@ def test_one_seed_has_a_crossover_and_no_interval():
     found = crossover(make_table((0.03, -0.01, -0.02, -0.02), seeds=1), RULE)
     assert found.r is not None
     assert found.interval is None
+
+
+def test_of_two_sizes_the_interval_is_fiellers():
+    """Differences 0.02 and -0.02 on average: the interval ends where the t of the line between them is the quantile."""
+    off = np.array([-0.004, 0.001, 0.003])
+    rows = [make_row("random", r, 0.2, seed) for r in (0.1, 0.4) for seed in range(3)]
+    rows += [make_row(RULE, 0.1, 0.22 + off[seed], seed) for seed in range(3)]
+    rows += [make_row(RULE, 0.4, 0.18 + off[seed], seed) for seed in range(3)]
+    found = crossover(grid.table(rows), RULE)
+    assert found.r == pytest.approx(0.2)
+    reach = 4.302652729696142 * off.std(ddof=1) / math.sqrt(3)  # the whole line moves with a seed
+    ends = [0.1 * 4 ** ((0.02 + side * reach) / 0.04) for side in (-1, 1)]
+    assert found.interval == pytest.approx(ends, rel=1e-4)
+
+
+def test_one_ensemble_has_a_crossover_and_says_why_it_has_no_interval():
+    table = make_table((0.03, -0.01, -0.02, -0.02), wobble=0.002)
+    found = crossover(table.assign(probe_seed=table["probe_seed"].where(table["rule"] == "random", 0)), RULE)
+    assert (found.interval, found.one_ensemble, found.seeds, found.clusters) == (None, True, 3, 1)
+    assert found.describe().endswith("(one probe ensemble)")
+
+
+@pytest.mark.parametrize("crossed", [False, True])
+def test_the_planted_crossing_lies_in_its_interval(crossed):
+    """Ensembles and seeds that move the whole curve, a planted crossing at r = 0.2 * sqrt(2)."""
+    generator, inside = np.random.default_rng(0), 0
+    cells = [(p, s) for p in range(3) for s in range(3)] if crossed else [(i, i) for i in range(5)]
+    for _ in range(40):
+        of_p, of_s, of_random = 0.01 * generator.standard_normal((3, 5))
+        rows = [make_row("random", r, 0.4 + of_random[s], s) for r in FRACTIONS for s in {s for _, s in cells}]
+        rows += [
+            make_row(RULE, r, 0.4 + of_p[p] + of_s[s] + delta + 0.005 * generator.standard_normal(), s, probe_seed=p)
+            for r, delta in zip(FRACTIONS, (0.06, 0.02, -0.02, -0.06), strict=True)
+            for p, s in cells
+        ]
+        found = crossover(grid.table(rows), RULE)
+        inside += found.r is None or found.interval[0] <= 0.2 * math.sqrt(2) <= found.interval[1]
+    assert inside >= 36
 
 
 def test_all_examples_are_no_point():
@@ -110,6 +146,17 @@ def test_data_saved_by_hand():
     assert saved.interval == pytest.approx((312.5, 312.5))
     low, high = data_saved(power_table(math.sqrt(2), wobble=0.05), RULE, 0.08).interval
     assert low < 312.5 < high
+
+
+def test_what_is_saved_has_the_t_interval_of_the_replicates():
+    """A rule that moves by a factor f has needed / f^2 examples: to first order 2 needed times the spread of log f."""
+    low, high = data_saved(power_table(math.sqrt(2), wobble=0.01), RULE, 0.08).interval
+    reach = 4.302652729696142 * 2 * 312.5 * 0.01 / math.sqrt(3)
+    assert (low, high) == pytest.approx((312.5 - reach, 312.5 + reach), rel=1e-6)
+    table = power_table(math.sqrt(2), wobble=0.01)
+    found = data_saved(table.assign(probe_seed=table["probe_seed"].where(table["rule"] == "random", 0)), RULE, 0.08)
+    assert (found.interval, found.one_ensemble) == (None, True)
+    assert data_saved(table, RULE, 0.9).interval is None  # reached at the smallest size by both
 
 
 def test_an_error_out_of_reach_saves_nothing():

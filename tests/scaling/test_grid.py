@@ -75,6 +75,35 @@ def test_means_and_standard_errors_over_seeds():
     assert random["effective_sample_size"] == 80
 
 
+def test_crossed_rows_are_not_counted_as_independent_and_one_ensemble_has_no_error():
+    """Three ensembles with three seeds each, where only the ensemble matters: three draws, not nine."""
+    rows = [make_row("el2n hardest", error=(p + 1) / 10, seed=s, probe_seed=p) for p in range(3) for s in range(3)]
+    line = grid.summarise(grid.table(rows)).loc[0]
+    assert (line["seeds"], line["clusters"], line["df"]) == (9, 3, pytest.approx(2))
+    assert line["test_error_se"] == pytest.approx(0.1 / math.sqrt(3))
+    assert not line["one_ensemble"]
+    alone = grid.table([row for row in rows if row.probe_seed == 0])
+    (line,) = grid.summary(alone, done=3)["curves"]
+    assert (line["seeds"], line["clusters"], line["test_error_se"]) == (3, 1, None)
+    assert line["note"] == grid.summary(alone, done=3)["best"][0]["note"] == "one probe ensemble"
+
+
+def test_the_mean_is_that_of_the_ensembles():
+    rows = [make_row("el2n hardest", error=0.2, seed=0), make_row("el2n hardest", error=0.3, seed=1)]
+    rows += [make_row("el2n hardest", error=0.4, seed=s, probe_seed=1) for s in (2, 3, 4)]
+    # ensemble 0: 0.2; ensemble 1: 0.3 and three times 0.4, on average 0.375
+    line = grid.summarise(grid.table(rows)).loc[0]
+    assert line["test_error_mean"] == pytest.approx((0.2 + 0.375) / 2)
+    assert line["test_error_se"] == pytest.approx(0.175 / 2)
+
+
+def test_another_error_can_be_summarised_and_rows_without_it_are_left_out():
+    table = grid.table([make_row(seed=seed) for seed in range(3)]).assign(worst=[0.5, 0.7, math.nan])
+    line = grid.summarise(table, "worst").loc[0]
+    assert (line["worst_mean"], line["worst_se"], line["seeds"]) == (pytest.approx(0.6), pytest.approx(0.1), 2)
+    assert "test_error_mean" not in line
+
+
 def test_rows_of_the_same_three_seeds_are_one_seed():
     rows = [make_row(error=0.1, seed=0), make_row(error=0.3, seed=0), make_row(error=0.5, seed=1)]
     line = grid.summarise(grid.table(rows)).loc[0]

@@ -1,11 +1,13 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from helpers.laws import PLANTED, coverage
 from winnow.errors import FitError, OptionError
 from winnow.scaling.laws import LAWS, bands, compare, fit, law_error
+from winnow.scaling.panel import panel
 
 SIZES = np.geomspace(100, 50_000, 8)
 LINE_N = np.array([100.0, 200.0, 400.0, 800.0, 1600.0])
@@ -189,8 +191,58 @@ def test_bands_hold_the_curve_and_grow_with_the_spread_over_seeds():
         assert np.all((low < fitted.predict(SIZES)) & (fitted.predict(SIZES) < high))
         widths.append(np.log(high / low).mean())
     assert widths[1] == pytest.approx(10 * widths[0], rel=0.2)
-    with pytest.raises(FitError, match="two seeds"):
+    with pytest.raises(FitError, match="at least two"):
         bands(fit(LINE_N, LINE_ERROR), LINE_N)
+
+
+def planted_panel(generator, clusters=5):
+    """The panel of a power law at SIZES whose ensembles move level and slope, with the mean errors."""
+    level, slope = 0.1 * generator.standard_normal(clusters), 0.02 * generator.standard_normal(clusters)
+    places = []
+    for n in SIZES:
+        off = level + slope * np.log(n / 2000) + 0.02 * generator.standard_normal(clusters)
+        seeds = {name: range(clusters) for name in ("probe_seed", "selection_seed", "train_seed")}
+        places.append(pd.DataFrame(seeds | {"error": 3 * n**-0.5 * np.exp(off)}))
+    return panel(places)
+
+
+def test_intervals_over_replicates_hold_what_ensembles_do_to_the_whole_curve():
+    generator = np.random.default_rng(0)
+    hits = dict.fromkeys(("a", "b", "a of residuals", "b of residuals", "curve"), 0)
+    for _ in range(60):
+        errors = planted_panel(generator)
+        residuals = fit(SIZES, errors.means)
+        fitted = residuals.over(errors)
+        for name, planted in {"a": 3.0, "b": 0.5}.items():
+            hits[name] += fitted.intervals[name][0] <= planted <= fitted.intervals[name][1]
+            hits[f"{name} of residuals"] += residuals.intervals[name][0] <= planted <= residuals.intervals[name][1]
+        low, high = bands(fitted, [2000])
+        hits["curve"] += bool(low[0] <= 3 * 2000**-0.5 <= high[0])
+    assert min(hits["a"], hits["b"], hits["curve"]) >= 55, hits
+    assert max(hits["a of residuals"], hits["b of residuals"]) < 48, hits
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_parameters_move_with_the_errors_as_refits_do(law):
+    error = law_error(law, PLANTED[law], SIZES) * np.exp(0.01 * np.sin(np.arange(8)))
+    fitted = fit(SIZES, error, law)
+    for size in (0, 3, 7):
+        moved = fit(SIZES, error * np.exp(1e-3 * (np.arange(8) == size)), law)
+        change = [np.log(moved.parameters[name] / fitted.parameters[name]) for name in LAWS[law]]
+        logs = {"a", "n_break"}
+        expected = [
+            fitted._moves()[i, size] * 1e-3 / (1 if name in logs else fitted.parameters[name])
+            for i, name in enumerate(LAWS[law])
+        ]
+        np.testing.assert_allclose(change, expected, rtol=0.15, atol=2e-4)
+
+
+def test_one_ensemble_leaves_the_law_without_interval_and_band():
+    errors = planted_panel(np.random.default_rng(0), clusters=1)
+    fitted = fit(SIZES, errors.means).over(errors)
+    assert fitted.intervals == {}
+    with pytest.raises(FitError, match="one probe ensemble"):
+        bands(fitted, SIZES)
 
 
 def test_bands_hold_the_planted_curve():
@@ -199,6 +251,6 @@ def test_bands_hold_the_planted_curve():
     for seed in range(40):
         n = np.repeat(SIZES, 4)
         noise = np.random.default_rng(seed).standard_normal(n.size)
-        low, high = bands(fit(n, 3 * n**-0.5 * np.exp(0.05 * noise)), [2000], resamples=100)
+        low, high = bands(fit(n, 3 * n**-0.5 * np.exp(0.05 * noise)), [2000])
         inside += bool(low[0] <= 3 * 2000**-0.5 <= high[0])
     assert inside >= 34

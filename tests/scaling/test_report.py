@@ -2,19 +2,18 @@ import io
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from helpers.rows import make_row
+from helpers.scripts import SCRIPTS, run_script
 from winnow import results
 from winnow.errors import WinnowError
 from winnow.results import SweepCell
 from winnow.scaling import grid
 from winnow.scaling.report import report
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "grid.py"
 FRACTIONS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 
 
@@ -119,16 +118,16 @@ def test_a_console_of_any_width_shows_every_number_whole(tmp_path, width):
 
 def test_the_script_works_in_a_pipe(tmp_path):
     save_rows(tmp_path, [make_row("forgetting exact 0.5", r, 0.1, seed) for r in FRACTIONS for seed in range(3)])
-    done = subprocess.run([sys.executable, SCRIPT, tmp_path], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, SCRIPTS / "grid.py", tmp_path], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert cells_of(done.stdout, "forgetting exact 0.5") == len(FRACTIONS) * ["10.0 ± 0.0"]
     assert "\x1b" not in done.stdout
     assert done.stdout.splitlines()[-1] == str(tmp_path / "scaling_curves.png")
 
 
-def test_the_script_ends_with_one_line_for_a_folder_without_rows(tmp_path):
-    done = subprocess.run([sys.executable, SCRIPT, tmp_path], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert done.stderr.startswith("error: no finished cell in")
-    assert done.stderr.count("\n") == 1
+def test_the_script_ends_with_one_line_for_a_folder_without_rows(tmp_path, capsys):
+    done = run_script("grid.py", str(tmp_path), capsys=capsys)
+    assert done.code == 1
+    assert done.out == ""
+    assert done.err.startswith("error: no finished cell in")
+    assert done.err.count("\n") == 1

@@ -20,13 +20,21 @@ def test_bad_options():
             Auto(**{name: 1})
     with pytest.raises(OptionError, match=r"alpha\.draws=0"):
         Auto(draws=0)
+    with pytest.raises(OptionError, match=r"alpha\.held_out=true is of validation"):
+        Auto(held_out=True, compare=False)
 
 
 def test_criteria_read_evidence_and_name_the_rule():
     for criterion in CRITERIA:
-        assert Auto(criterion=criterion).needs <= {field.name for field in fields(Evidence)}
+        for held_out in (False, True):
+            auto = Auto(criterion=criterion, held_out=held_out)
+            assert auto.needs <= {field.name for field in fields(Evidence)}
+            assert ("fold_features" in auto.needs) == held_out
+        assert Auto(criterion=criterion, compare=False).needs == CRITERIA[criterion]
     assert Calibrated().rule("el2n", Auto().label) == "el2n exact auto"
     assert Calibrated().rule("el2n", Auto(criterion="validation").label) == "el2n exact auto by validation"
+    held_out = Auto(criterion="validation", held_out=True)
+    assert Calibrated().rule("el2n", held_out.label) == "el2n exact auto by held-out validation"
     assert (Auto().size, Auto(criterion="validation").size, Auto(points=7).size) == (101, 11, 7)
 
 

@@ -7,6 +7,7 @@ from scipy.stats import beta
 from helpers.evidence import recorded
 from winnow.errors import MissingEvidenceError, OptionError
 from winnow.selectors.beta import Beta
+from winnow.selectors.calibrated import Calibrated
 
 N = 12
 DRAWS = 1500
@@ -94,10 +95,26 @@ def test_classes_have_a_law_of_their_own():
     assert counts.tolist() == [3, 3]
 
 
+def test_the_first_epochs_of_a_long_run_are_a_short_one():
+    longer = np.concatenate([P_TRUE, 1 - P_TRUE], axis=1)
+    for seed in range(5):
+        short = kept(Beta(), r=0.5, seed=seed)
+        assert np.array_equal(short, kept(Beta(first_epochs=3), p_true=longer, r=0.5, seed=seed))
+    drawn = [kept(Beta(), p_true=longer, r=0.5, seed=seed).tolist() for seed in range(5)]
+    assert drawn != [kept(Beta(), r=0.5, seed=seed).tolist() for seed in range(5)]
+    with pytest.raises(MissingEvidenceError, match="3 epochs were recorded"):
+        kept(Beta(first_epochs=4), r=0.5)
+
+
 def test_needs_rule_and_errors():
     assert Beta().needs == {"trajectories"}
+    assert (Beta().least_epochs, Beta(first_epochs=30).least_epochs) == (1, 30)
+    assert Calibrated(signal=Beta(first_epochs=30)).least_epochs == 30
+    assert Beta(first_epochs=30).rule("dual", 0.5) == "dual beta 4 first_epochs=30"
     assert Beta().rule("dual", 0.5) == "dual beta 4"
     with pytest.raises(MissingEvidenceError, match="trajectories"):
         Beta().select(SCORES, ONE_CLASS, r=0.5, seed=0)
     with pytest.raises(OptionError, match="must be positive"):
         Beta(c=0.0)
+    with pytest.raises(OptionError, match="at least 1"):
+        Beta(first_epochs=0)

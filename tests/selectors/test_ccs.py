@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,6 +7,7 @@ from hypothesis import strategies as st
 
 from helpers.evidence import recorded
 from winnow.errors import MissingEvidenceError, OptionError
+from winnow.keys import describe
 from winnow.selectors.ccs import CCS
 from winnow.selectors.random import Random
 
@@ -87,7 +90,12 @@ def test_equal_scores_are_drawn_at_random():
 def test_the_cut_by_the_margin_of_training():
     margin = np.where(np.arange(20) < 4, -1.0, 1.0) * np.ones((2, 3, 1))
     evidence = recorded(margin, ONE_CLASS)
-    selector = CCS(beta=0.2, beta_by="aum")
+    trajectories = replace(evidence.ensemble(), probability_margin=evidence.ensemble().margin[..., ::-1])
+    evidence = replace(evidence, trajectories=trajectories)
+    by_code = CCS(beta=0.2, cut_by="aum_probability")
+    subset = by_code.select(np.arange(20.0), ONE_CLASS, r=0.8, seed=0, evidence=evidence)
+    assert subset.indices.tolist() == list(range(16))
+    selector = CCS(beta=0.2, cut_by="aum")
     assert selector.needs == {"trajectories"}
     assert CCS().needs == frozenset()
     subset = selector.select(np.arange(20.0), ONE_CLASS, r=0.8, seed=0, evidence=evidence)
@@ -108,8 +116,47 @@ def test_a_flat_cover_of_a_skewed_score():
 
 
 def test_rule_and_errors():
-    assert CCS().rule("el2n", 0.5) == "el2n ccs 0.1"
-    assert CCS(beta=0.3, beta_by="aum", strata=20).rule("el2n", 0.5) == "el2n ccs 0.3 by aum strata=20"
-    for options, match in (({"beta": 1.0}, "beta"), ({"strata": 0}, "strata"), ({"beta_by": "loss"}, "score, aum")):
+    assert CCS().rule("el2n", 0.5) == "el2n ccs[score] 0.1"
+    assert CCS(beta=0.3, cut_by="aum", strata=20).rule("el2n", 0.5) == "el2n ccs[aum] 0.3 strata=20"
+    assert CCS(beta="cifar10", cut_by="aum").rule("aum", 0.5) == "aum ccs[aum] cifar10"
+    wrong = (
+        ({"beta": 1.0}, "beta"),
+        ({"strata": 0}, "strata"),
+        ({"cut_by": "loss"}, "score, aum, aum_probability"),
+        ({"beta": "x"}, "cifar100"),
+    )
+    for options, match in wrong:
         with pytest.raises(OptionError, match=match):
             CCS(**options)
+
+
+@pytest.mark.parametrize(
+    ("name", "r", "beta"),
+    [("cifar10", 0.7, 0), ("cifar10", 0.2, 0.1), ("cifar10", 0.1, 0.3), ("cifar10", 0.15, 0.2), ("cifar100", 0.5, 0.2)],
+)
+def test_the_authors_beta_for_each_r(name, r, beta):
+    scores = np.random.default_rng(2).exponential(size=1000)
+    one_class = np.zeros(1000, dtype=int)
+    tuned, fixed = (CCS(beta=b).select(scores, one_class, r=r, seed=3) for b in (name, beta))
+    assert tuned.content_hash == fixed.content_hash
+
+
+def test_between_published_r_only():
+    for name, r, fine in (
+        ("cifar10", 0.05, False),
+        ("cifar10", 0.9, False),
+        ("imagenet", 0.3, False),
+        ("imagenet", 1, True),
+    ):
+        selector = CCS(beta=name)
+        if fine:
+            selector.check(ONE_CLASS, r=r, alpha=0)
+        else:
+            with pytest.raises(OptionError, match=f"selector.beta={name} is published for r = 0.1, "):
+                selector.check(ONE_CLASS, r=r, alpha=0)
+
+
+def test_the_cut_kept_its_key_when_its_name_changed():
+    told = describe(CCS())
+    assert (told["beta_by"], told["version"]) == ("score", 1)
+    assert "cut_by" not in told

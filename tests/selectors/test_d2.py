@@ -103,9 +103,68 @@ def test_equal_examples_are_taken_by_seed():
 
 
 def test_errors():
-    for options in ({"k": 0}, {"gamma_f": -1.0}, {"gamma_r": float("nan")}, {"distance": "cosine"}):
+    for options in ({"k": 0}, {"gamma_f": -1.0}, {"gamma_r": float("nan")}, {"distance": "cosine"}, {"beta": 1.0}):
         with pytest.raises(OptionError, match=f"selector.{next(iter(options))}"):
             D2(**options)
     with pytest.raises(MissingEvidenceError, match="embeddings"):
         D2().select([1.0, 2.0, 3.0], [0, 0, 0], r=0.5, seed=0)
-    assert D2().rule("el2n", 0.5) == "el2n d2"
+    for options in ({"gamma_f": 2.0}, {"distance": "raw"}):
+        with pytest.raises(OptionError, match="variant=gaussian"):
+            D2(variant="official", **options)
+    assert D2().rule("el2n", 0.5) == "el2n d2[relative]"
+    assert D2(distance="raw", k=3).rule("el2n", 0.5) == "el2n d2[raw] k=3"
+    recipe = {"gamma_r": 0.1, "beta": 0.4, "cut_by": "aum", "strata": 25}
+    assert D2(variant="official", **recipe).rule("aum", 0.5) == (
+        "aum d2[official,cut by aum] gamma_r=0.1 beta=0.4 strata=25"
+    )
+
+
+# At 0, 1 and 3 with k = 1: d = 1 and 2, weights 1/e and 1/e².
+def test_the_official_sampler_by_hand():
+    e = np.e
+    scores = np.array([4.0, 3.0, 0.0])
+    u, messages = D2(variant="official", k=1, gamma_r=HALF).importance(scores, np.array(LINE, dtype=np.float32))
+    assert u == pytest.approx([4 + 3 / e, 3 + 4 / e + 1e-7 / e**2, 3 / e**2])
+    assert messages.toarray() == pytest.approx(np.array([[0, 1 / 2, 0], [1 / 2, 0, 1 / 4], [0, 1 / 4, 0]]))
+    # Keeping the first leaves the second 4.47 - 5.10/2; with gamma_r = 0 the difference, which is negative.
+    assert kept(D2(variant="official", k=1, gamma_r=HALF), scores, LINE, r=2 / 3) == [0, 1]
+    assert kept(D2(variant="official", k=1, gamma_r=0), scores, LINE, r=2 / 3) == [0, 2]
+
+
+def official(scores, embeddings, count, *, k, gamma_r):
+    """The authors' rule on dense matrices, with a full search at every step."""
+    distance = np.sqrt(((embeddings[:, None] - embeddings[None]) ** 2).sum(axis=2).astype(float))
+    np.fill_diagonal(distance, 1e9)
+    joined = np.zeros(distance.shape, dtype=bool)
+    joined[np.arange(len(scores))[:, None], np.argsort(distance, axis=1)[:, :k]] = True
+    joined |= joined.T
+    u = scores + np.where(joined, np.exp(-distance), 0) @ np.maximum(scores, 1e-7)
+    chosen = []
+    for _ in range(count):
+        i = max(set(range(len(scores))) - set(chosen), key=lambda j: u[j])
+        chosen.append(i)
+        u = u - np.where(joined[i], np.exp(-gamma_r * distance[i]), 0) * u[i]
+    return sorted(chosen)
+
+
+@pytest.mark.parametrize("gamma_r", [0.0, 0.1, 1.0])
+def test_the_official_sampler_against_the_dense_rule(gamma_r):
+    rng = np.random.default_rng(4)
+    scores, embeddings = rng.exponential(size=40), rng.normal(size=(40, 3)).astype(np.float32)
+    for count in (4, 20, 36):  # at 36 negative ones are kept, and raise their neighbours
+        answer = official(scores, embeddings, count, k=5, gamma_r=gamma_r)
+        assert kept(D2(variant="official", gamma_r=gamma_r), scores, embeddings, r=count / 40) == answer
+
+
+def test_the_hardest_are_cut_and_strata_share_the_budget():
+    rng = np.random.default_rng(5)
+    scores, embeddings = rng.permutation(np.arange(40.0)), rng.normal(size=(40, 3))
+    for variant in ("gaussian", "official"):
+        chosen = scores[kept(D2(variant=variant, beta=0.25, strata=3), scores, embeddings, r=0.3)]
+        assert np.histogram(chosen, bins=[0, 10, 20, 30, 40])[0].tolist() == [4, 4, 4, 0]
+    small = D2(variant="official", strata=8)  # of five examples, no more than k, which are drawn at random
+    drawn = [kept(small, scores, embeddings, r=0.4, seed=seed) for seed in (0, 1)]
+    assert drawn[0] != drawn[1]
+    assert [np.histogram(scores[one], bins=8, range=(0, 39))[0].tolist() for one in drawn] == [[2] * 8] * 2
+    assert D2(beta=0.1, cut_by="aum").needs == {"embeddings", "trajectories"}
+    assert D2(cut_by="aum").needs == {"embeddings"}

@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from winnow.errors import BudgetError, OptionError
-from winnow.selectors.importance import Importance, _systematic
+from winnow.sampling import systematic
+from winnow.selectors.importance import Importance
 from winnow.selectors.random import Random
 
 N = 40
@@ -74,7 +75,7 @@ def test_weights_by_capping_again_and_again(scores, power, floor, r):
 @pytest.mark.parametrize("options", [{}, {"power": 3.0, "floor": 0.3}])
 def test_the_weighted_loss_is_unbiased(balance, options):
     # The scores rise with the class, so that balance=0.5 raises class 0 to its floor.
-    selector, draws = Importance(balance=balance, **options), 1000
+    selector, draws = Importance(balance=balance, **options), 400
     scores = SCORES + 2 * LABELS
     estimates, mean_weight = np.zeros(draws), np.zeros(draws)
     for seed in range(draws):
@@ -114,7 +115,7 @@ def test_each_order_alone_meets_the_probabilities_over_the_offset(seed):
     probability = np.array([3, 16, 5, 11, 1, 15, 9, 4]) / 16  # sums to 4
     counts = np.zeros(8)
     for step in range(16):
-        positions = _systematic(probability, 4, Offset((step + 0.5) / 16, seed))
+        positions = systematic(probability, 4, Offset((step + 0.5) / 16, seed))
         assert np.all(np.diff(positions) > 0)
         counts[positions] += 1
     assert counts.tolist() == (16 * probability).tolist()

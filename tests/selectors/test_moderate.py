@@ -77,8 +77,8 @@ def test_calibrated_takes_it_for_its_signal() -> None:
 
 
 def test_rule_and_errors() -> None:
-    assert Moderate().rule("el2n", 0.5) == "moderate"
-    assert Moderate(variant="official", balance="exact").rule(None, 0.5) == "moderate official balance=exact"
+    assert Moderate().rule("el2n", 0.5) == "moderate[class]"
+    assert Moderate(variant="official", balance="exact").rule(None, 0.5) == "moderate[official] balance=exact"
     with pytest.raises(OptionError, match="class, paper, official"):
         Moderate(variant="mean")
     with pytest.raises(MissingEvidenceError, match="embeddings"):

@@ -41,7 +41,7 @@ def test_the_envelope_is_the_lowest_error_over_fractions():
 
 
 def test_the_envelope_is_steeper_than_a_power_law_for_a_stretch_only():
-    kept = np.geomspace(0.8, 16, 28)
+    kept = np.geomspace(0.8, 16, 14)
     error = envelope(kept, least=0.1).error
     slope = -np.diff(np.log(error)) / np.diff(np.log(kept))
     middle = np.sqrt(kept[1:] * kept[:-1])
@@ -49,8 +49,11 @@ def test_the_envelope_is_steeper_than_a_power_law_for_a_stretch_only():
     assert slope[(middle > 1.7) & (middle < 2.6)].min() > 1.5
     assert slope[middle > 3.2].max() < 1.3
     np.testing.assert_allclose(slope[middle > 6], 1, atol=0.01)  # a power law again, with the exponent 1
-    imperfect = envelope(kept, probe_angle=20).error
-    assert np.max(-np.diff(np.log(imperfect)) / np.diff(np.log(kept))) == pytest.approx(1.39, abs=0.02)
+    around = kept[(kept > 2) & (kept < 6)]
+    imperfect = envelope(around, probe_angle=20).error
+    slopes = -np.diff(np.log(imperfect)) / np.diff(np.log(around))
+    assert slopes[0] < slopes.max() == pytest.approx(1.39, abs=0.02)
+    assert slopes[-1] < slopes.max()
     rate = -np.diff(np.log(error)) / np.diff(kept)  # of an exponential, a constant
     assert rate.max() / rate[middle > 3.2].max() > 5
 

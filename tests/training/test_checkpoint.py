@@ -1,5 +1,6 @@
 """An interrupted training ends where the uninterrupted one does, bit for bit."""
 
+import errno
 import logging
 import os
 import signal
@@ -14,7 +15,7 @@ from torch import nn
 from helpers.training import CPU, TINY, Watcher, same_state, state, tiny_dataset, tiny_fit, tiny_recipe
 from winnow import interruption
 from winnow.datasets.augmentation import Augmentation
-from winnow.errors import REQUEUE, Interrupted
+from winnow.errors import REQUEUE, Interrupted, StoreError
 from winnow.models.base import Classifier, ModelSpec
 from winnow.training.callbacks.contributions import Contributions
 from winnow.training.callbacks.forgetting import FIELDS, Forgetting
@@ -113,6 +114,11 @@ OTHERWISE = {
     },  # two batches an epoch
     "one batch an epoch": {"recipe": tiny_recipe(epochs=6, schedule="constant"), "subset": 10},
     "bfloat16": {"recipe": tiny_recipe(precision="bfloat16", augmentation=AUGMENTED)},
+    "one stream": {
+        "recipe": tiny_recipe(total_steps=9, batches="constant", augmentation=AUGMENTED, ema=0.9, schedule="constant"),
+        "subset": 11,
+    },  # fewer than a batch holds
+    "warmed up": {"recipe": tiny_recipe(schedule="step", decay_at=(0.5, 0.8), warmup=0.3, decay_all=True)},
     "bar": {"trainer": replace(CPU, progress=True)},
 }
 
@@ -180,13 +186,13 @@ def test_one_that_cannot_be_written_leaves_the_one_before(dataset, whole, tmp_pa
         calls.append(None)
         if len(calls) == 7:
             file.write(b"half of it")
-            raise OSError("no space left")
+            raise OSError(errno.ENOSPC, "no space left")
         save(content, file)
 
     path = tmp_path / "one.ckpt"
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", fills_the_disk)
-        with pytest.raises(OSError, match="no space left"):
+        with pytest.raises(StoreError, match="no room left"):
             Run(dataset, checkpoint=path, trainer=replace(CPU, checkpoint_seconds=1e-9))
     seen = Watcher()
     Run(dataset, seen, checkpoint=path).assert_same(whole)

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from pytorch_lightning import Callback
 
 from helpers.training import CPU, TINY, Watcher, same_state, state, tiny_dataset, tiny_fit, tiny_recipe
 from winnow.datasets.augmentation import Augmentation
@@ -109,6 +110,24 @@ def test_the_schedule_moves_with_every_step(dataset):
     assert len(set(watcher.rates)) == 8
     assert max(watcher.rates) > 0.9 * 0.05
     assert watcher.rates[-1] < 0.001 * 0.05
+
+
+def test_the_average_of_the_weights_is_what_is_returned(dataset):
+    """By hand, from the weights after each step; batch norm's statistics are averaged too."""
+    weights = []
+
+    class Watch(Callback):
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+            weights.append(state(module.model))
+
+    averaged = state(tiny_fit(dataset, tiny_recipe(ema=0.75), callbacks=[Watch()]).model)
+    assert same_state(weights[-1], state(tiny_fit(dataset, tiny_recipe()).model))
+    expected = {name: value for name, value in weights[0].items() if value.is_floating_point()}  # no counters
+    for each in weights[1:]:
+        expected = {name: 0.75 * value + 0.25 * each[name] for name, value in expected.items()}
+    for name, value in expected.items():
+        torch.testing.assert_close(averaged[name], value, rtol=1e-5, atol=1e-6)
+    assert not same_state(averaged, weights[-1])
 
 
 def test_it_learns():

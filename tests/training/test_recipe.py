@@ -1,10 +1,13 @@
+import numpy as np
 import pytest
 import torch
 from hydra.utils import instantiate
 
 from helpers.config import composed, options
 from helpers.training import TINY, tiny_recipe
+from winnow.datasets.augmentation import Augmentation
 from winnow.errors import OptionError
+from winnow.keys import describe
 from winnow.training.recipe import Recipe
 
 
@@ -51,9 +54,76 @@ def test_constant_is_constant():
 
 
 def test_a_schedule_can_be_one_step_long():
-    for schedule in ("onecycle", "cosine", "constant"):
-        (only,), _ = rates(steps=1, schedule=schedule)
+    for schedule in ({"schedule": "onecycle"}, {"schedule": "cosine"}, {"schedule": "constant"}, STEPPED):
+        (only,), _ = rates(steps=1, **schedule)
         assert 0 < only <= 0.4
+    for warmed in ({"schedule": "cosine"}, {"schedule": "constant"}, STEPPED):
+        (only,), _ = rates(steps=1, **warmed, warmup=0.5)
+        assert 0 < only <= 0.4
+
+
+STEPPED = {"schedule": "step", "decay_at": (0.3, 0.6, 0.8), "decay_factor": 0.2}
+
+
+def test_steps_of_the_rate_are_shares_of_all_steps():
+    """Paul et al.: x 0.2 after epochs 60, 120 and 160 of 200; here an epoch is a step, and then a quarter of one."""
+    for steps in (200, 50):
+        seen, _ = rates(steps=steps, **STEPPED)
+        runs = [(round(rate, 10), seen.count(rate)) for rate in dict.fromkeys(seen)]
+        assert runs == [(0.4, steps * 0.3), (0.08, steps * 0.3), (0.016, steps * 0.2), (0.0032, steps * 0.2)]
+
+
+def test_cosine_ends_at_final_lr():
+    seen, after = rates(schedule="cosine", final_lr=0.1)
+    assert seen[0] == 0.4
+    assert seen[25] == pytest.approx(0.25)
+    assert after == pytest.approx(0.1)
+
+
+def test_a_warmup_rises_in_a_line_and_leaves_the_rest_to_the_schedule():
+    seen, after = rates(schedule="cosine", warmup=0.1)
+    np.testing.assert_allclose(seen[:6], 0.4 * np.array([1, 2, 3, 4, 5, 6]) / 6)
+    assert seen[5:] == sorted(seen[5:], reverse=True)
+    assert after == pytest.approx(0, abs=1e-12)
+    constant, _ = rates(schedule="constant", warmup=0.1)
+    np.testing.assert_allclose(constant[:5], seen[:5])
+    np.testing.assert_allclose(constant[5:], 0.4)
+    stepped, _ = rates(**STEPPED, warmup=0.1)
+    assert [round(stepped[at], 10) for at in (14, 15, 29, 30, 39, 40)] == [0.4, 0.08, 0.08, 0.016, 0.016, 0.0032]
+
+
+def test_total_steps_whatever_is_kept():
+    recipe = tiny_recipe(epochs=7, total_steps=12, budget="steps")
+    assert [recipe.steps(m, n) for m, n in ((1, 5), (100, 100))] == [12, 12]
+    assert recipe.examples(10, 100) == 120
+
+
+def test_constant_batches_by_hand():
+    """Equal steps are equal examples: 64 examples or 65, a step has 64."""
+    equal, constant = (
+        Recipe(epochs=3, batch_size=64, budget="steps", batches=batches) for batches in ("equal", "constant")
+    )
+    assert [constant.steps(m, 640) for m in (64, 65)] == [equal.steps(m, 640) for m in (64, 65)] == [30, 30]
+    assert [constant.examples(m, 640) for m in (10, 64, 65)] == [1920, 1920, 1920]
+    assert [equal.examples(m, 640) for m in (64, 65)] == [1920, 15 * 65]
+    assert [constant.batch_sizes(m) for m in (10, 65)] == [(64, 64), (64, 64)]
+    assert [equal.batch_sizes(m) for m in (10, 65)] == [(10, 10), (32, 33)]
+    passes = Recipe(epochs=3, batch_size=64, batches="constant")
+    assert [passes.steps(m, 640) for m in (10, 64, 65)] == [1, 3, 4]  # ⌈3 m / 64⌉
+
+
+def test_new_options_leave_the_keys_of_what_was_there():
+    described = describe(tiny_recipe())
+    assert not {"batches", "total_steps", "ema", "decay_at", "nesterov"} & set(described)
+    assert describe(tiny_recipe(ema=0.9))["ema"] == 0.9
+    assert "padding" not in describe(Augmentation())
+    assert describe(Augmentation(padding="reflect"))["padding"] == "reflect"
+
+
+def test_decay_of_all_parameters_and_plain_momentum():
+    optimiser, _ = tiny_recipe(weight_decay=0.01, decay_all=True, nesterov=False).optimiser(TINY.build((8, 8, 1), 3), 9)
+    assert {group["weight_decay"] for group in optimiser.param_groups} == {0.01}
+    assert {group["nesterov"] for group in optimiser.param_groups} == {False}
 
 
 def test_weight_decay_spares_biases_and_batch_norm():
@@ -82,7 +152,7 @@ def test_momentum():
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({"schedule": "linear"}, r"recipe\.schedule=linear.*onecycle, cosine, constant"),
+        ({"schedule": "linear"}, r"recipe\.schedule=linear.*onecycle, cosine, step, constant"),
         ({"precision": "float16"}, r"recipe\.precision=float16.*float32, bfloat16"),
         ({"budget": "examples"}, r"recipe\.budget=examples.*epochs, steps"),
         ({"epochs": 0}, r"recipe\.epochs=0"),
@@ -93,6 +163,17 @@ def test_momentum():
         ({"momentum": -0.1}, "momentum"),
         ({"label_smoothing": 1}, "label_smoothing"),
         ({"label_smoothing": -0.1}, "label_smoothing"),
+        ({"ema": 1}, r"recipe\.ema=1"),
+        ({"batches": "full"}, r"recipe\.batches=full.*equal, constant"),
+        ({"total_steps": 0}, r"total_steps=0.*null"),
+        ({"final_lr": 0.5, "schedule": "cosine"}, r"final_lr=0\.5 must be from 0 to recipe\.lr"),
+        ({"final_lr": 0.01}, "schedule=cosine, not onecycle"),
+        ({"schedule": "step"}, r"needs recipe\.decay_at"),
+        ({"schedule": "cosine", "decay_at": (0.5,)}, "no other schedule has any"),
+        ({"schedule": "step", "decay_at": (0.6, 0.3)}, "rising"),
+        ({"schedule": "step", "decay_at": (60, 120)}, "shares of the steps"),
+        ({"schedule": "step", "decay_at": (0.5,), "decay_factor": 0}, "decay_factor=0"),
+        ({"warmup": 0.1}, "onecycle has a warm-up"),
     ],
 )
 def test_bad_options(bad, message):

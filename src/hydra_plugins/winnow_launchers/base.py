@@ -82,9 +82,12 @@ class SweepLauncher(Launcher):
 
 
 def fail(cell: Cell, error: BaseException) -> JobReturn:
-    """The return of a cell that stopped with this error, which is left in its folder."""
+    """The return of a cell that stopped with this error, which is left in its folder. Raises StoreError as it is."""
     from winnow import entry, results
+    from winnow.errors import StoreError
 
+    if isinstance(error, StoreError):  # the next cells would fail alike
+        raise error
     results.clear_result(cell.folder)
     results.save_failure(cell.folder, entry.failure_text(error))
     returned = JobReturn(overrides=cell.overrides, status=JobStatus.FAILED)

@@ -1,8 +1,9 @@
 """hydra/launcher=sequential: the cells of a sweep one after another in this process, with progress and a final report.
 
 A failing cell does not stop the others: its traceback lands in its folder, the final report names it, and the exit code
-is 1. An interruption ends the sweep, after the report of what there is. Hydra's own basic launcher says nothing of time
-left, and its sweeps leave no grid when a job failed.
+is 1. Where the store or a folder cannot be written, the sweep stops, for all of its cells would. An interruption ends
+the sweep, after the report of what there is. Hydra's own basic launcher says nothing of time left, and its sweeps leave
+no grid when a job failed.
 """
 
 import sys
@@ -51,13 +52,17 @@ class SequentialLauncher(SweepLauncher):
 
     def _run(self, cell: Cell) -> tuple[JobReturn, bool]:
         """One cell, and whether its row was there already. Its error is in the JobReturn and left in its folder."""
-        from winnow import app, results
+        from winnow import app, entry, results
+        from winnow.errors import StoreError
 
         results.clear_result(cell.folder)
         cached = False
         try:
             config = self.compose(cell)
             cached = app.is_finished(config) if self.of == "cells" else app.is_scored(config)
+        except Exception as error:  # any error of one cell must leave the others running
+            return fail(cell, error), cached  # it struck before the task, which leaves its own
+        try:
             done = run_job(
                 hydra_context=self.hydra_context,
                 task_function=self.task_function,
@@ -65,6 +70,8 @@ class SequentialLauncher(SweepLauncher):
                 job_dir_key="hydra.sweep.dir",
                 job_subdir_key="hydra.sweep.subdir",
             )
-        except Exception as error:  # any error of one cell must leave the others running
-            return fail(cell, error), cached  # it struck before the task, which leaves its own
+        except Exception as error:
+            return fail(cell, entry.unwritten_folder(error) or error), cached
+        if isinstance(done._return_value, StoreError):
+            raise done._return_value
         return done, cached

@@ -1,6 +1,5 @@
 """The tables of a comparison: of one metric in its cell's folder, of all of them in the sweep's."""
 
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from winnow.diagnostics.metric_properties import (
 )
 from winnow.errors import MismatchError, WinnowError
 from winnow.types import Floats, Scores
+from winnow.writing import in_one_step, writing
 
 EXAMPLE = ("index", "label", "file", "source_index", "flipped")
 """What a table of scores says of an example; every other column is a metric."""
@@ -39,9 +39,8 @@ def save_scored(
 
 
 def _save(table: pd.DataFrame, path: Path) -> None:
-    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.parquet")
-    table.to_parquet(temporary, index=False)
-    temporary.replace(path)
+    with writing(path), in_one_step(path) as temporary:
+        table.to_parquet(temporary, index=False)
 
 
 def gather(folder: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:

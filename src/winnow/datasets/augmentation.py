@@ -1,12 +1,12 @@
 """Augmentation of a whole batch on its device, each example with its own draw and no loop over examples."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from winnow.errors import OptionError
-from winnow.keys import Component
+from winnow.errors import OptionError, check_choice
+from winnow.keys import LATER, Component
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,18 +14,23 @@ class Augmentation(Component):
     """Random shift, horizontal flip and cutout.
 
     shift: largest shift in each direction, as a fraction of the image side (0.125 is 4 of 32 pixels, the usual padded
-    crop). flip: mirror half of the images; not for classes that a mirror changes, such as digits. cutout: side of the
-    square that is blanked, as a fraction of the image side (DeVries & Taylor 2017, 1708.04552), centred anywhere and
-    clipped at the border. What comes in from outside or is blanked has the data set's mean colour.
+    crop). padding: what comes in from outside: the data set's "mean" colour, "black", or the image "reflect"-ed about
+    its border pixels. flip: mirror half of the images; not for classes that a mirror changes, such as digits. cutout:
+    side of the square that is blanked with the mean colour, as a fraction of the image side (DeVries & Taylor 2017,
+    1708.04552), centred anywhere and clipped at the border.
 
-    Raises OptionError for a fraction outside [0, 1).
+    Raises OptionError for a fraction outside [0, 1), and for a reflection of more than half an image.
     """
 
     shift: float = 0.0
     flip: bool = False
     cutout: float = 0.0
+    padding: str = field(default="mean", metadata=LATER)
 
     def __post_init__(self) -> None:
+        check_choice("recipe.augmentation.padding", self.padding, ("mean", "black", "reflect"))
+        if self.padding == "reflect" and self.shift > 0.5:
+            raise OptionError(f"recipe.augmentation.shift={self.shift} must be at most 0.5 with padding=reflect.")
         for name in ("shift", "cutout"):
             if not 0 <= getattr(self, name) < 1:
                 raise OptionError(f"recipe.augmentation.{name}={getattr(self, name)} must be a fraction in [0, 1).")
@@ -49,7 +54,7 @@ class Augmentation(Component):
 
         rows = torch.arange(height, device=device).expand(size, height)
         columns = torch.arange(width, device=device).expand(size, width)
-        inside: Tensor | None = None
+        inside = black = None
         if self.cutout:
             out_rows = _outside(rows - draw(0, height - 1), round(self.cutout * height))
             out_columns = _outside(columns - draw(0, width - 1), round(self.cutout * width))
@@ -59,15 +64,29 @@ class Augmentation(Component):
         if self.shift:
             down, right = round(self.shift * height), round(self.shift * width)
             rows, columns = rows + draw(-down, down), columns + draw(-right, right)
-            held_rows, held_columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
-            in_frame = (rows == held_rows)[:, :, None] & (columns == held_columns)[:, None, :]
-            inside = in_frame if inside is None else inside & in_frame
-            rows, columns = held_rows, held_columns
+            if self.padding == "reflect":
+                rows, columns = _reflected(rows, height), _reflected(columns, width)
+            else:
+                held_rows, held_columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
+                in_frame = (rows == held_rows)[:, :, None] & (columns == held_columns)[:, None, :]
+                if self.padding == "black":
+                    black = ~in_frame
+                else:
+                    inside = in_frame if inside is None else inside & in_frame
+                rows, columns = held_rows, held_columns
         if self.shift or self.flip:
             pixels = images[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
         else:
             pixels = images[chosen]
+        if black is not None:
+            pixels = pixels.masked_fill(black[..., None], 0)
         return pixels, None if inside is None else inside[..., None]
+
+
+def _reflected(places: Tensor, size: int) -> Tensor:
+    """Places beyond 0..size − 1 by their mirror image in the border pixel, which is not repeated."""
+    places = places.abs()
+    return torch.where(places < size, places, 2 * (size - 1) - places)
 
 
 def _outside(offset: Tensor, side: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.artifacts import ArtifactStore
+from winnow.datasets.label_noise import check_noise, confused, noise_name, read_confusion, uniform
 from winnow.datasets.streamed import StreamedImages
 from winnow.errors import DatasetError, OptionError
 from winnow.keys import Component
-from winnow.rounding import round_half_up
 from winnow.seeds import stream
 from winnow.types import Ints
 
@@ -130,23 +130,35 @@ class ImageDataset:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetSpec(Component):
+class DatasetSpec(Component, ABC):
     """Which data set, and two changes to its training set that every data set allows.
 
     limit: keep about this many training examples, drawn with the class proportions kept; they are renumbered in
     canonical order, and `source_index` says where they came from. label_noise: the fraction of training labels moved to
-    another class, uniformly; `planted["flipped"]` keeps which. noise_seed seeds both.
+    another class; `planted["flipped"]` keeps which. noise_seed seeds both.
 
-    Raises OptionError for a limit under one example a class or a label_noise outside [0, 1).
+    noise_kind: which labels are moved, and where to.
+      "uniform": any, to any other class. Slips of the hand, and the kind that is easy to find.
+      "class":   in proportion to which class is taken for which, alike for all examples of a class.
+      "example": in proportion to what each example is taken for, by a probe say. The nearest to labels that people
+                 dispute, which depend on the image (Wei et al. 2022, 2110.12088).
+    confusion: the file that the latter two read (`label_noise.read_confusion`). The name of the data set carries the
+    kind and six digits of the file's hash.
+
+    Raises OptionError for a limit under one example a class, a label_noise outside [0, 1), an unknown noise_kind, or a
+    confusion where none is read; DatasetError where its file is not what it must be.
     """
 
     limit: int | None = None
     label_noise: float = 0.0
+    noise_kind: str = "uniform"
+    confusion: str | None = None
     noise_seed: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_noise < 1:
             raise OptionError(f"dataset.label_noise={self.label_noise} must be a fraction in [0, 1).")
+        check_noise(self.noise_kind, self.confusion)
         if self.limit is not None and self.limit < 1:
             raise OptionError(f"dataset.limit={self.limit} must be at least 1, or null for all examples.")
 
@@ -157,12 +169,30 @@ class DatasetSpec(Component):
     def load(self, store: ArtifactStore) -> ImageDataset:
         """The data set that this spec describes."""
         dataset = self.read(store)
+        whole = dataset.n
         if self.limit is not None and self.limit < dataset.n:
             dataset = _limited(dataset, self.limit, self.noise_seed)
         if self.label_noise > 0:
-            dataset = _noisy(dataset, self.label_noise, self.noise_seed)
+            dataset = self._noisy(dataset, whole)
         object.__setattr__(dataset, "origin", (self, store))
         return dataset
+
+    def _noisy(self, dataset: ImageDataset, whole: int) -> ImageDataset:
+        """With moved labels. whole: the number of examples before `limit`."""
+        labels, classes = dataset.train_labels, dataset.n_classes
+        if self.confusion is None:
+            moved = uniform(labels, self.label_noise, classes, self.noise_seed)
+        else:
+            among = dataset.source_index
+            confusion = read_confusion(self.confusion, self.noise_kind, labels, classes, among=among, whole=whole)
+            moved = confused(labels, confusion, self.label_noise, self.noise_seed)
+        return replace(
+            dataset,
+            name=f"{dataset.name}-{noise_name(self.label_noise, self.noise_kind, self.confusion)}",
+            train_labels=moved.labels,
+            planted={**dataset.planted, "flipped": moved.flipped},
+            fingerprint="",
+        )
 
 
 @functools.lru_cache(maxsize=2)
@@ -205,20 +235,5 @@ def _limited(dataset: ImageDataset, limit: int, seed: int) -> ImageDataset:
         train_files=tuple(dataset.train_files[i] for i in kept) if dataset.train_files else None,
         planted=planted,
         source_index=kept,
-        fingerprint="",
-    )
-
-
-def _noisy(dataset: ImageDataset, noise: float, seed: int) -> ImageDataset:
-    rng = stream(seed, "label_noise")
-    flipped = np.sort(rng.choice(dataset.n, size=round_half_up(noise * dataset.n), replace=False))
-    labels = dataset.train_labels.copy()
-    shift = rng.integers(1, dataset.n_classes, size=flipped.size)
-    labels[flipped] = (labels[flipped] + shift) % dataset.n_classes
-    return replace(
-        dataset,
-        name=f"{dataset.name}-noise{noise:g}",
-        train_labels=labels,
-        planted={**dataset.planted, "flipped": flipped},
         fingerprint="",
     )

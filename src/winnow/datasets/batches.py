@@ -30,6 +30,7 @@ def batches(
     seed: int | None = None,
     channels_last: bool = True,
     shard: Shard = WHOLE,
+    constant: bool = False,
 ) -> InMemoryLoader | StreamLoader:
     """A loader of batches on `device`; for what else it takes see InMemoryLoader and StreamLoader.
 
@@ -44,6 +45,7 @@ def batches(
         "seed": seed,
         "channels_last": channels_last,
         "shard": shard,
+        "constant": constant,
     }
     return StreamLoader(data, **options) if isinstance(data, Stream) else InMemoryLoader(data, **options)
 

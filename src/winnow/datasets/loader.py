@@ -89,19 +89,41 @@ class EpochOrder:
 
     Lightning calls `set_epoch` on a loader's `sampler`. The order is a function of (seed, epoch) alone, so that any
     process can know any epoch's order without having lived through the ones before. seed None keeps canonical order.
+    constant: the batch size B of one endless stream of these permutations. An epoch is then the next ⌊m / B⌋ batches of
+    it, or one where m < B: what a permutation leaves over begins the next epoch, and nothing is left out.
     """
 
-    def __init__(self, m: int, seed: int | None) -> None:
-        self.m, self.seed, self.epoch = m, seed, 0
+    def __init__(self, m: int, seed: int | None, *, constant: int | None = None) -> None:
+        self.m, self.seed, self.constant, self.epoch = m, seed, constant, 0
+
+    def batches(self, batch_size: int) -> int:
+        """How many batches an epoch has."""
+        return -(-self.m // batch_size) if self.constant is None else max(1, self.m // self.constant)
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def order(self) -> Tensor:
-        """Positions [m] in the subset."""
+        """Positions in the subset, of one epoch: [m], or whole batches of a stream."""
+        if self.constant is None:
+            return self._permutation(self.epoch)
+        size = self.batches(self.constant) * self.constant
+        first = self.epoch * size
+        passes = range(first // self.m, (first + size - 1) // self.m + 1)
+        stream = torch.cat([self._permutation(number) for number in passes])
+        return stream[first - passes.start * self.m :][:size]
+
+    def passes(self) -> Tensor:
+        """Of each position of `order`, which permutation it is from: how often its example came before."""
+        if self.constant is None:
+            return torch.full((self.m,), self.epoch)
+        size = self.batches(self.constant) * self.constant
+        return (torch.arange(size) + self.epoch * size) // self.m
+
+    def _permutation(self, number: int) -> Tensor:
         if self.seed is None:
             return torch.arange(self.m)
-        generator = torch.Generator().manual_seed(derive(self.seed, "order", self.epoch))
+        generator = torch.Generator().manual_seed(derive(self.seed, "order", number))
         return torch.randperm(self.m, generator=generator)
 
 
@@ -110,7 +132,9 @@ class InMemoryLoader:
 
     The ⌈m / batch_size⌉ batches of an epoch are as equal in size as can be, instead of full ones and a small rest:
     with the loss divided by the batch's own size, a rest of a few examples would give each of them a multiple of the
-    others' say, and the weighted risk would not be unbiased.
+    others' say, and the weighted risk would not be unbiased. With `constant`, every batch has batch_size examples, cut
+    from one endless stream of permutations (see EpochOrder): over the stream every example comes equally often, which
+    is unbiased too; where m < batch_size it recurs in a batch, each time augmented on its own.
 
     subset None: all examples with weight one. augmentation None: none. seed None: canonical order. copies: how often a
     batch holds each of its examples, first all of them, then all of them again, each copy augmented on its own.
@@ -132,6 +156,7 @@ class InMemoryLoader:
         seed: int | None = None,
         channels_last: bool = True,
         shard: Shard = WHOLE,
+        constant: bool = False,
     ) -> None:
         self.data, self.batch_size, self.augmentation, self.channels_last = (
             data,
@@ -144,12 +169,12 @@ class InMemoryLoader:
         device = data.images.device
         self.indices = torch.tensor(subset.indices, device=device)
         self.weights = torch.tensor(subset.weights, dtype=torch.float32, device=device)
-        self.sampler = EpochOrder(subset.m, seed)
+        self.sampler = EpochOrder(subset.m, seed, constant=batch_size if constant else None)
         self.number = self.first = 0
         self.batch_sampler = None  # Lightning reads it of every loader that has a sampler
 
     def __len__(self) -> int:
-        return -(-self.sampler.m // self.batch_size)
+        return self.sampler.batches(self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         epoch = self.sampler.epoch

@@ -51,7 +51,7 @@ class StreamLoader:
 
     Worker processes decode, crop and resize; bytes travel to the device and are normalised there. For training,
     `augmentation` is told to mirror or not; its shift is replaced by a random resized crop (see StreamedImages), and it
-    may have no cutout. The crop and mirror of an example are a function of (seed, epoch, index) alone: neither the
+    may have no cutout. The crop and mirror of an example are a function of (seed, its pass, index) alone: neither the
     number of workers, nor that of processes, nor an interruption changes a bit. Views are made on the device of
     evaluation's images, by (seed, epoch, number of the batch), as InMemoryLoader makes them.
 
@@ -73,6 +73,7 @@ class StreamLoader:
         seed: int | None = None,
         channels_last: bool = True,
         shard: Shard = WHOLE,
+        constant: bool = False,
     ) -> None:
         if isinstance(augmentation, Augmentation) and augmentation.cutout:
             raise OptionError(
@@ -80,13 +81,14 @@ class StreamLoader:
                 "augmented by random crops (dataset.least_area) and mirrors: set it to 0, or dataset.storage=memory."
             )
         assert copies == 1 or isinstance(augmentation, Views), "copies would be equal"
+        assert not (constant and isinstance(augmentation, Views)), "an image would be decoded for one of its passes"
         self.data, self.batch_size, self.copies, self.seed = data, batch_size, copies, seed
         self.channels_last, self.shard = channels_last, shard
         self.views = augmentation if isinstance(augmentation, Views) and seed is not None else None
         subset = subset or Subset.full(len(data.images))
         self.indices, device = torch.tensor(subset.indices), data.labels.device
         self.weights = torch.tensor(subset.weights, dtype=torch.float32, device=device)
-        self.sampler = EpochOrder(subset.m, seed)
+        self.sampler = EpochOrder(subset.m, seed, constant=batch_size if constant else None)
         self.batch_sampler = None  # Lightning reads it of every loader that has a sampler
         self._flip = augmentation.flip if isinstance(augmentation, Augmentation) else None
         self.number = self.first = 0
@@ -94,17 +96,18 @@ class StreamLoader:
         self._loader: StatefulDataLoader[Any] | None = None
 
     def __len__(self) -> int:
-        return -(-self.sampler.m // self.batch_size)
+        return self.sampler.batches(self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         epoch = self.sampler.epoch
         first, self.first = self.first, 0
-        batches = list(enumerate(torch.tensor_split(self.sampler.order(), len(self))))[first:]
-        parts = [(number, part, self._mine(part)) for number, part in batches]
+        orders = (torch.tensor_split(each, len(self)) for each in (self.sampler.order(), self.sampler.passes()))
+        batches = list(enumerate(zip(*orders, strict=True)))[first:]
+        parts = [(number, part, self._mine(part), self._mine(passes)) for number, (part, passes) in batches]
         parts = [each for each in parts if len(each[2])]
-        self._requests.of_epoch = [(epoch, self._decoded_for(mine).numpy()) for *_, mine in parts]
+        self._requests.of_epoch = [self._request(mine, passes) for *_, mine, passes in parts]
         try:
-            for (number, positions, mine), pixels in zip(parts, self._decoding(), strict=True):
+            for (number, positions, mine, _), pixels in zip(parts, self._decoding(), strict=True):
                 if isinstance(pixels, str):
                     raise DatasetError(pixels)
                 self.number = number
@@ -170,6 +173,11 @@ class StreamLoader:
         index, mine = index.to(device), mine.to(device)
         return Batch(index, image, data.labels[index], self.weights[mine], size)
 
+    def _request(self, mine: Tensor, passes: Tensor) -> tuple[Ints, Ints]:
+        """What to decode for these positions: of each image the number of its pass, which seeds its crop, and index."""
+        decoded = self._decoded_for(mine)
+        return passes[: len(decoded)].numpy(), decoded.numpy()
+
     def _decoded_for(self, mine: Tensor) -> Tensor:
         """The indices of the images to decode for these positions; of copies, each once and sorted."""
         return self.indices[mine] if self.views is None else self.indices[mine].unique()
@@ -182,11 +190,11 @@ def worker_count(asked: int | None) -> int:
 
 
 class _Requests:
-    """The batches to decode in this epoch, (epoch, indices): only the parent reads them, so workers may live on."""
+    """The batches to decode in this epoch, (passes, indices): only the parent reads them, so workers may live on."""
 
-    of_epoch: list[tuple[int, Ints]]
+    of_epoch: list[tuple[Ints, Ints]]
 
-    def __iter__(self) -> Iterator[tuple[int, Ints]]:
+    def __iter__(self) -> Iterator[tuple[Ints, Ints]]:
         return iter(self.of_epoch)
 
     def __len__(self) -> int:
@@ -199,22 +207,22 @@ class _Decoder(Dataset[Any]):
     def __init__(self, images: StreamedImages, seed: int | None, flip: bool) -> None:
         self.images, self.seed, self.flip = images, seed, flip
 
-    def __getitems__(self, request: tuple[int, Ints]) -> Tensor | str:
+    def __getitems__(self, request: tuple[Ints, Ints]) -> Tensor | str:
         """[B, C, H, W] uint8, or what is wrong: an exception would reach the user with the worker's traceback."""
-        epoch, indices = request
+        passes, indices = request
         channels, size = self.images.channels, self.images.size
         pixels = torch.empty((len(indices), channels, size, size), dtype=torch.uint8)
         try:
-            for row, index in zip(pixels, indices.tolist(), strict=True):
-                row[:] = self._of(epoch, index)
+            for row, number, index in zip(pixels, passes.tolist(), indices.tolist(), strict=True):
+                row[:] = self._of(number, index)
         except DatasetError as error:
             return str(error)
         return pixels.contiguous(memory_format=torch.channels_last)
 
-    def _of(self, epoch: int, index: int) -> Tensor:
+    def _of(self, number: int, index: int) -> Tensor:
         if self.seed is None:
             return self.images.evaluated(index)
-        return self.images.augmented(index, flip=self.flip, seed=derive(self.seed, "augmentation", epoch, index))
+        return self.images.augmented(index, flip=self.flip, seed=derive(self.seed, "augmentation", number, index))
 
 
 def _as_it_is(batch: Any) -> Any:

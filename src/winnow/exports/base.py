@@ -12,6 +12,7 @@ import pandas as pd
 from winnow.datasets.base import ImageDataset
 from winnow.errors import MismatchError, OptionError
 from winnow.types import Subset
+from winnow.writing import writing
 
 log = logging.getLogger(__name__)
 
@@ -44,17 +45,18 @@ class Export(ABC):
                     raise OptionError(f"export.to={self.to} lies inside the data set itself; name a folder outside it.")
 
     def write(self, dataset: ImageDataset, subset: Subset) -> None:
-        """Fill the folder. An error leaves nothing behind in it."""
+        """Fill the folder. An error leaves nothing behind in it. Raises StoreError where it cannot be written."""
         if subset.n != dataset.n:
             raise MismatchError(f"a subset of {subset.n} examples is none of {dataset.name}, which has {dataset.n}.")
         self.check(dataset)
-        self.target.mkdir(parents=True, exist_ok=True)
-        try:
-            told = self._fill(self.target, dataset, subset)
-        except BaseException:
-            for path in self.target.iterdir():  # it was empty, so all of it is this export's
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-            raise
+        with writing(self.target, option="export.to=DIR"):
+            self.target.mkdir(parents=True, exist_ok=True)
+            try:
+                told = self._fill(self.target, dataset, subset)
+            except BaseException:
+                for path in self.target.iterdir():  # it was empty, so all of it is this export's
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+                raise
         log.info("%s: %s", self.to, told)
 
     @abstractmethod

@@ -11,19 +11,20 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from winnow.errors import FitError
-from winnow.figures.scaling_curves import scale
-from winnow.figures.style import GREY, Drawing, house_style, plain_log_ticks, rule_looks
+from winnow.figures.scaling_curves import BARS_FROM, scale
+from winnow.figures.style import GREY, Drawing, house_style, log_bars, plain_log_ticks, rule_looks
 from winnow.scaling.allocation import Allocation
 from winnow.scaling.conditional import ConditionalFit
 from winnow.scaling.grid import read, summarise
 from winnow.scaling.joint import FamilyFit, allocations, budgets_of, fit_families
+from winnow.scaling.replicates import ONE_ENSEMBLE
 
 POINTS = 200  # of a curve
 BUDGETS = 40
 MARKERS = "o^sDvPXp"
 BAND: dict[str, Any] = {"color": "0.45", "alpha": 0.2, "linewidth": 0}
 BAR = "0.75"
-CAPTION = "grey: 95% intervals\ndashed: edges of\nthe search\n\nchosen rule"
+CAPTION = "{}\ndashed: edges of\nthe search\n\nchosen rule"
 
 
 def from_grid(grid: str | Path) -> Drawing:
@@ -34,10 +35,11 @@ def from_grid(grid: str | Path) -> Drawing:
 def conditional_law(table: pd.DataFrame, family: FamilyFit | None = None) -> Drawing:
     """Above, error against examples kept: a panel a rule, a colour a model; below, the allocation along the budget.
 
-    table: a grid. family: of `joint.fit_families`, which is called without one. Markers are means over seeds, bars one
-    standard error either way where there are at least three seeds, lines the joint law. Below are the expected error,
-    the examples kept and the width and depth that `allocate` chooses for budgets from the cheapest cell of the grid to
-    the most expensive one, with 95% intervals; a dashed line is an edge of what was searched.
+    table: a grid. family: of `joint.fit_families`, which is called without one. Markers are means over replicates, bars
+    one standard error either way where there are at least three clusters, lines the joint law. Below are the expected
+    error, the examples kept and the width and depth that `allocate` chooses for budgets from the cheapest cell of the
+    grid to the most expensive one, with 95% intervals but where the runs of a rule share one probe ensemble; a dashed
+    line is an edge of what was searched.
 
     Raises FitError where the grid holds no family of several widths or depths, or more than one, or its fit is refused.
     """
@@ -65,7 +67,7 @@ def _numbers(family: FamilyFit, budgets: np.ndarray, chosen: Sequence[Allocation
     for _, line in means.iterrows():
         width, depth = (None if pd.isna(line[name]) else float(line[name]) for name in ("width", "depth"))
         law.append(float(family.fit.predict(line["n_kept"], line["rule"], width, depth)))
-    kept = ["rule", "width", "depth", "n_kept", "test_error_mean", "test_error_se", "seeds"]
+    kept = ["rule", "width", "depth", "n_kept", "test_error_mean", "test_error_se", "seeds", "clusters"]
     points = means[kept].assign(panel="error", law=law)
     spent = pd.DataFrame(
         {
@@ -76,8 +78,8 @@ def _numbers(family: FamilyFit, budgets: np.ndarray, chosen: Sequence[Allocation
             "depth": [each.depth for each in chosen],
             "n_kept": [each.n for each in chosen],
             "law": [each.error for each in chosen],
-            "law_low": [each.error_interval[0] for each in chosen],
-            "law_high": [each.error_interval[1] for each in chosen],
+            "law_low": [each.error_interval[0] if each.error_interval else None for each in chosen],
+            "law_high": [each.error_interval[1] if each.error_interval else None for each in chosen],
         }
     )
     return pd.concat([points, spent], ignore_index=True)
@@ -112,8 +114,8 @@ def _curves(figure: Any, family: FamilyFit) -> None:
         look = {"color": colour, "marker": marker, "markersize": 4.5}
         for rule, axes in zip(fitted.rules, panels, strict=True):
             line = means[(means["model"] == model["model"]) & (means["rule"] == rule)].sort_values("n_kept")
-            bar = np.where(line["seeds"] >= 3, line["test_error_se"], np.nan)
-            shown = line["test_error_mean"].replace(0, zero)
+            shown = line["test_error_mean"].replace(0, zero).to_numpy(dtype=float)
+            bar = log_bars(shown, np.where(line["clusters"] >= BARS_FROM, line["test_error_se"], np.nan), zero)
             axes.errorbar(line["n_kept"], shown, yerr=bar, linestyle="none", capsize=2, elinewidth=0.9, **look)
             curve = fitted.predict(n, rule, width, depth)
             axes.plot(n, curve, color=colour)
@@ -141,7 +143,7 @@ def _allocations(figure: Any, fitted: ConditionalFit, budgets: np.ndarray, chose
     rules = [each.rule for each in chosen]
     for axes, name, label in zip(panels, ("error", "n", *sizes), ("test error", "examples kept", *sizes), strict=True):
         values = np.array([getattr(each, name) for each in chosen], dtype=np.float64)
-        ends = np.array([getattr(each, f"{name}_interval") for each in chosen], dtype=np.float64)
+        ends = np.array([getattr(each, f"{name}_interval") or (np.nan, np.nan) for each in chosen], dtype=np.float64)
         if name == "error":
             axes.fill_between(budgets, ends[:, 0], ends[:, 1], **BAND)
         else:
@@ -153,13 +155,14 @@ def _allocations(figure: Any, fitted: ConditionalFit, budgets: np.ndarray, chose
         axes.set_yscale("log")
         axes.set_xlabel("budget (multiply-adds)")
         axes.set_title(f"{'expected' if name == 'error' else 'chosen'} {label}", loc="left")
-        low, high = (float(end) for end in (np.minimum(ends[:, 0], values).min(), np.maximum(ends[:, 1], values).max()))
+        low, high = float(np.fmin(ends[:, 0], values).min()), float(np.fmax(ends[:, 1], values).max())
         if name != "error":
             low, high = _edges(axes, fitted, name, low, high)
         axes.set_ylim(low / 1.15, high * 1.25)
         plain_log_ticks(axes.yaxis, low / 1.15, high * 1.25, unit="%" if name == "error" else "")
     handles = [Line2D([], [], label=rule, **(looks[rule] | {"linestyle": "none"})) for rule in dict.fromkeys(rules)]
-    figure.legend(handles=handles, loc="outside right center", title=CAPTION, title_fontsize=8, alignment="left")
+    title = CAPTION.format(f"{ONE_ENSEMBLE}:\nno intervals" if fitted.one_ensemble else "grey: 95% intervals")
+    figure.legend(handles=handles, loc="outside right center", title=title, title_fontsize=8, alignment="left")
 
 
 def _edges(axes: Axes, fitted: ConditionalFit, name: str, low: float, high: float) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Test error against the number of examples kept, with the fitted law of each rule and its band over seeds."""
+"""Test error against the number of examples kept, with the fitted law of each rule and its band over replicates."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +14,7 @@ from winnow.figures.style import Drawing, house_style, rule_looks
 from winnow.scaling.fits import RuleFits, fit_rules
 from winnow.scaling.grid import GROUP, read, rule_order, summarise
 from winnow.scaling.laws import LawFit, bands, law_name
+from winnow.scaling.replicates import ONE_ENSEMBLE
 
 POINTS = 200  # of a curve
 
@@ -24,12 +25,13 @@ def from_grid(grid: str | Path) -> Drawing:
 
 
 def scaling_fits(table: pd.DataFrame, fits: Sequence[RuleFits] | None = None) -> Drawing:
-    """Means over seeds as markers, the law of lowest AICc as a line, its 95% bootstrap band over seeds behind it.
+    """Means over replicates as markers, the law of lowest AICc as a line, its 95% band over replicates behind it.
 
     table: a grid with at least one row; a panel for each (dataset, model, recipe), axes logarithmic. fits: of
-    `fit_rules`, which is called without them. A rule whose fit was refused has markers only; where no size has two
-    seeds there is no band. The legend of a panel tells the law and, for power laws, the exponent with its interval.
-    The figure's table has the means (kind "measured") and the points of the curves, low and high the ends of the band.
+    `fit_rules`, which is called without them. A rule whose fit was refused has markers only; with one replicate there
+    is no band, and where all runs share one probe ensemble neither band nor interval. The legend of a panel tells the
+    law and, for power laws, the exponent with its interval. The figure's table has the means (kind "measured") and the
+    points of the curves, low and high the ends of the band.
     """
     fits = fit_rules(table) if fits is None else fits
     curves = summarise(table)
@@ -59,7 +61,7 @@ def _numbers(curves: pd.DataFrame, fits: Sequence[RuleFits]) -> pd.DataFrame:
             n = np.geomspace(best.points.n[0], best.points.n[-1], POINTS)
             try:
                 low, high = bands(best, n)
-            except FitError:  # one seed: a curve without a band
+            except FitError:  # one replicate or ensemble: a curve without a band
                 low = high = np.full(POINTS, np.nan)
             names = dict(zip(GROUP, each.group, strict=True)) | {"rule": each.rule, "kind": best.law}
             numbers = {"n_kept": n, "test_error": best.predict(n), "low": low, "high": high}
@@ -101,7 +103,7 @@ def _panel(axes: Axes, drawn: pd.DataFrame, fits: Sequence[RuleFits], looks: dic
         bbox_to_anchor=(0, -0.14),
         borderaxespad=0,
         handlelength=3.6,
-        title="law of lowest AICc, exponent b with 95% interval;\nbands: 95%, bootstrap over seeds",
+        title="law of lowest AICc, exponent b with 95% interval;\nbands: 95%, over replicates",
         title_fontsize=8,
         alignment="left",
     )
@@ -120,7 +122,9 @@ def _exponents(best: LawFit) -> str:
     shown = []
     for name in ("b", "b2"):
         if name in best.parameters:
-            low, high = best.intervals[name]
-            ends = f"{low:.2f} to {high:.2f}" if np.isfinite(high) else f"{low:.2f} or more"
-            shown.append(f"{best.parameters[name]:.2f} ({ends})")
+            told = ONE_ENSEMBLE
+            if best.intervals:
+                low, high = best.intervals[name]
+                told = f"{low:.2f} to {high:.2f}" if np.isfinite(high) else f"{low:.2f} or more"
+            shown.append(f"{best.parameters[name]:.2f} ({told})")
     return ", b = " + ", then ".join(shown)

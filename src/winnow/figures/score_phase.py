@@ -13,6 +13,7 @@ from winnow.errors import FitError
 from winnow.figures.style import Drawing, house_style
 from winnow.scaling.grid import read
 from winnow.scaling.paired import differences
+from winnow.scaling.replicates import ONE_ENSEMBLE
 
 COLOURS = "RdBu_r"
 SURE = 0.05
@@ -28,8 +29,9 @@ def score_phase(table: pd.DataFrame) -> Drawing:
 
     table: a grid of `synthetic` data sets over dataset.n, dataset.hard and dataset.mislabelled, at one r. A square
     holds the mean paired difference of test error from random, in points; below zero (blue) the rule is better. A dot
-    says that Student's paired test, by Holm's correction over the rules at that place, finds it other than zero at
-    5%. The table of the figure has every difference with its 95% interval.
+    says that the paired t-test, by Holm's correction over all squares of the figure, finds it other than zero at 5%;
+    where the runs share one probe ensemble there is no test, and the figure says so. The table of the figure has every
+    difference with its 95% interval.
 
     Raises FitError where the grid holds other data sets, several r, or no rows of random.
     """
@@ -57,7 +59,8 @@ def score_phase(table: pd.DataFrame) -> Drawing:
             axes.set_xlabel("mislabelled share")
         shades = matplotlib.cm.ScalarMappable(norm, COLOURS)
         bar = figure.colorbar(shades, ax=panels, shrink=0.5, aspect=30)
-        bar.set_label("test error − random's, points (dot: p < 0.05)")
+        test = f"{ONE_ENSEMBLE}: no test" if found["one_ensemble"].all() else "dot: p < 0.05"
+        bar.set_label(f"test error − random's, points ({test})")
         bar.outline.set_visible(False)
     return figure
 

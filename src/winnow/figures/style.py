@@ -1,6 +1,5 @@
 """The house style of the figures: settings, the look of each rule, tick labels, saving."""
 
-import uuid
 import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -15,6 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from winnow.errors import OptionError
+from winnow.types import Floats
+from winnow.writing import in_one_step, writing
 
 T = TypeVar("T")
 
@@ -129,6 +130,15 @@ def _assign(names: Iterable[str], known: dict[str, T], looks: Sequence[T]) -> di
     return given
 
 
+def log_bars(mean: Floats, se: Floats, zero: float) -> Floats:
+    """[2, k] lengths of bars of one standard error, down and up, for a logarithmic axis.
+
+    They end at `zero`, where an error of zero is drawn, or at the mean where that lies lower still: an error is not
+    negative, however wide its interval. NaN, no bar, where the standard error is NaN.
+    """
+    return np.stack([mean - np.maximum(mean - se, np.minimum(mean, zero)), se])
+
+
 def plain_log_ticks(axis: Axis, low: float, high: float, *, unit: Literal["", "%"] = "") -> None:
     """Label a logarithmic axis from low to high with a handful of plain numbers (5,000 or 0.5%), and no minor ticks."""
     ticks = _round_numbers(low, high)
@@ -156,16 +166,11 @@ def _round_numbers(low: float, high: float) -> list[float]:
 def save(figure: Figure, path: str | Path) -> Path:
     """Write a figure in one step, in the format that the ending of the path names, at 200 dots an inch.
 
-    Raises OptionError when no format has that ending.
+    Raises OptionError when no format has that ending; StoreError where it cannot be written.
     """
     path = Path(path)
     if path.suffix.removeprefix(".") not in figure.canvas.get_supported_filetypes():
         raise OptionError(f"a figure cannot be written as {path.name}; end its name in .png, .pdf or .svg.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}{path.suffix}")
-    try:
+    with writing(path), in_one_step(path) as temporary:
         figure.savefig(temporary, dpi=200)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path

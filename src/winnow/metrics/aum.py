@@ -1,11 +1,13 @@
 """AUM: the area under the margin."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from winnow.errors import check_choice
+from winnow.keys import LATER
 from winnow.metrics.base import Metric
+from winnow.metrics.windows import check_first, check_recorded
 from winnow.types import Evidence, Floats
 
 
@@ -17,16 +19,21 @@ class AUM(Metric):
     mislabelled example. Read from the augmented training minibatches, before the update, [K, T, n]; mean over K runs
     (the paper: one).
 
-    margin="logit" (the paper): difference of logits, unbounded. margin="probability" (the code of CCS and D2):
-    difference of softmax probabilities, which saturates at ±1, so that confident examples rank closer together.
+    margin="logit" (the paper): difference of logits, unbounded. margin="probability" (the code of CCS and D2, which
+    sum where this is the mean): difference of softmax probabilities, which saturates at ±1, so that confident examples
+    rank closer together. DUAL's code has the probability margin of the last epoch alone, by a slip; it has no variant.
+    first_epochs: how many epochs are read; None reads all of them.
 
-    Raises OptionError for an unknown margin; MissingEvidenceError without trajectories.
+    Raises OptionError for an unknown margin or first_epochs under 1; MissingEvidenceError without trajectories, or
+    where fewer epochs were recorded than are read.
     """
 
     margin: str = "logit"
+    first_epochs: int | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         check_choice("metric.margin", self.margin, ("logit", "probability"))
+        check_first(self.first_epochs)
 
     @property
     def needs(self) -> frozenset[str]:
@@ -34,7 +41,11 @@ class AUM(Metric):
 
     @property
     def name(self) -> str:
-        return "aum" if self.margin == "logit" else "aum[probability]"
+        return self._named("aum")
+
+    @property
+    def least_epochs(self) -> int:
+        return self.first_epochs or 1
 
     @property
     def averages_members(self) -> bool:
@@ -42,5 +53,6 @@ class AUM(Metric):
 
     def _values(self, evidence: Evidence) -> Floats:
         trajectories = evidence.ensemble()
+        check_recorded(self.name, trajectories.epochs, 1, self.first_epochs)
         margins = trajectories.margin if self.margin == "logit" else trajectories.probability_margin
-        return -margins.mean(axis=(0, 1), dtype=np.float64)
+        return -margins[:, : self.first_epochs].mean(axis=(0, 1), dtype=np.float64)

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from winnow.metrics.base import Metric, mean_over_members
+from winnow.metrics.inside_outside import share_variance
 from winnow.types import Evidence, Floats, Ints
 
 
@@ -19,12 +20,13 @@ class DDD(Metric):
 
     Logits [K, n, C] after `epoch` epochs, evaluation mode, no augmentation; epoch=None reads the last evaluated epoch.
 
-    The standard error of the count is √(K · K p (1 − p)/(K − 1)), p the share of the probes that are wrong.
+    The standard error of the count c is K √(p(1 − p)/(K − 1)), p = (c + ½)/(K + 1): few probes that all agree are not
+    certain of the next one.
 
     Raises MissingEvidenceError where the epoch was not evaluated.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3  # of the standard error
 
     epoch: int | None = None
 
@@ -41,8 +43,8 @@ class DDD(Metric):
         return (mean_over_members(logits, evidence.labels, _wrong) * len(logits)).round()
 
     def _standard_error(self, evidence: Evidence) -> Floats | None:
-        members, count = evidence.members, self._values(evidence)
-        return np.sqrt(count * (1 - count / members) * members / (members - 1)) if members > 1 else None
+        members = evidence.members
+        return members * np.sqrt(share_variance(self._values(evidence), members)) if members > 1 else None
 
 
 def _wrong(logits: Floats, labels: Ints) -> Floats:

@@ -1,11 +1,13 @@
 """Forgetting: how often training unlearned an example."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from winnow.errors import check_choice
+from winnow.keys import LATER
 from winnow.metrics.base import Metric
+from winnow.metrics.windows import check_first, check_recorded
 from winnow.types import Evidence, Floats
 
 
@@ -14,7 +16,8 @@ class Forgetting(Metric):
     """Forgetting events: how often an example went from correct to wrong between successive presentations.
 
     Toneva et al. 2019 (1812.05159), section 3. Counted in the augmented training minibatches, before
-    the update; mean over K runs (the authors sum over runs, which ranks alike). Reads `correct` [K, T, n].
+    the update; mean over K runs (the authors sum over runs, which ranks alike). Reads `correct` [K, T, n], T the
+    first_epochs, or all that were recorded where that is None.
 
     An example that no presentation of a run found correct has zero events and is not easy; never_learned says what it
     counts in that run. T is the number of presentations, above the at most T/2 events of a learned example.
@@ -28,12 +31,15 @@ class Forgetting(Metric):
 
     Most scores are tied at small integers, so the selector's tie-break matters.
 
-    Raises OptionError for an unknown never_learned; MissingEvidenceError without trajectories.
+    Raises OptionError for an unknown never_learned or first_epochs under 1; MissingEvidenceError without trajectories,
+    or where fewer epochs were recorded than are read.
     """
 
     never_learned: str = "max"
+    first_epochs: int | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
+        check_first(self.first_epochs)
         check_choice("metric.never_learned", self.never_learned, ("max", "inf", "zero"))
 
     @property
@@ -42,14 +48,20 @@ class Forgetting(Metric):
 
     @property
     def name(self) -> str:
-        return "forgetting" if self.never_learned == "max" else f"forgetting[{self.never_learned}]"
+        return self._named("forgetting")
+
+    @property
+    def least_epochs(self) -> int:
+        return self.first_epochs or 1
 
     @property
     def averages_members(self) -> bool:
         return self.never_learned != "inf"
 
     def _values(self, evidence: Evidence) -> Floats:
-        correct = evidence.ensemble().correct
+        trajectories = evidence.ensemble()
+        check_recorded(self.name, trajectories.epochs, 1, self.first_epochs)
+        correct = trajectories.correct[:, : self.first_epochs]
         members, presentations, n = correct.shape
         count_of_never = {"max": presentations, "inf": members * presentations, "zero": 0}[self.never_learned]
         total = np.zeros(n)

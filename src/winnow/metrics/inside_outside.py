@@ -3,7 +3,7 @@
 import numpy as np
 
 from winnow.errors import MissingEvidenceError
-from winnow.types import Floats, SubsetRuns
+from winnow.types import Floats, Ints, SubsetRuns
 
 
 def check_both(runs: SubsetRuns) -> None:
@@ -17,16 +17,23 @@ def check_both(runs: SubsetRuns) -> None:
         )
 
 
-def rates(runs: SubsetRuns) -> tuple[Floats, Floats, Floats]:
-    """Share of right answers with the example and without it, and the standard error of their difference, each [n].
+def share_variance(count: Ints | Floats, models: Ints | int) -> Floats:
+    """[n]: the variance of a share, c = `count` of k = `models`: p(1 − p)/(k − 1) with p = (c + ½)/(k + 1).
 
-    A share p of k models has the variance p(1 − p)/(k − 1), or at worst 1/4 where k = 1.
+    p is drawn half an answer towards one half, so that models that all agree are not taken for certain; on average it
+    is no less than the true variance, whatever the true share is. One model says nothing: 1/4, the largest there is.
     """
+    models = np.asarray(models)
+    share = (count + 0.5) / (models + 1)
+    return np.where(models > 1, share * (1 - share) / np.maximum(models - 1, 1), 0.25)
+
+
+def rates(runs: SubsetRuns) -> tuple[Floats, Floats, Floats]:
+    """Share of right answers with the example and without it, and the standard error of their difference, each [n]."""
     check_both(runs)
     shares, variances = [], []
     for part in (runs.membership, ~runs.membership):
-        count = part.sum(axis=0)
-        share = (part & runs.correct).sum(axis=0) / count
-        shares.append(share)
-        variances.append(np.where(count > 1, share * (1 - share) / np.maximum(count - 1, 1), 0.25))
+        models, right = part.sum(axis=0), (part & runs.correct).sum(axis=0)
+        shares.append(right / models)
+        variances.append(share_variance(right, models))
     return shares[0], shares[1], np.sqrt(variances[0] + variances[1])

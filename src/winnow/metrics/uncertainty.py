@@ -1,15 +1,16 @@
 """Uncertainty: how undecided the mean prediction of the probes is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 from scipy.special import entr
 
-from winnow.errors import check_choice
-from winnow.metrics.base import Metric, jackknife, over_mean_prediction
-from winnow.types import Evidence, Floats
+from winnow.errors import OptionError, check_choice
+from winnow.keys import LATER
+from winnow.metrics.base import Metric, jackknife, mean_over_members, over_mean_prediction
+from winnow.types import Evidence, Floats, Ints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,19 +23,29 @@ class Uncertainty(Metric):
       kind="least_confidence": 1 − p̄_(1), in [0, 1 − 1/C].
     A confident mistake is easy here: the hard end holds the undecided.
 
-    Logits [K, n, C] after `epoch` epochs, evaluation mode, no augmentation; epoch=None reads the last evaluated epoch.
-    Softmax in float64. The standard error is the jackknife over the probes.
+    variant="deepcore", of least_confidence alone: minus the largest *logit*, mean over the K probes, as DeepCore's code
+    has it for their one. A logit has no scale of its own, so this ranks otherwise than any probability.
 
-    Raises OptionError for an unknown kind; MissingEvidenceError where the epoch was not evaluated.
+    Logits [K, n, C] after `epoch` epochs, evaluation mode, no augmentation; epoch=None reads the last evaluated epoch.
+    Softmax in float64. The standard error is the jackknife over the probes, of deepcore that of their mean.
+
+    Raises OptionError for an unknown kind or variant, or a variant of another kind; MissingEvidenceError where the
+    epoch was not evaluated.
     """
 
     version: ClassVar[int] = 2
 
     kind: str = "entropy"
+    variant: str = field(default="paper", metadata=LATER)
     epoch: int | None = None
 
     def __post_init__(self) -> None:
         check_choice("metric.kind", self.kind, ("entropy", "margin", "least_confidence"))
+        check_choice("metric.variant", self.variant, ("paper", "deepcore"))
+        if self.variant == "deepcore" and self.kind != "least_confidence":
+            raise OptionError(
+                f"metric.variant=deepcore belongs to kind=least_confidence; DeepCore's {self.kind} is the paper's."
+            )
 
     @property
     def needs(self) -> frozenset[str]:
@@ -45,13 +56,22 @@ class Uncertainty(Metric):
         return self._named("uncertainty")
 
     @property
+    def averages_members(self) -> bool:
+        return self.variant == "deepcore"
+
+    @property
     def _of_mean(self) -> Callable[[Floats], Floats]:
         return {"entropy": _entropy, "margin": _margin, "least_confidence": _least_confidence}[self.kind]
 
     def _values(self, evidence: Evidence) -> Floats:
-        return over_mean_prediction(evidence.logits_at(self.epoch), self._of_mean)
+        logits = evidence.logits_at(self.epoch)
+        if self.variant == "deepcore":
+            return mean_over_members(logits, evidence.labels, _small_logit)
+        return over_mean_prediction(logits, self._of_mean)
 
     def _standard_error(self, evidence: Evidence) -> Floats | None:
+        if self.variant == "deepcore":
+            return super()._standard_error(evidence)
         return jackknife(evidence.logits_at(self.epoch), lambda p: self._of_mean(p.mean(axis=0)))
 
 
@@ -66,3 +86,7 @@ def _margin(p: Floats) -> Floats:
 
 def _least_confidence(p: Floats) -> Floats:
     return 1 - p.max(axis=1)
+
+
+def _small_logit(logits: Floats, labels: Ints) -> Floats:
+    return -logits.max(axis=1)

@@ -1,4 +1,4 @@
-"""Sliding windows over the epochs of a trajectory, as the metrics of training dynamics read them."""
+"""The epochs of a trajectory that a metric of training dynamics reads, and sliding windows over them."""
 
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -13,10 +13,16 @@ from winnow.metrics.base import Metric
 from winnow.types import Evidence, Floats
 
 
-def check_window(name: str, window: int, first_epochs: int | None) -> None:
-    """Raise OptionError for a window under two epochs, or more epochs than it can slide over."""
-    if window < 2:
-        raise OptionError(f"metric.window={window} must be at least 2 epochs; {name} reads how much they differ.")
+def check_first(first_epochs: int | None) -> None:
+    """Raise OptionError for less than one epoch."""
+    if first_epochs is not None and first_epochs < 1:
+        raise OptionError(f"metric.first_epochs={first_epochs} must be at least 1 epoch, or null for all recorded.")
+
+
+def check_window(name: str, window: int, first_epochs: int | None, *, least: int = 2) -> None:
+    """Raise OptionError for a window under `least` epochs, or more epochs than it can slide over."""
+    if window < least:
+        raise OptionError(f"metric.window={window} must be at least {least} epochs; {name} reads how much they differ.")
     if first_epochs is not None and first_epochs < window:
         raise OptionError(
             f"metric.first_epochs={first_epochs} is shorter than metric.window={window}; raise it or lower the window."
@@ -24,12 +30,12 @@ def check_window(name: str, window: int, first_epochs: int | None) -> None:
 
 
 def check_recorded(name: str, recorded: int, least: int, first_epochs: int | None) -> None:
-    """Raise MissingEvidenceError where fewer epochs were recorded than are read."""
+    """Raise MissingEvidenceError where fewer epochs were recorded than are read; least 1: no window reads them."""
     wanted = max(least, first_epochs or 0)
     if recorded < wanted:
         raise MissingEvidenceError(
             f"{name} reads {wanted} epochs of training, but {recorded} were recorded; train the probes for longer "
-            "(probe.epochs), or set metric.first_epochs and metric.window to fewer."
+            f"(probe.epochs), or set metric.first_epochs{' and metric.window' if least > 1 else ''} to fewer."
         )
 
 

@@ -1,6 +1,6 @@
 """What every model gives: logits, and the penultimate features behind them."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -27,7 +27,7 @@ class Classifier(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelSpec(Component):
+class ModelSpec(Component, ABC):
     """Which architecture; `build` makes it with the weights of torch's current random state."""
 
     @property
@@ -53,6 +53,17 @@ class ModelSpec(Component):
     @abstractmethod
     def build(self, image_shape: tuple[int, int, int], n_classes: int) -> Classifier:
         """A new model for images of shape (H, W, C)."""
+
+    def normalises_one(self, image_shape: tuple[int, int, int], n_classes: int) -> bool:
+        """Whether a training step on a single image of shape (H, W, C) leaves batch norm several values a channel."""
+        height, width, channels = image_shape
+        with torch.device("meta"):
+            model, image = self.build(image_shape, n_classes), torch.zeros(1, channels, height, width)
+        try:
+            model.train()(image)
+        except ValueError:  # torch refuses to normalise a single value
+            return False
+        return True
 
     def multiply_adds(self, image_shape: tuple[int, int, int], n_classes: int) -> int:
         """Multiplications with an addition in one forward pass of one image (H, W, C): of convolutions and the head.

@@ -58,17 +58,20 @@ def cell_need(cell: CellSpec, dataset: ImageDataset, trainer: TrainerSpec, m: in
 def shared_needs(
     cell: CellSpec, dataset: ImageDataset, trainer: TrainerSpec, parts: AbstractSet[str]
 ) -> Iterator[Need]:
-    """Those of the stages before selecting that are named in `parts`: "probe", "part", "scores" (with the passes)."""
+    """Those of the stages before selecting that are named in `parts`: "probe", "part", "fold", "scores" (with the
+    passes)."""
     probe, n, classes = cell.probe, dataset.n, dataset.n_classes
     trained = _trained(probe.model, probe.training_recipe, dataset, trainer, n, n)
     if "probe" in parts:
         yield Need(
             title=f"a probe ({probe.model.name}, {n} examples)",
             device=trained | {"recorder": Forgetting().held_bytes(n, classes)},
-            host={"trajectory": probe.epochs * n * TRAJECTORY_BYTES},
+            host={"trajectory": probe.trained_epochs * n * TRAJECTORY_BYTES},
         )
     if "part" in parts:
         yield Need(title=f"a model of a random part ({probe.model.name})", device=trained)
+    if "fold" in parts:
+        yield Need(title=f"a model of all but a fold ({probe.model.name})", device=trained)
     if "scores" in parts:
         passes = max(evaluation_bytes(probe.model, dataset.image_shape, classes, n), _differentiating(cell, trainer))
         held = {"a pass": passes, "data set": _data_bytes(dataset)} if cell.needs & PASSES.keys() else {}
@@ -79,7 +82,7 @@ def _trained(
     model: ModelSpec, recipe: Recipe, dataset: ImageDataset, trainer: TrainerSpec, m: int, seen: int
 ) -> dict[str, int]:
     """Training on m examples, and a pass over `seen` images by the trained model."""
-    largest = -(-m // -(-m // recipe.batch_size))  # batches are dealt as equal as can be
+    _, largest = recipe.batch_sizes(m)
     batch = -(-largest // (trainer.devices * trainer.nodes))
     shape = dataset.image_shape
     unfolded = unfolds(trainer.kind, recipe.precision)
@@ -104,7 +107,7 @@ def _evidence(cell: CellSpec, dataset: ImageDataset) -> Mapping[str, int]:
     """What evidence is put together of, in memory; features and projected gradients stay in their files."""
     probe, n = cell.probe, dataset.n
     sizes = {
-        "trajectories": probe.members * probe.epochs * n * TRAJECTORY_BYTES,
+        "trajectories": probe.members * probe.trained_epochs * n * TRAJECTORY_BYTES,
         "logits": probe.members * len(probe.evaluated) * n * dataset.n_classes * 4,
         "subset_runs": probe.members * (2 * n + dataset.n_test),
         **dict.fromkeys(("gradient_norms", "input_gradient_norms", "boundary_distances"), probe.members * n * 4),

@@ -13,6 +13,7 @@ from winnow.models.base import ModelSpec
 from winnow.pipeline import CellSpec, cell_key
 from winnow.planning.memory import Need, cell_need, shared_needs
 from winnow.planning.speed import Speed, past_rows, speed_of
+from winnow.probes.ensemble import goes_on_from
 from winnow.rounding import round_half_up
 from winnow.selectors.budget import kept_count
 from winnow.sharing import SharedStage, shared_stages
@@ -83,13 +84,13 @@ def planned_cell(
     training = Work(
         key=key if subset is None else training_key,
         examples=cell.recipe.examples(m, dataset.n),
-        batch=m / -(-m // cell.recipe.batch_size),
+        batch=cell.recipe.examples(m, dataset.n) / cell.recipe.steps(m, dataset.n),
         model=cell.model.name,
         multiply_adds=_multiply_adds(cell.model, dataset.image_shape, dataset.n_classes),
         finished=finished or (subset is not None and store.exists("model", training_key)),
     )
     kinds = {stage.name.partition(":")[0] for stage in missing}
-    trained = kinds & {"probe", "part"}
+    trained = kinds & {"probe", "part", "fold"}
     parts = trained | ({"scores"} if kinds - trained or cell.selecting else set())
     left = [cell.recipe] * (not training.finished) + [cell.probe.recipe] * bool(trained)
     return PlannedCell(
@@ -126,17 +127,22 @@ def known_subset(cell: CellSpec, dataset: ImageDataset) -> Subset | None:
 
 def _work_of(stage: SharedStage, cell: CellSpec, dataset: ImageDataset, store: ArtifactStore) -> Work:
     probe, elsewhere = cell.probe, stage.name == "embedding"
+    finished, examples = stage.is_finished(store), stage.examples
+    kind, _, member = stage.name.partition(":")
+    if kind == "probe" and not finished:  # it goes on from a shorter one where there is one
+        begun = next(goes_on_from(dataset, probe, int(member), store=store), None)
+        examples -= 0 if begun is None else begun.epochs * dataset.n
     if elsewhere:
         multiply_adds = probe.embedding.multiply_adds(dataset)
     else:
         multiply_adds = _multiply_adds(probe.model, dataset.image_shape, dataset.n_classes)
     return Work(
         key=f"{stage.stage}/{stage.key}",
-        examples=stage.examples,
-        batch=dataset.n / -(-dataset.n // probe.recipe.batch_size),
+        examples=examples,
+        batch=sum(probe.training_recipe.batch_sizes(dataset.n)) / 2,
         model=None if elsewhere else probe.model.name,
         multiply_adds=multiply_adds,
-        finished=stage.is_finished(store),
+        finished=finished,
         name=stage.name,
         title=stage.title,
     )

@@ -1,13 +1,11 @@
 """Train the members of a probe ensemble, and gather what they saw into evidence."""
 
-import copy
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
 
 from winnow.artifacts import Artifact, ArtifactStore, Draft
 from winnow.datasets.base import ImageDataset
@@ -15,9 +13,12 @@ from winnow.datasets.targets import TargetImages
 from winnow.errors import DivergedError, MissingEvidenceError
 from winnow.keys import make_key
 from winnow.probes.apart import train_apart
+from winnow.probes.folds import fold_keys, gather_fold_features
 from winnow.probes.passes import MemberPass, member_passes, pass_of_member
 from winnow.probes.probe import Probe
 from winnow.probes.scorer import pass_into
+from winnow.probes.snapshots import Snapshots
+from winnow.probes.stopped import Stopped, member_key, stopped_before
 from winnow.probes.subset_runs import gather_subset_runs, run_keys
 from winnow.records import load_trajectory
 from winnow.training.callbacks.forgetting import Forgetting
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 def member_inputs(dataset: ImageDataset, probe: Probe, member: int) -> dict[str, Any]:
     """What one member's training depends on. The size of the ensemble does not matter, so K=10 reuses the 5 of K=5."""
-    return {
+    inputs = {
         "dataset": dataset.fingerprint,
         "model": probe.model,
         "recipe": probe.training_recipe,
@@ -39,19 +40,32 @@ def member_inputs(dataset: ImageDataset, probe: Probe, member: int) -> dict[str,
         "checkpoint_at": probe.checkpoint_at,
         "seed": probe.member_seed(member),
     }
+    return inputs if probe.stop_after is None else inputs | {"stop_after": probe.stop_after}
 
 
 def member_keys(dataset: ImageDataset, probe: Probe) -> list[str]:
     """The artifact keys of the members, in order."""
-    prefix = f"{dataset.slug}-{probe.model.name}"
-    return [make_key(prefix, member_inputs(dataset, probe, member)) for member in range(probe.members)]
+    prefix = _prefix(dataset, probe)
+    return [member_key(prefix, member_inputs(dataset, probe, member)) for member in range(probe.members)]
+
+
+def goes_on_from(dataset: ImageDataset, probe: Probe, member: int, *, store: ArtifactStore) -> Iterator[Stopped]:
+    """The finished shorter trainings that a member can go on from, the longest first."""
+    inputs = member_inputs(dataset, probe, member)
+    return stopped_before(_prefix(dataset, probe), inputs, probe.trained_epochs, store=store)
+
+
+def _prefix(dataset: ImageDataset, probe: Probe) -> str:
+    return f"{dataset.slug}-{probe.model.name}"
 
 
 def evidence_keys(dataset: ImageDataset, probe: Probe, needs: frozenset[str]) -> list[str]:
     """The keys of what the evidence in `needs` comes from: trainings, and embeddings from elsewhere."""
     whole = member_keys(dataset, probe) if probe.of_members(needs) else []
     embedded = probe.embedding.keys(dataset) if "embeddings" in needs else []
-    return whole + (run_keys(dataset, probe) if "subset_runs" in needs else []) + embedded
+    parts = run_keys(dataset, probe) if "subset_runs" in needs else []
+    folds = fold_keys(dataset, probe) if "fold_features" in needs else []
+    return whole + parts + folds + embedded
 
 
 def train_member(
@@ -67,7 +81,7 @@ def train_member(
     return store.fetch(
         "probe",
         member_keys(dataset, probe)[member],
-        write=lambda draft: _train(draft, dataset, probe, member, trainer, logger),
+        write=lambda draft: _train(draft, dataset, probe, member, store, trainer, logger),
         inputs=member_inputs(dataset, probe, member),
     )
 
@@ -96,6 +110,7 @@ def gather(
     source = tuple(evidence_keys(dataset, probe, needs))
     computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
     parts = gather_subset_runs(dataset, probe, **computing) if "subset_runs" in needs else None
+    folds = gather_fold_features(dataset, probe, **computing) if "fold_features" in needs else None
     of_members = range(probe.members) if probe.of_members(needs) else ()
     if of_members:
         train_apart(train_member, "probe", member_keys(dataset, probe), dataset=dataset, probe=probe, **computing)
@@ -142,6 +157,7 @@ def gather(
         projected_gradients=tuple(outputs("projected_gradients")) if "projected_gradients" in needs else None,
         target_gradients=tuple(outputs("target_gradients")) if "target_gradients" in needs else None,
         subset_runs=parts,
+        fold_features=folds,
         source=source,
     )
 
@@ -151,19 +167,28 @@ def _stacked_logits(members: list[Artifact], probe: Probe) -> dict[int, np.ndarr
 
 
 def _train(
-    draft: Draft, dataset: ImageDataset, probe: Probe, member: int, trainer: TrainerSpec, logger: LoggerSpec
+    draft: Draft,
+    dataset: ImageDataset,
+    probe: Probe,
+    member: int,
+    store: ArtifactStore,
+    trainer: TrainerSpec,
+    logger: LoggerSpec,
 ) -> None:
-    title = f"probe {member + 1} of {probe.members}"
-    log.info("%s: training %s for %d epochs", title, probe.model.name, probe.epochs)
+    title, epochs = f"probe {member + 1} of {probe.members}", probe.trained_epochs
+    log.info("%s: training %s for %d epochs", title, probe.model.name, epochs)
+    candidates = goes_on_from(dataset, probe, member, store=store)
+    begun = next((found for each in candidates if (found := store.load("probe", each.key)) is not None), None)
+    if begun is not None:
+        log.info("%s: going on from %s", title, begun.folder.name)
     recorder = Forgetting().build(np.arange(dataset.n), dataset.n_classes)
-    snapshots = _Snapshots(set(probe.evaluated) | set(probe.checkpoint_at))
+    snapshots = Snapshots(set(probe.evaluated) | set(probe.checkpoint_at))
     name = make_key(f"member{member}", member_inputs(dataset, probe, member))
-    opened = logger.open(
-        name, kind="probe", config={"model": probe.model.name, "member": member, "epochs": probe.epochs}
-    )
+    opened = logger.open(name, kind="probe", config={"model": probe.model.name, "member": member, "epochs": epochs})
     recipe = probe.training_recipe
     if member == 0:  # the others are as short
-        recipe.warn_of_few_steps("the probes", dataset.n, dataset.n, epochs="probe.epochs")
+        option = "probe.epochs" if probe.stop_after is None else "probe.stop_after"
+        replace(recipe, epochs=epochs).warn_of_few_steps("the probes", dataset.n, dataset.n, epochs=option)
     fitted: Fitted | None = None
     try:
         fitted = fit(
@@ -177,6 +202,9 @@ def _train(
             logger=opened,
             title=title,
             checkpoint=draft.checkpoint,
+            stop_after=probe.stop_after,
+            begun=None if begun is None else begun.continuation,
+            kept=draft.continuation if probe.stop_after is not None and probe.continuable else None,
         )
     finally:
         logger.close(opened, failed=fitted is None)
@@ -191,28 +219,3 @@ def _train(
         logits = draft.new_array(f"logits_{epoch}", (dataset.n, dataset.n_classes), np.float32)
         pass_into(logits[None], [fitted.model], dataset, trainer=trainer, channels_last=recipe.channels_last)
         logits.flush()
-
-
-class _Snapshots(Callback):
-    """Keeps the weights after the asked epochs in memory; 0 is before the first step."""
-
-    def __init__(self, epochs: set[int]) -> None:
-        self.epochs = epochs
-        self.weights: dict[int, dict[str, torch.Tensor]] = {}
-
-    def _keep(self, epoch: int, module: LightningModule) -> None:
-        if epoch in self.epochs and epoch not in self.weights:  # where training goes on, 0 was kept by its first part
-            assert isinstance(module.model, torch.nn.Module)
-            self.weights[epoch] = {k: v.detach().cpu() for k, v in copy.deepcopy(module.model.state_dict()).items()}
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._keep(0, pl_module)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._keep(trainer.current_epoch + 1, pl_module)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"weights": self.weights}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.weights = state_dict["weights"]

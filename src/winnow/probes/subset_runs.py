@@ -1,9 +1,11 @@
 """Models trained on random parts of the training set, and what each gets right, of its part and beyond."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from pytorch_lightning import Callback
 
 from winnow.artifacts import Artifact, ArtifactStore, Draft
 from winnow.datasets.base import ImageDataset
@@ -15,7 +17,7 @@ from winnow.probes.scorer import pass_into
 from winnow.rounding import round_half_up
 from winnow.seeds import stream
 from winnow.training.devices import TrainerSpec
-from winnow.training.fit import fit
+from winnow.training.fit import Fitted, fit
 from winnow.training.loggers import LoggerSpec
 from winnow.types import Bools, Subset, SubsetRuns
 
@@ -32,7 +34,7 @@ def membership(n: int, probe: Probe, member: int) -> Bools:
 
 def run_inputs(dataset: ImageDataset, probe: Probe, member: int) -> dict[str, Any]:
     """What one model's training depends on; not the number of models, so K=100 reuses the 50 of K=50."""
-    return {
+    inputs = {
         "dataset": dataset.fingerprint,
         "model": probe.model,
         "recipe": probe.training_recipe,
@@ -40,6 +42,7 @@ def run_inputs(dataset: ImageDataset, probe: Probe, member: int) -> dict[str, An
         "seed": probe.seed,
         "member": member,
     }
+    return inputs if probe.stop_after is None else inputs | {"stop_after": probe.stop_after}
 
 
 def run_keys(dataset: ImageDataset, probe: Probe) -> list[str]:
@@ -82,32 +85,52 @@ def _train(
 ) -> None:
     inside = membership(dataset.n, probe, member)
     title = f"model {member + 1} of {probe.members} on {inside.sum()} random examples"
-    log.info("%s: training %s for %d epochs", title, probe.model.name, probe.epochs)
-    subset = Subset(np.flatnonzero(inside), np.ones(inside.sum()), np.zeros(inside.sum(), dtype=bool), dataset.n)
     run = make_key(f"part{member}", run_inputs(dataset, probe, member))
+    fitted = fit_part(draft, dataset, probe, member, inside, run=run, title=title, trainer=trainer, logger=logger)
+    draft.put_array("membership", inside)
+    labels = {"train": dataset.train_labels, "test": dataset.test_labels}
+    for part, name in (("train", "correct"), ("test", "test_correct")):
+        logits = np.empty((1, labels[part].size, dataset.n_classes), dtype=np.float32)
+        options: dict[str, Any] = {"part": part, "trainer": trainer, "channels_last": probe.recipe.channels_last}
+        pass_into(logits, [fitted.model], dataset, **options)
+        if not np.isfinite(logits).all():
+            raise DivergedError(f"{title} diverged (its logits are not finite); lower recipe.lr.")
+        draft.put_array(name, logits[0].argmax(axis=1) == labels[part])
+
+
+def fit_part(
+    draft: Draft,
+    dataset: ImageDataset,
+    probe: Probe,
+    member: int,
+    inside: Bools,
+    *,
+    run: str,
+    title: str,
+    trainer: TrainerSpec,
+    logger: LoggerSpec,
+    callbacks: Sequence[Callback] = (),
+) -> Fitted:
+    """A model trained as the ensemble's members are, but on the examples inside [n] alone. run: its logger's name."""
+    log.info("%s: training %s for %d epochs", title, probe.model.name, probe.trained_epochs)
+    subset = Subset(np.flatnonzero(inside), np.ones(inside.sum()), np.zeros(inside.sum(), dtype=bool), dataset.n)
     opened = logger.open(run, kind="probe", config={"model": probe.model.name, "member": member})
-    recipe, fitted = probe.training_recipe, None
+    fitted: Fitted | None = None
     try:
         fitted = fit(
             dataset,
             subset=subset,
             model=probe.model,
-            recipe=recipe,
+            recipe=probe.training_recipe,
             seed=probe.member_seed(member),
             trainer=trainer,
+            callbacks=callbacks,
             logger=opened,
             title=title,
             checkpoint=draft.checkpoint,
+            stop_after=probe.stop_after,
         )
     finally:
         logger.close(opened, failed=fitted is None)
     draft.facts["device"] = fitted.device
-    draft.put_array("membership", inside)
-    labels = {"train": dataset.train_labels, "test": dataset.test_labels}
-    for part, name in (("train", "correct"), ("test", "test_correct")):
-        logits = np.empty((1, labels[part].size, dataset.n_classes), dtype=np.float32)
-        options: dict[str, Any] = {"part": part, "trainer": trainer, "channels_last": recipe.channels_last}
-        pass_into(logits, [fitted.model], dataset, **options)
-        if not np.isfinite(logits).all():
-            raise DivergedError(f"{title} diverged (its logits are not finite); lower recipe.lr.")
-        draft.put_array(name, logits[0].argmax(axis=1) == labels[part])
+    return fitted

@@ -83,6 +83,18 @@ class Additive:
         """Log error [N] at the points."""
         return self._parts(theta, np.zeros(len(self._terms)))[1]
 
+    def moves(self, theta: Floats) -> Floats:
+        """[p, N] by how much each entry of theta moves with each log error, to first order.
+
+        What is at zero is held there; nothing moves it or its exponent.
+        """
+        parts, total = self._parts(theta, np.zeros(len(self._terms)))
+        share = np.exp(parts - total)
+        slopes = np.empty((self.size, self._y.size))
+        slopes[::2] = share
+        slopes[1:-1:2] = -share[:-1] * _slope(theta[1:-1:2])[:, None] * self._x
+        return np.linalg.pinv(slopes.T * self._root[:, None]) * self._root
+
     @cached_property
     def _without(self) -> dict[int, float]:
         """The least squares with an amplitude, or the floor, at zero; by its place in theta."""

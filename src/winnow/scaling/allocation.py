@@ -11,6 +11,7 @@ from winnow.errors import FitError, check_choice
 from winnow.scaling.conditional import ConditionalFit
 from winnow.scaling.estimators import Interval
 from winnow.scaling.grid import RANDOM
+from winnow.scaling.replicates import ONE_ENSEMBLE
 from winnow.types import Floats
 
 # (examples kept, width, depth, rule) -> cost, in the units of the budget; width and depth are None where not given
@@ -25,8 +26,9 @@ class Allocation:
     cost: of the choice, at most `budget`. r: n over the examples that exist. width, depth: None where the law was
     fitted without. error: of the law for the choice. The intervals, at `level`, are quantiles over refits of the law to
     simulated errors (`ConditionalFit.draws`): of the error of this choice, and of the choices that the refits would
-    make. rule_share: share of the refits that choose the same rule. edges: what of the choice lies at the edge of what
-    was searched, in words; the best may then lie beyond it.
+    make. rule_share: share of the refits that choose the same rule. All of these are None where the runs of some rule
+    share one probe ensemble, so that nothing says what others would choose. edges: what of the choice lies at the edge
+    of what was searched, in words; the best may then lie beyond it.
     """
 
     budget: float
@@ -37,25 +39,30 @@ class Allocation:
     depth: float | None
     rule: str
     error: float
-    error_interval: Interval
-    n_interval: Interval
+    error_interval: Interval | None
+    n_interval: Interval | None
     width_interval: Interval | None
     depth_interval: Interval | None
-    rule_share: float
+    rule_share: float | None
     edges: tuple[str, ...]
     level: float
 
     def describe(self) -> str:
         """In words, in a line."""
-        sizes = [f"{self.n:,} examples by {self.rule} (r = {self.r:.3g}, {_ends(self.n_interval)})"]
+        r = f"r = {self.r:.3g}" + (f", {_ends(self.n_interval)}" if self.n_interval else "")
+        sizes = [f"{self.n:,} examples by {self.rule} ({r})"]
         for name, size, interval in (
             ("width", self.width, self.width_interval),
             ("depth", self.depth, self.depth_interval),
         ):
             if size is not None:
                 sizes.append(f"{name} {size:g}" + (f" ({_ends(interval)})" if interval else ""))
-        low, high = self.error_interval
-        told = f"{', '.join(sizes)}: error {100 * self.error:.2g}% ({100 * low:.2g}% to {100 * high:.2g}%)"
+        told = f"{', '.join(sizes)}: error {100 * self.error:.2g}%"
+        if self.error_interval is None:
+            told += f" ({ONE_ENSEMBLE})"
+        else:
+            low, high = self.error_interval
+            told += f" ({100 * low:.2g}% to {100 * high:.2g}%)"
         return told + (f"; at the edge of the search: {', '.join(self.edges)}" if self.edges else "")
 
 
@@ -113,7 +120,10 @@ def allocate(
         raise FitError(
             f"a budget of {budget:.4g} affords none of the sizes searched; the cheapest costs {cheapest:.4g}."
         )
-    draws = fitted.draws(resamples, seed) if draws is None else draws
+    if fitted.one_ensemble:
+        draws = np.empty((0, fitted.theta.size))
+    elif draws is None:
+        draws = fitted.draws(resamples, seed)
     errors = _errors(fitted, found, np.concatenate([fitted.theta[None], draws]))  # [1 + resamples, candidates]
     best, *others = np.argmin(errors, axis=1)
     n, width, depth, rule = found[best]
@@ -121,14 +131,12 @@ def allocate(
     chosen = {name: [found[i][j] for i in others] for j, name in enumerate(("n", "width", "depth", "rule"))}
 
     def interval(name: str) -> Interval | None:
-        if name in fitted.merged:
+        if name in fitted.merged or not others:
             return None
         low, high = np.quantile(np.array(chosen[name], dtype=np.float64), tails, method="inverted_cdf")
         return float(low), float(high)
 
-    low, high = np.quantile(errors[1:, best], tails)
-    n_interval = interval("n")
-    assert n_interval is not None
+    ends = [float(end) for end in np.quantile(errors[1:, best], tails)] if others else None
     return Allocation(
         budget=budget,
         cost=float(cost(n, width, depth, rule)),
@@ -138,11 +146,11 @@ def allocate(
         depth=depth,
         rule=rule,
         error=float(errors[0, best]),
-        error_interval=(float(low), float(high)),
-        n_interval=n_interval,
+        error_interval=(ends[0], ends[1]) if ends else None,
+        n_interval=interval("n"),
         width_interval=interval("width"),
         depth_interval=interval("depth"),
-        rule_share=float(np.mean([other == rule for other in chosen["rule"]])),
+        rule_share=float(np.mean([other == rule for other in chosen["rule"]])) if others else None,
         edges=tuple(_edges(n, (least, largest[rule], most), {"width": width, "depth": depth}, searched)),
         level=level,
     )

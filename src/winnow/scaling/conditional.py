@@ -1,7 +1,7 @@
 """The conditional scaling law: test error in examples kept, model width and depth, all pruning rules fitted jointly."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,9 @@ from scipy.stats import t as student
 from winnow.errors import FitError, check_choice
 from winnow.scaling.additive import Additive, Term
 from winnow.scaling.estimators import Interval
+from winnow.scaling.panel import Panel
 from winnow.scaling.points import positive
+from winnow.scaling.replicates import t_ends
 from winnow.types import Floats, Ints
 
 SHAPES = {"width": ("B", "c"), "depth": ("D", "e")}
@@ -25,7 +27,7 @@ class Configurations:
     rule: [C] index into the rules. n: [C] examples kept. sizes: "width", "depth" -> [C], where they were given. error:
     [C] mean over seeds, positive. weights: [C] of squared residuals of log error. measured: [C] which measurement it
     is: models trained on all examples are the same for every rule, and their one measurement, with its weight shared
-    out, stands under each of them.
+    out, stands under each of them. entries: for each measurement, the entries of the lists that it is the mean of.
     """
 
     rule: Ints
@@ -34,6 +36,14 @@ class Configurations:
     error: Floats
     weights: Floats
     measured: Ints
+    entries: tuple[tuple[int, ...], ...]
+
+    @property
+    def means(self) -> Floats:
+        """The error of each measurement."""
+        found = np.empty(self.distinct)
+        found[self.measured] = self.error
+        return found
 
     @property
     def distinct(self) -> int:
@@ -45,12 +55,13 @@ class Configurations:
 class ConditionalFit:
     """ε = A_rule n^(−b_rule) + B w^(−c) + D d^(−e) + E with the parameters that fit best.
 
-    parameters, intervals: name -> value, name -> (low, high) at `level`, 0 and inf where the points set no bound; names
-    are "A random", "b random" for each rule, then B, c, D, e as far as they were fitted, and E. An amplitude of 0 is a
-    term that gains nothing; its exponent is NaN. merged: of "width" and "depth", those that did not vary or were not
-    given, whose constant is part of E. ranges: "n", "width", "depth" -> smallest and largest that were fitted.
-    distinct: configurations that were measured. sigma: residual standard deviation of log error at a configuration of
-    average weight. n_available: as it was given.
+    parameters, intervals: name -> value, name -> (low, high) at `level`, 0 and inf where the points set no bound, none
+    at all where the runs of some rule share one probe ensemble (one_ensemble); names are "A random", "b random" for
+    each rule, then B, c, D, e as far as they were fitted, and E. An amplitude of 0 is a term that gains nothing; its
+    exponent is NaN. merged: of "width" and "depth", those that did not vary or were not given, whose constant is part
+    of E. ranges: "n", "width", "depth" -> smallest and largest that were fitted. distinct: configurations that were
+    measured. sigma: residual standard deviation of log error at a configuration of average weight. n_available: as it
+    was given. errors: of the replicates at each measurement, where they are told apart (see `over`).
     """
 
     rules: tuple[str, ...]
@@ -65,6 +76,28 @@ class ConditionalFit:
     points: Configurations = field(repr=False)
     theta: Floats = field(repr=False)
     estimator: Additive = field(repr=False)
+    errors: Panel | None = field(repr=False, default=None)
+    one_ensemble: bool = False
+
+    def over(self, errors: Panel, *, one_ensemble: bool) -> "ConditionalFit":
+        """The same law, its intervals and draws widened to hold what other replicates would have changed.
+
+        errors: of the replicates, a place a measurement; intervals as of `laws.LawFit.over`, all of logs. one_ensemble:
+        whether the runs of some rule share theirs, as the rules are fitted together.
+        """
+        if one_ensemble:
+            return replace(self, intervals={}, errors=errors, one_ensemble=True)
+        if not errors.known:
+            return replace(self, errors=errors)
+        shared = np.zeros((self.theta.size, self.distinct))
+        np.add.at(shared.T, self.points.measured, self.estimator.moves(self.theta).T)
+        with np.errstate(over="ignore"):
+            ends = np.exp(t_ends(self.theta, *errors.spread(shared / self.points.means), self.level))
+        intervals = {
+            name: (float(np.fmin(old[0], low)), float(np.fmax(old[1], high)))
+            for (name, old), low, high in zip(self.intervals.items(), *ends, strict=True)
+        }
+        return replace(self, intervals=intervals, errors=errors)
 
     def predict(
         self, n: ArrayLike, rule: str, width: ArrayLike | None = None, depth: ArrayLike | None = None
@@ -98,7 +131,7 @@ class ConditionalFit:
 
         A simulated measurement lies off the fitted law by normal noise in log error, of a variance that is itself drawn
         from what N − p residuals say of it, S / χ². Residuals hold lack of fit as well as the spread of seeds, which
-        few seeds would tell too little of.
+        few seeds would tell too little of, but not what a replicate does to many measurements: see `panel.Panel.draws`.
         """
         generator = np.random.default_rng(seed)
         points, p = self.points, self.theta.size
@@ -107,10 +140,12 @@ class ConditionalFit:
         level = np.bincount(points.measured, fitted) / counts
         weights = np.bincount(points.measured, points.weights)
         squares = self.sigma**2 * (self.distinct - p)
-        found = np.empty((resamples, p))
+        found, shared = np.empty((resamples, p)), np.zeros((resamples, self.distinct))
+        if self.errors is not None and self.errors.known:
+            shared = self.errors.draws(resamples, generator) / points.means
         for i in range(resamples):
             sigma = np.sqrt(squares / generator.chisquare(self.distinct - p))
-            y = level + sigma * generator.standard_normal(self.distinct) / np.sqrt(weights)
+            y = level + shared[i] + sigma * generator.standard_normal(self.distinct) / np.sqrt(weights)
             found[i] = self.estimator.refit(y[points.measured])
         return found
 
@@ -237,14 +272,20 @@ def _configurations(
     weighted: bool,
 ) -> Configurations:
     everything = table["n"] == (n_available or np.inf)
-    table = table.assign(rule=table["rule"].map(rules.index).mask(everything, -1))
+    table = table.assign(rule=table["rule"].map(rules.index).mask(everything, -1), entry=np.arange(len(table)))
     grouped = table.groupby(["rule", "n", *given], as_index=False)
-    found = grouped.agg(error=("error", "mean"), count=("error", "size"), variance=("spread", lambda s: (s**2).sum()))
+    found = grouped.agg(
+        error=("error", "mean"),
+        count=("error", "size"),
+        variance=("spread", lambda s: (s**2).sum()),
+        entries=("entry", tuple),
+    )
     mean = positive(found["error"].to_numpy(), n_test)
     count = found["count"].to_numpy(dtype=np.float64)
     weights = (mean * count) ** 2 / found["variance"].to_numpy() if weighted else count
     weights = weights / np.exp(np.log(weights).mean())
     found = found.assign(error=mean, weights=weights, measured=np.arange(len(found)))
+    entries = tuple(found["entries"])
     shared = found[found["rule"] == -1].assign(weights=lambda rows: rows["weights"] / len(rules))
     own = found[found["rule"] >= 0]
     found = pd.concat([own, *(shared.assign(rule=i) for i in range(len(rules)))], ignore_index=True)
@@ -255,4 +296,5 @@ def _configurations(
         error=found["error"].to_numpy(),
         weights=found["weights"].to_numpy(),
         measured=found["measured"].to_numpy(dtype=np.int64),
+        entries=entries,
     )

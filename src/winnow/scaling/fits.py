@@ -13,7 +13,9 @@ from winnow.scaling.crossover import Crossover, crossover
 from winnow.scaling.grid import GROUP, RANDOM, Group, rule_order, runs
 from winnow.scaling.laws import LAWS, LawFit, aicc_weights, fit
 from winnow.scaling.paired import differences
+from winnow.scaling.panel import panel
 from winnow.scaling.points import positive
+from winnow.scaling.replicates import ONE_ENSEMBLE, design
 from winnow.scaling.savings import equal_cost, frontier
 from winnow.types import Floats
 
@@ -40,19 +42,27 @@ class RuleFits:
 def fit_rules(table: pd.DataFrame, laws: Sequence[str] = tuple(LAWS)) -> list[RuleFits]:
     """Fit every law to every rule of a grid, weighted by `seed_spread`, for each (dataset, model, recipe).
 
+    A size's error is the mean of its clusters' means, and intervals hold what other replicates would change
+    (`LawFit.over`).
+
     Raises OptionError for an unknown law; a law that is refused for a rule is in its refusals.
     """
     found = []
-    each = runs(table)
+    each = runs(table).rename(columns={"test_error": "error"})
     for (dataset, model, recipe), part in each.groupby(GROUP):
         for rule in rule_order(part["rule"]):
             rows = part[part["rule"] == rule]
             n_test = int(rows["n_test"].max())
-            spread = seed_spread(rows["n_kept"], rows["test_error"], n_test)
+            sizes = sorted(set(rows["n_kept"]))
+            places = [rows[rows["n_kept"] == n] for n in sizes]
+            errors = panel(places)
+            clusters = np.array([design(place).clusters for place in places])
+            each_seed = dict(zip(rows["n_kept"], seed_spread(rows["n_kept"], rows["error"], n_test), strict=True))
+            spread = np.array([each_seed[n] for n in sizes]) / np.sqrt(clusters)
             fits, refusals = {}, {}
             for law in laws:
                 try:
-                    fits[law] = fit(rows["n_kept"], rows["test_error"], law, n_test, spread=spread)
+                    fits[law] = fit(sizes, errors.means, law, n_test, spread=spread).over(errors)
                 except FitError as refusal:
                     refusals[law] = str(refusal)
             try:
@@ -103,15 +113,21 @@ def fit_records(
 
     fits: a record for each rule and law, with its parameters, intervals, AICc and weight, or why it was refused.
     crossovers: a record for each rule. paired: the table of `paired.differences`. frontier, equal_cost: of `savings`.
+    A note says why there is no interval.
     """
     has_baseline = bool((table["rule"] == RANDOM).any())
     return {
         "fits": [record for rule_fits in fits for record in _law_records(rule_fits)],
         "crossovers": [_named(group, rule) | _crossover_record(found) for group, rule, found in crossed],
-        "paired": plain(differences(table).to_dict("records")) if has_baseline else [],
-        "frontier": plain(frontier(table).to_dict("records")),
+        "paired": _noted(differences(table)) if has_baseline else [],
+        "frontier": _noted(frontier(table)),
         "equal_cost": plain(equal_cost(table).to_dict("records")) if has_baseline else [],
     }
+
+
+def _noted(found: pd.DataFrame) -> list[dict[str, Any]]:
+    notes = found["one_ensemble"].map({True: ONE_ENSEMBLE, False: None})
+    return plain(found.assign(note=notes).to_dict("records"))
 
 
 def _law_records(rule_fits: RuleFits) -> list[dict[str, Any]]:
@@ -121,7 +137,8 @@ def _law_records(rule_fits: RuleFits) -> list[dict[str, Any]]:
         if fitted := rule_fits.fits.get(law):
             record |= {
                 "parameters": plain(dict(fitted.parameters)),
-                "intervals": plain({name: list(ends) for name, ends in fitted.intervals.items()}),
+                "intervals": plain({name: list(ends) for name, ends in fitted.intervals.items()}) or None,
+                "note": None if fitted.intervals else ONE_ENSEMBLE,
                 "level": fitted.level,
                 "aicc": plain(fitted.aicc),
                 "weight": rule_fits.weights.get(law),
@@ -137,7 +154,8 @@ def _law_records(rule_fits: RuleFits) -> list[dict[str, Any]]:
 def _crossover_record(found: Crossover | str) -> dict[str, Any]:
     if isinstance(found, str):
         return {"refused": found}
-    return plain(found._asdict() | {"interval": found.interval and list(found.interval)})
+    note = ONE_ENSEMBLE if found.one_ensemble else None
+    return plain(found._asdict() | {"interval": found.interval and list(found.interval), "note": note})
 
 
 def _named(group: Group, rule: str) -> dict[str, Any]:

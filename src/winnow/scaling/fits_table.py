@@ -14,6 +14,7 @@ from winnow.scaling.fits import RuleFits
 from winnow.scaling.grid import GROUP, RANDOM, Group, rule_order
 from winnow.scaling.laws import LawFit, law_name
 from winnow.scaling.paired import differences
+from winnow.scaling.replicates import ONE_ENSEMBLE
 
 SIGNIFICANT = 0.05
 
@@ -24,7 +25,11 @@ def print_fits(
     fits: Sequence[RuleFits],
     crossed: Sequence[tuple[Group, str, Crossover | str]],
 ) -> None:
-    """Print, for each (dataset, model, recipe), the best law of every rule, its crossover, and paired differences."""
+    """Print, for each (dataset, model, recipe), the best law of every rule, its crossover, and paired differences.
+
+    The differences of all groups are one family for Holm's correction.
+    """
+    compared = differences(table) if (table["rule"] == RANDOM).any() else None
     for group in dict.fromkeys(rule_fits.group for rule_fits in fits):
         title = ", ".join(group)
         found = {rule: place for other, rule, place in crossed if other == group}
@@ -41,9 +46,10 @@ def print_fits(
         for rule, place in found.items():
             told = place.describe() if isinstance(place, Crossover) else f"no crossover: {place}"
             console.print(Text(f"{rule}: {told}"), soft_wrap=True)
-        rows = table[(table[GROUP] == list(group)).all(axis=1)]
-        if (rows["rule"] == RANDOM).any() and rows["rule"].nunique() > 1:
-            _print_differences(console, differences(rows), title)
+        if compared is not None:
+            here = compared[(compared[GROUP] == list(group)).all(axis=1)]
+            if not here.empty:
+                _print_differences(console, here, title, of=len(compared))
 
 
 def _laws(fits: Sequence[RuleFits]) -> Table:
@@ -75,6 +81,8 @@ def floor(fitted: LawFit) -> str:
 
 def _with_interval(fitted: LawFit, name: str, *, percent: bool = False) -> str:
     scale, unit = (100, "%") if percent else (1, "")
+    if not fitted.intervals:
+        return f"{_number(scale * fitted.parameters[name])}{unit} ({ONE_ENSEMBLE})"
     low, high = (scale * end for end in fitted.intervals[name])
     ends = f"{_number(low)} to {_number(high)}" if np.isfinite(high) else f"{_number(low)} or more"
     return f"{_number(scale * fitted.parameters[name])}{unit} ({ends})"
@@ -84,14 +92,17 @@ def _number(value: float) -> str:
     return f"{value:.2g}" if abs(value) < 0.1 else f"{value:.3g}"
 
 
-def _print_differences(console: Console, found: pd.DataFrame, title: str) -> None:
+def _print_differences(console: Console, found: pd.DataFrame, title: str, *, of: int) -> None:
     console.print(
         Text(
             f"test error minus that of {RANDOM} on the same seeds, in percentage points, mean with 95% t-interval: "
-            f"{title} (* p < {SIGNIFICANT} after Holm's correction over rules)"
+            f"{title} (* p < {SIGNIFICANT} after Holm's correction over all {of} comparisons of the grid)"
         ),
         soft_wrap=True,
     )
+    if found["one_ensemble"].any():
+        rules = ", ".join(rule_order(found[found["one_ensemble"]]["rule"]))
+        console.print(Text(f"{ONE_ENSEMBLE}, so no interval: {rules}"), soft_wrap=True)
     lines = found.set_index(["rule", "n_kept"])
     kept = sorted(set(found["n_kept"]))
     rules = rule_order(found["rule"])

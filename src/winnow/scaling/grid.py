@@ -1,4 +1,4 @@
-"""Rows to a grid: the table of all cells, and its means and standard errors over seeds."""
+"""Rows to a grid: the table of all cells, and its means and standard errors over replicates."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
@@ -8,18 +8,25 @@ from typing import Any
 import pandas as pd
 
 from winnow.errors import WinnowError
+from winnow.scaling.replicates import ONE_ENSEMBLE, SEEDS, design
 from winnow.types import Row
 
 Group = tuple[str, str, str]
 
 GROUP = ["dataset", "model", "recipe"]
 CELL = [*GROUP, "rule", "n_kept"]
-SEEDS = ["probe_seed", "selection_seed", "train_seed"]
 RANDOM = "random"
 
 # what rows of older versions have not
 _LATER = [field.name for field in fields(Row) if field.default is None]
-_KINDS: dict[Any, str] = {int: "int64", int | None: "Int64", float: "float64", str: "str", str | None: "str"}
+_KINDS: dict[Any, str] = {
+    int: "int64",
+    int | None: "Int64",
+    float: "float64",
+    float | None: "float64",
+    str: "str",
+    str | None: "str",
+}
 _DTYPES = {field.name: _KINDS[field.type] for field in fields(Row)}
 
 
@@ -58,40 +65,44 @@ def rule_order(rules: Iterable[str]) -> list[str]:
     return sorted(set(rules), key=lambda rule: (rule != RANDOM, rule))
 
 
-def runs(table: pd.DataFrame) -> pd.DataFrame:
+def runs(table: pd.DataFrame, error: str = "test_error") -> pd.DataFrame:
     """One line for each (dataset, model, recipe, rule, n_kept) and distinct (probe, selection, train) seeds.
 
     Rows that share all of these are averaged. Where all n examples are kept, probes and selection have no say, and
-    only the training seed counts; the other two are NA there. n and n_test are the largest, r the first; test_error,
-    examples_seen, probe_examples and effective_sample_size are means.
+    only the training seed counts; the other two are NA there. n and n_test are the largest, r the first; `error` (a
+    column of the table), examples_seen, probe_examples and effective_sample_size are means. Rows without that error
+    are left out.
     """
+    table = table[table[error].notna()]
     seeds = table[SEEDS].astype("Int64")
     seeds.loc[table["n_kept"] == table["n"], ["probe_seed", "selection_seed"]] = pd.NA
     alike = table.assign(**{name: seeds[name] for name in SEEDS}).groupby([*CELL, *SEEDS], dropna=False, as_index=False)
-    means = ["test_error", "examples_seen", "probe_examples", "effective_sample_size"]
+    means = [error, "examples_seen", "probe_examples", "effective_sample_size"]
     return alike.agg({"r": "first", "n": "max", "n_test": "max"} | dict.fromkeys(means, "mean"))
 
 
-def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean and standard error over seeds, one line for each (dataset, model, recipe, rule, n_kept).
+def summarise(table: pd.DataFrame, error: str = "test_error") -> pd.DataFrame:
+    """Mean and standard error over replicates, one line for each (dataset, model, recipe, rule, n_kept).
 
-    seeds: number of distinct (probe_seed, selection_seed, train_seed), as `runs` tells them apart.
-    test_error_se: sample standard deviation (ddof=1) over √seeds; NaN for one seed. examples_seen, probe_examples and
-    effective_sample_size are means.
+    error: the column of the table that is summarised, in columns `{error}_mean` and `{error}_se`.
+    seeds: number of distinct (probe_seed, selection_seed, train_seed), as `runs` tells them apart. clusters: of probe
+    ensembles, for a rule that reads none of pairs of seeds. The mean is that of the clusters' means, its standard error
+    and the degrees of freedom of a t-interval (df) those of `replicates.Design`; NaN with one cluster. one_ensemble:
+    whether probes were read, and all runs share theirs. examples_seen, probe_examples and effective_sample_size are
+    means over runs.
     """
-    return (
-        runs(table)
-        .groupby(CELL, as_index=False)
-        .agg(
-            r=("r", "first"),
-            seeds=("test_error", "size"),
-            test_error_mean=("test_error", "mean"),
-            test_error_se=("test_error", "sem"),
-            examples_seen=("examples_seen", "mean"),
-            probe_examples=("probe_examples", "mean"),
-            effective_sample_size=("effective_sample_size", "mean"),
+    lines = []
+    for place, part in runs(table, error).groupby(CELL):
+        found = design(part).estimate(part[error])
+        costs = part[["examples_seen", "probe_examples", "effective_sample_size"]].mean()
+        lines.append(
+            dict(zip(CELL, place, strict=True))
+            | {"r": part["r"].iloc[0], "seeds": found.seeds, "clusters": found.clusters}
+            | {f"{error}_mean": found.mean, f"{error}_se": found.se, "df": found.df}
+            | {"one_ensemble": found.one_ensemble, **costs}
         )
-    )
+    columns = [*CELL, "r", "seeds", "clusters", f"{error}_mean", f"{error}_se", "df", "one_ensemble"]
+    return pd.DataFrame(lines, columns=[*columns, "examples_seen", "probe_examples", "effective_sample_size"])
 
 
 def mixed_cells(table: pd.DataFrame) -> int:
@@ -103,15 +114,16 @@ def mixed_cells(table: pd.DataFrame) -> int:
     return int(table.duplicated([*GROUP, "rule", "n_kept", *SEEDS], keep=False).sum())
 
 
-def full_data_error(table: pd.DataFrame) -> dict[Group, float | None]:
-    """Mean test error of the models trained on all n examples, for each (dataset, model, recipe); None without one.
+def full_data_error(table: pd.DataFrame, error: str = "test_error") -> dict[Group, float | None]:
+    """Mean error of the models trained on all n examples, for each (dataset, model, recipe); None without one.
 
-    Every rule reaches the same models at r = 1, so each training seed counts once, whatever rule it came under.
+    error: the column of the table that is averaged. Every rule reaches the same models at r = 1, so each training seed
+    counts once, whatever rule it came under.
     """
     levels: dict[Group, float | None] = {}
     for (dataset, model, recipe), part in table.groupby(GROUP):
         trained = part[part["n_kept"] == part["n"]].drop_duplicates("train_seed")
-        levels[str(dataset), str(model), str(recipe)] = None if trained.empty else float(trained["test_error"].mean())
+        levels[str(dataset), str(model), str(recipe)] = None if trained.empty else float(trained[error].mean())
     return levels
 
 
@@ -120,12 +132,14 @@ def summary(table: pd.DataFrame, *, done: int, failed: int = 0, missing: int = 0
 
     cells: how many are done (distinct: after equal keys are merged), failed and missing. full_data: the level of
     `full_data_error`. best: the rule of lowest mean test error for each number of kept examples; a tie goes to random.
-    curves: the table of `summarise`.
+    curves: the table of `summarise`, with the mean and standard error of worst_class_error beside those of test_error
+    (None where no row has it). A note in either says why there is no standard error.
     """
-    curves = summarise(table)
+    curves = _with_worst_class(summarise(table), table)
+    curves = curves.assign(note=curves["one_ensemble"].map({True: ONE_ENSEMBLE, False: None}))
     ranked = curves.assign(place=_places(curves["rule"])).sort_values(["test_error_mean", "place"], kind="stable")
     best = ranked.drop_duplicates([*GROUP, "n_kept"]).sort_values([*GROUP, "n_kept"], kind="stable")
-    shown = [*GROUP, "n_kept", "r", "rule", "seeds", "test_error_mean", "test_error_se"]
+    shown = [*GROUP, "n_kept", "r", "rule", "seeds", "clusters", "test_error_mean", "test_error_se", "note"]
     levels = full_data_error(table).items()
     return {
         "cells": {"done": done, "distinct": len(table), "failed": failed, "missing": missing},
@@ -133,6 +147,14 @@ def summary(table: pd.DataFrame, *, done: int, failed: int = 0, missing: int = 0
         "best": _records(best[shown]),
         "curves": _records(curves),
     }
+
+
+def _with_worst_class(curves: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    error = "worst_class_error"
+    columns = [f"{error}_mean", f"{error}_se"]
+    if table[error].isna().all():
+        return curves.assign(**dict.fromkeys(columns, float("nan")))
+    return curves.merge(summarise(table, error)[[*CELL, *columns]], on=CELL, how="left")
 
 
 def _places(rules: Sequence[str] | pd.Series) -> list[int]:

@@ -13,6 +13,8 @@ from winnow.scaling.conditional import ConditionalFit, fit_conditional
 from winnow.scaling.costs import TrainingCost
 from winnow.scaling.fits import plain, seed_spread
 from winnow.scaling.grid import GROUP, runs
+from winnow.scaling.panel import panel
+from winnow.scaling.replicates import ONE_ENSEMBLE, design, share_ensemble
 from winnow.types import Floats
 
 FAMILY = ["dataset", "family", "recipe"]
@@ -58,25 +60,31 @@ def fit_families(table: pd.DataFrame) -> list[FamilyFit]:
 
 def _fit(rows: pd.DataFrame) -> ConditionalFit:
     sizes = rows[[*GROUP, "width", "depth"]].drop_duplicates(GROUP)
-    each = runs(rows).merge(sizes, on=GROUP)
+    each = runs(rows).rename(columns={"test_error": "error"}).merge(sizes, on=GROUP)
     full = each["n_kept"] == each["n"]
     each = each[~(full & each.duplicated([*GROUP, "n_kept", "train_seed"]))].assign(
         # trained on everything, a model is the same under every rule
         compared=lambda lines: lines["rule"].where(lines["n_kept"] < lines["n"], "")
     )
     n_test = int(each["n_test"].max())
-    cells = each.groupby(["model", "compared", "n_kept"]).ngroup()
-    width, depth = (each[name].astype("float64") if each[name].notna().all() else None for name in ("width", "depth"))
-    return fit_conditional(
-        each["n_kept"],
-        each["test_error"],
-        each["rule"].tolist(),
+    cells = each.groupby(["model", "compared", "n_kept"])
+    each = each.assign(spread=seed_spread(cells.ngroup(), each["error"], n_test))
+    places = [part for _, part in each.groupby(["model", "compared", "n_kept"])]
+    designs = [design(place) for place in places]
+    means = pd.concat([place.head(1) for place in places])
+    width, depth = (means[name].astype("float64") if means[name].notna().all() else None for name in ("width", "depth"))
+    fitted = fit_conditional(
+        means["n_kept"],
+        [found.weights @ place["error"] for found, place in zip(designs, places, strict=True)],
+        means["rule"].tolist(),
         width=width,
         depth=depth,
         n_test=n_test,
         n_available=int(each["n"].max()),
-        spread=seed_spread(cells, each["test_error"], n_test),
+        spread=means["spread"] / np.sqrt([found.clusters for found in designs]),
     )
+    errors = panel([pd.concat([places[i] for i in entries]) for entries in fitted.points.entries])
+    return fitted.over(errors, one_ensemble=any(share_ensemble(part) for _, part in each.groupby(["model", "rule"])))
 
 
 def allocations(
@@ -87,7 +95,8 @@ def allocations(
     Raises FitError where the rows do not say their cost, or a budget affords nothing.
     """
     assert family.fit is not None
-    cost, draws = TrainingCost.of(family.rows), family.fit.draws(resamples)
+    cost = TrainingCost.of(family.rows)
+    draws = None if family.fit.one_ensemble else family.fit.draws(resamples)
     return [allocate(family.fit, float(budget), cost=cost, draws=draws) for budget in budgets]
 
 
@@ -116,7 +125,8 @@ def _record(family: FamilyFit) -> dict[str, Any]:
         "law": " + ".join(terms),
         "merged_into_E": list(fitted.merged),
         "parameters": dict(fitted.parameters),
-        "intervals": {name: list(ends) for name, ends in fitted.intervals.items()},
+        "intervals": {name: list(ends) for name, ends in fitted.intervals.items()} or None,
+        "note": ONE_ENSEMBLE if fitted.one_ensemble else None,
         "level": fitted.level,
         "sigma": fitted.sigma,
         "configurations": fitted.distinct,

@@ -17,7 +17,8 @@ def print_families(console: Console, records: Sequence[dict[str, Any]]) -> None:
         if "refused" in record:
             console.print(Text(f"no conditional law of {title}: {record['refused']}"), soft_wrap=True)
             continue
-        told = f"conditional law, test error = {record['law']}, 95% intervals: {title}"
+        intervals = record["note"] or "95% intervals"
+        told = f"conditional law, test error = {record['law']}, {intervals}: {title}"
         if record["merged_into_E"]:
             told += f" (one {' and one '.join(record['merged_into_E'])}: part of E)"
         console.print(Text(told), soft_wrap=True)
@@ -29,35 +30,42 @@ def print_families(console: Console, records: Sequence[dict[str, Any]]) -> None:
             soft_wrap=True,
         )
         if record["allocations"]:
-            console.print(_allocations(record["allocations"]))
+            console.print(_allocations(record["allocations"], record["merged_into_E"]))
         else:
             console.print(Text(f"none: {record['no_allocation']}"), soft_wrap=True)
 
 
 def _parameters(record: dict[str, Any]) -> Table:
     printed = Table(box=SIMPLE_HEAD)
-    for name in ("parameter", "estimate", "interval"):
+    for name in ("parameter", "estimate", *(["interval"] if record["intervals"] else [])):
         printed.add_column(name, no_wrap=True)
     for name, value in record["parameters"].items():
+        if not record["intervals"]:
+            printed.add_row(name, "–" if value is None else f"{value:.3g}")
+            continue
         low, high = record["intervals"][name]
         ends = f"{low:.3g} to {high:.3g}" if high is not None else f"{low:.3g} or more"
         printed.add_row(name, "–" if value is None else f"{value:.3g}", "not bounded" if ends == "0 or more" else ends)
     return printed
 
 
-def _allocations(allocations: Sequence[dict[str, Any]]) -> Table:
-    sizes = [name for name in ("width", "depth") if allocations[0][f"{name}_interval"] is not None]
+def _allocations(allocations: Sequence[dict[str, Any]], merged: Sequence[str]) -> Table:
+    sizes = [name for name in ("width", "depth") if name not in merged]
     printed = Table(box=SIMPLE_HEAD)
     for name in ("budget", "rule", "examples kept", *sizes, "test error in %", "at the edge of the search"):
         printed.add_column(name, no_wrap=True)
     for each in allocations:
         shown = [_with_interval(each[name], each[f"{name}_interval"]) for name in ("n", *sizes)]
-        low, high = (100 * end for end in each["error_interval"])
-        error = f"{100 * each['error']:.2g} ({low:.2g} to {high:.2g})"
+        error = f"{100 * each['error']:.2g}"
+        if each["error_interval"]:
+            low, high = (100 * end for end in each["error_interval"])
+            error += f" ({low:.2g} to {high:.2g})"
         printed.add_row(f"{each['budget']:.2g}", each["rule"], *shown, error, "; ".join(each["edges"]))
     return printed
 
 
-def _with_interval(value: float, interval: Sequence[float]) -> str:
+def _with_interval(value: float, interval: Sequence[float] | None) -> str:
+    if interval is None:
+        return f"{value:,.4g}"
     low, high = interval
     return f"{value:,.4g}" if low == high == value else f"{value:,.4g} ({low:,.4g} to {high:,.4g})"

@@ -1,15 +1,18 @@
-"""Scaling laws of test error in the number of examples, with intervals, AICc and bootstrap bands."""
+"""Scaling laws of test error in the number of examples, with intervals and bands over replicates, and AICc."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
 from winnow.errors import FitError, check_choice
 from winnow.scaling.estimators import BrokenLine, Floored, Interval, Line
+from winnow.scaling.panel import Panel, panel
 from winnow.scaling.points import Points, collect_points
+from winnow.scaling.replicates import MEND, ONE_ENSEMBLE, t_ends
 from winnow.types import Floats
 
 LAWS: dict[str, tuple[str, ...]] = {
@@ -19,6 +22,7 @@ LAWS: dict[str, tuple[str, ...]] = {
     "exponential_floor": ("a", "b", "c"),
     "broken_power": ("a", "b", "b2", "n_break"),
 }
+_LOGS = ("a", "n_break")  # their intervals over replicates are of the logarithm
 # Log errors closer to the curve than this are on it: rounding, not spread.
 ROUNDING = 1e-12
 
@@ -28,10 +32,11 @@ class LawFit:
     """A law with the parameters that fit best.
 
     law: its name. parameters: name -> value; intervals: name -> (low, high) at `level`, 0 and inf where the points set
-    no bound. aicc: N log(S/N) + 2k + 2k(k+1)/(N−k−1), S the weighted sum of squared residuals of log error, N the
-    number of distinct sizes, k the number of parameters and one for the spread (Burnham & Anderson 2002); only
-    differences between laws of the same points mean something, and it is inf at N = k + 1. sigma: residual standard
-    deviation of log error at a point of average weight. points: what was fitted.
+    no bound; empty where all runs share one probe ensemble. aicc: N log(S/N) + 2k + 2k(k+1)/(N−k−1), S the weighted sum
+    of squared residuals of log error, N the number of distinct sizes, k the number of parameters and one for the spread
+    (Burnham & Anderson 2002); only differences between laws of the same points mean something, and it is inf at N = k +
+    1. sigma: residual standard deviation of log error at a point of average weight. points: what was fitted. errors: of
+    the replicates, where they are told apart (see `over`).
     """
 
     law: str
@@ -41,10 +46,63 @@ class LawFit:
     sigma: float
     level: float
     points: Points = field(repr=False)
+    errors: Panel | None = field(repr=False, default=None)
 
     def predict(self, n: ArrayLike) -> Floats:
         """The error of the law at n examples, any shape."""
         return law_error(self.law, self.parameters, n)
+
+    def over(self, errors: Panel) -> "LawFit":
+        """The same law, its intervals widened to hold what other replicates would have changed.
+
+        errors: the panel of the replicates at the sizes that were fitted. What an ensemble or a seed does at all sizes
+        alike moves the whole curve, so that the residuals know nothing of it. An interval becomes the hull of itself
+        and the t-interval over replicates, of log a, b, c and log n_break, to first order in their errors. With one
+        cluster it stays, as it holds what is independent from size to size; with one probe ensemble there is none.
+        """
+        if errors.design.one_ensemble:
+            return replace(self, intervals={}, errors=errors)
+        if not errors.known:
+            return replace(self, errors=errors)
+        names = LAWS[self.law]
+        values = np.array([self.parameters[name] for name in names])
+        logs = np.array([name in _LOGS for name in names])
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            theta = np.where(logs, np.log(values), values)
+            low, high = t_ends(theta, *errors.spread(self._moves() / self.points.error), self.level)
+            low, high = (np.where(logs, np.exp(end), end) for end in (low, high))
+        bounded = self.law.endswith("_floor")  # where b and c are not negative
+        intervals = {
+            name: (
+                float(np.fmin(self.intervals[name][0], max(low[i], 0.0) if bounded else low[i])),
+                float(np.fmax(self.intervals[name][1], high[i])),
+            )
+            for i, name in enumerate(names)
+        }
+        return replace(self, intervals=intervals, errors=errors)
+
+    def _moves(self) -> Floats:
+        """[p, N] by how much each parameter (a and n_break: its log) moves with the log error of each size.
+
+        A floor of zero is held there.
+        """
+        slopes, root = self._slopes(self.points.n), np.sqrt(self.points.weights)
+        if self.parameters.get("c") == 0:
+            slopes[:, LAWS[self.law].index("c")] = 0.0
+        return np.linalg.pinv(slopes * root[:, None]) * root
+
+    def _slopes(self, n: ArrayLike) -> Floats:
+        """[len(n), p] derivatives of the law's log error by log a, b and b2, c, log n_break."""
+        n = np.asarray(n, dtype=np.float64)
+        x = n if self.law.startswith("exponential") else np.log(n)
+        if self.law == "broken_power":
+            k = np.log(self.parameters["n_break"])
+            past = np.maximum(x - k, 0)
+            turn = np.where(x > k, self.parameters["b2"] - self.parameters["b"], 0.0)
+            return np.stack([np.ones_like(x), -np.minimum(x, k), -past, turn], axis=1)
+        floor = self.parameters.get("c", 0.0) / self.predict(n)
+        columns = [1 - floor, -x * (1 - floor)]
+        return np.stack([*columns, 1 / self.predict(n)] if self.law.endswith("_floor") else columns, axis=1)
 
 
 def law_name(law: str) -> str:
@@ -186,42 +244,28 @@ def aicc_weights(aiccs: Mapping[str, float], refusals: Sequence[str] = ()) -> di
     return dict(zip(aiccs, (weights / weights.sum()).tolist(), strict=True))
 
 
-def bands(
-    fitted: LawFit, n: ArrayLike, *, level: float = 0.95, resamples: int = 400, seed: int = 0
-) -> tuple[Floats, Floats]:
-    """Lower and upper end [len(n)] of the fitted curve at sizes n, by bootstrap over seeds.
+def bands(fitted: LawFit, n: ArrayLike, *, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Lower and upper end [len(n)] of the fitted curve at sizes n: the t-interval of its log error over replicates.
 
-    The errors of each size are drawn again with replacement and the law refitted. Deviations of a mean of S seeds
-    are stretched by √(S/(S−1)), as the draws of few seeds spread too little otherwise; a size with one seed stays.
-    The band holds what other seeds would have changed, not what another law would say. In simulations of a power law
-    at eight sizes the 95% band held the planted curve in about 90% of the data sets, with three seeds or with five.
+    To first order in the errors of the replicates, whose ensembles and seeds are shared by all sizes (`LawFit.over`).
+    Of a fit to a flat list the k-th error of each size is taken for that of replicate k, which also holds where they
+    are independent. The band holds what other replicates would have changed, not what another law would say.
 
-    Raises FitError where no size has two seeds.
+    Raises FitError with a single replicate, and where all share one probe ensemble.
     """
-    points = fitted.points
-    if all(errors.size < 2 for errors in points.seeds):
-        raise FitError("a band over seeds needs at least two seeds at some size; run more seeds.")
-    generator = np.random.default_rng(seed)
-    means = np.stack([_resampled_mean(errors, resamples, generator) for errors in points.seeds], axis=1)
-    curves = [curve for mean in means if (curve := _refitted(fitted.law, points.with_error(mean), n)) is not None]
-    if len(curves) < resamples / 2:
-        raise FitError(f"{fitted.law} cannot be fitted to most resamples of these seeds; fit a law without a floor.")
-    low, high = np.quantile(curves, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return low, high
+    errors = _in_order(fitted.points) if fitted.errors is None else fitted.errors
+    if errors.design.one_ensemble:
+        raise FitError(f"{ONE_ENSEMBLE}: there is no band without knowing what others would change; {MEND}.")
+    if not errors.known:
+        raise FitError("a band over replicates needs at least two; run more seeds.")
+    n = np.asarray(n, dtype=np.float64)
+    spread = errors.spread(fitted._slopes(n) @ fitted._moves() / fitted.points.error)
+    curve = np.log(fitted.predict(n))
+    low, high = t_ends(curve, *spread, level)
+    # without any spread the curve itself
+    return np.exp(np.where(np.isnan(low), curve, low)), np.exp(np.where(np.isnan(high), curve, high))
 
 
-def _resampled_mean(errors: Floats, resamples: int, generator: np.random.Generator) -> Floats:
-    size = errors.size
-    if size < 2:
-        return np.full(resamples, errors.mean())
-    drawn = generator.choice(errors, (resamples, size)).mean(axis=1)
-    stretched = errors.mean() + (drawn - errors.mean()) * np.sqrt(size / (size - 1))
-    return np.where(stretched > 0, stretched, drawn)
-
-
-def _refitted(law: str, points: Points, n: ArrayLike) -> Floats | None:
-    try:
-        estimator, name_values = _estimator(law, points)
-    except FitError:
-        return None
-    return law_error(law, dict(zip(LAWS[law], name_values(estimator.estimate.theta), strict=True)), n)
+def _in_order(points: Points) -> Panel:
+    alone = {"probe_seed": pd.NA, "selection_seed": pd.NA}
+    return panel([pd.DataFrame({"train_seed": range(e.size), "error": e}).assign(**alone) for e in points.seeds])

@@ -1,77 +1,67 @@
 """Rules compared on the same seeds: paired differences of test error, with t-intervals and Holm's correction.
 
 A seed moves the errors of all rules together, through the initial weights and the order of the examples. Bars of two
-rules may thus overlap although one rule is better on every seed, and only differences within a seed tell.
+rules may thus overlap although one rule is better on every seed, and only differences within a seed tell. Differences
+of one probe ensemble, and those from one run of the baseline, are not independent: see `replicates`.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
-from scipy.stats import t as student
 
 from winnow.errors import FitError
-from winnow.scaling.grid import GROUP, RANDOM, runs
+from winnow.scaling.grid import CELL, GROUP, RANDOM, runs
+from winnow.scaling.replicates import PAIR, design
 from winnow.types import Floats
-
-PAIR = ["selection_seed", "train_seed"]
 
 
 def pairs(table: pd.DataFrame, baseline: str = RANDOM) -> pd.DataFrame:
-    """One line for each rule, size and pair of (selection, train) seeds that the baseline was run with, too.
+    """One line for each run of a rule whose pair of (selection, train) seeds the baseline was run with, too.
 
-    Columns: dataset, model, recipe, rule, n_kept, selection_seed, train_seed, r (kept over all examples, n_kept / n),
-    error, baseline_error and difference = error − baseline_error, in [−1, 1]; below zero the rule is better. Errors
-    of several probe seeds are averaged first: the baseline may have none. Sizes that keep all n examples are left
-    out, as every rule trains the same models there.
+    Columns: dataset, model, recipe, rule, n_kept, probe_seed, selection_seed, train_seed, r (kept over all examples,
+    n_kept / n), error, baseline_error and difference = error − baseline_error, in [−1, 1]; below zero the rule is
+    better. Where both read probes they are paired by these, too; where one of them does, probe_seed is its own. Sizes
+    that keep all n examples are left out, as every rule trains the same models there.
 
     Raises FitError when the table has no row of the baseline.
     """
     if not (table["rule"] == baseline).any():
         raise FitError(f"the grid has no rows of the rule {baseline!r} to compare with; run it on the same seeds.")
-    pruned = runs(table[table["n_kept"] < table["n"]])
-    key = [*GROUP, "n_kept", *PAIR]
-    over_probes = pruned.groupby([*GROUP, "rule", "n_kept", *PAIR], as_index=False)
-    errors = over_probes.agg(n=("n", "max"), error=("test_error", "mean"))
-    base = errors[errors["rule"] == baseline].rename(columns={"error": "baseline_error"})
-    joined = errors[errors["rule"] != baseline].merge(base[[*key, "baseline_error"]], on=key)
-    return joined.assign(r=joined["n_kept"] / joined["n"], difference=joined["error"] - joined["baseline_error"]).drop(
-        columns="n"
-    )
+    each = runs(table[table["n_kept"] < table["n"]]).rename(columns={"test_error": "error"})
+    each = each.assign(r=each["n_kept"] / each["n"])[[*CELL, "probe_seed", *PAIR, "r", "error"]]
+    ours, theirs = each[each["rule"] != baseline], each[each["rule"] == baseline]
+    theirs = theirs.drop(columns=["rule", "r"]).rename(columns={"error": "baseline_error", "probe_seed": "theirs"})
+    joined = ours.merge(theirs, on=[*GROUP, "n_kept", *PAIR])
+    own, other = joined["probe_seed"], joined["theirs"]
+    joined = joined[own.isna() | other.isna() | (own == other).fillna(False)]
+    joined = joined.assign(probe_seed=joined["probe_seed"].fillna(joined["theirs"])).drop(columns="theirs")
+    return joined.assign(difference=joined["error"] - joined["baseline_error"]).reset_index(drop=True)
 
 
 def differences(table: pd.DataFrame, baseline: str = RANDOM, level: float = 0.95) -> pd.DataFrame:
     """The mean paired difference of test error from the baseline, one line for each rule and size.
 
-    Columns: dataset, model, recipe, rule, n_kept, r, seeds (number of pairs S), difference (mean, in [−1, 1]), low
-    and high (its t-interval with S − 1 degrees of freedom), p (two-sided t-test of no difference) and p_holm
-    (corrected over the rules that are compared at the same size). low, high and the p are NaN for one pair, and where
-    all differences are equal, which shows no spread to test against.
+    Columns: dataset, model, recipe, rule, n_kept, r, seeds (runs that were paired), clusters (probe ensembles; of rules
+    that read none, pairs of seeds), difference (mean of the clusters' means, in [−1, 1]), low and high (its t-interval
+    by `replicates.Design`), df (its degrees of freedom), p (two-sided t-test of no difference), p_holm (corrected
+    over every comparison of the table that is passed: all rules, sizes and data sets) and one_ensemble. low, high and
+    the p are NaN where all runs share one probe ensemble or one pair of seeds, and where all differences are equal,
+    which shows no spread to test against.
 
     Raises FitError when the table has no row of the baseline.
     """
     lines = []
-    for place, part in pairs(table, baseline).groupby([*GROUP, "rule", "n_kept"]):
-        mean, low, high, p = t_interval(part["difference"], level)
-        numbers = {"r": part["r"].iloc[0], "seeds": len(part), "difference": mean, "low": low, "high": high, "p": p}
-        lines.append(dict(zip([*GROUP, "rule", "n_kept"], place, strict=True)) | numbers)
-    columns = [*GROUP, "rule", "n_kept", "r", "seeds", "difference", "low", "high", "p"]
-    found = pd.DataFrame(lines, columns=columns)
-    if found.empty:
-        return found.assign(p_holm=pd.Series(dtype=np.float64))
-    return found.assign(p_holm=found.groupby([*GROUP, "n_kept"])["p"].transform(lambda p: holm(p.to_numpy())))
-
-
-def t_interval(differences: ArrayLike, level: float = 0.95) -> tuple[float, float, float, float]:
-    """Mean, low, high and two-sided p of Student's one-sample test of mean zero; NaN where there is no spread."""
-    values = np.asarray(differences, dtype=np.float64)
-    mean, seeds = float(values.mean()), values.size
-    error = float(values.std(ddof=1)) / np.sqrt(seeds) if seeds > 1 else 0.0
-    if error <= 1e-12 * max(1.0, abs(mean)):
-        return mean, np.nan, np.nan, np.nan
-    reach = float(student.ppf((1 + level) / 2, seeds - 1)) * error
-    return mean, mean - reach, mean + reach, float(2 * student.sf(abs(mean) / error, seeds - 1))
+    for place, part in pairs(table, baseline).groupby(CELL):
+        found = design(part).estimate(part["difference"], paired=True)
+        low, high = found.interval(level)
+        numbers = {"r": part["r"].iloc[0], "seeds": found.seeds, "clusters": found.clusters, "difference": found.mean}
+        numbers |= {"low": low, "high": high, "df": found.df, "p": found.p, "one_ensemble": found.one_ensemble}
+        lines.append(dict(zip(CELL, place, strict=True)) | numbers)
+    columns = [*CELL, "r", "seeds", "clusters", "difference", "low", "high", "df", "p"]
+    found = pd.DataFrame(lines, columns=[*columns, "one_ensemble"])
+    found.insert(len(columns), "p_holm", holm(found["p"].to_numpy(dtype=np.float64)))
+    return found
 
 
 def holm(p: Sequence[float] | Floats) -> Floats:

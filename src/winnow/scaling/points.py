@@ -24,10 +24,6 @@ class Points:
     seeds: tuple[Floats, ...]
     n_test: int | None
 
-    def with_error(self, error: Floats) -> "Points":
-        """The same sizes and weights with other mean errors [N], zeros replaced."""
-        return Points(self.n, positive(error, self.n_test), self.weights, self.seeds, self.n_test)
-
 
 def collect_points(n: ArrayLike, error: ArrayLike, n_test: int | None, spread: ArrayLike | None) -> Points:
     """Points from flat lists in which a size comes once for each seed.

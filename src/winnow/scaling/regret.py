@@ -4,7 +4,7 @@ import pandas as pd
 
 from winnow.errors import FitError
 from winnow.scaling.grid import GROUP
-from winnow.scaling.paired import PAIR, t_interval
+from winnow.scaling.replicates import PAIR, design
 
 AUTO = r" auto\b"
 """In the name of a rule whose alpha was chosen from the data."""
@@ -19,10 +19,12 @@ def regrets(table: pd.DataFrame) -> pd.DataFrame:
     """The regret of each auto rule: one line a (dataset, model, recipe, n_kept, rule).
 
     table: a grid with rows of fixed and of auto alpha of the same metric and protocol, on the same seeds. Columns: r,
-    protocol, seeds (that all of them have), alpha and alpha_sd (over seeds), error (mean); best_alpha and best_error,
-    of the swept alpha of the lowest mean error, the smallest of equals; regret = error − best_error, with low and high,
-    the 95% t-interval over the seeds' differences (NaN where they do not vary). Errors are fractions. The best of
-    several swept means is lower than it would be on new seeds, so the regret is somewhat overstated.
+    protocol, seeds (runs whose probes, selection and training seeds all of them have), clusters (their ensembles),
+    alpha and alpha_sd (over runs), error (mean); best_alpha and best_error, of the swept alpha of the lowest mean
+    error, the smallest of equals; regret = error − best_error, with low and high, its 95% t-interval by
+    `replicates.Design` (NaN where they do not vary, and with one_ensemble). Errors are fractions, means are those of
+    the ensembles' means. The best of several swept means is lower than it would be on new seeds, so the regret is
+    somewhat overstated.
 
     Raises FitError where no auto rule has a swept one beside it.
     """
@@ -32,20 +34,29 @@ def regrets(table: pd.DataFrame) -> pd.DataFrame:
         first = chosen.iloc[0]
         alike = (table[GROUP] == group).all(axis=1) & (table["n_kept"] == kept)
         alike &= (table["protocol"] == first["protocol"]) & (table["metric"] == first["metric"])
-        swept = table[alike & ~auto].pivot_table(index=PAIR, columns="alpha", values="test_error")
-        errors = chosen.groupby(PAIR)["test_error"].mean()
+        swept = _errors(table[alike & ~auto], "alpha")
+        errors = _errors(chosen, "rule")[rule]
         both = swept.dropna().index.intersection(errors.index)
         if both.empty:
             continue
-        means = swept.loc[both].mean()
+        found = design(both.to_frame(index=False))
+        means = pd.Series(found.weights @ swept.loc[both].to_numpy(), index=swept.columns)
         best = means.idxmin()
-        mean, low, high, _ = t_interval((errors[both] - swept.loc[both, best]).to_numpy())
+        regret = found.estimate(errors[both] - swept.loc[both, best])
+        low, high = regret.interval()
         lines.append(
             dict(zip(GROUP, group, strict=True))
-            | {"n_kept": kept, "r": first["r"], "rule": rule, "protocol": first["protocol"], "seeds": len(both)}
-            | {"alpha": chosen["alpha"].mean(), "alpha_sd": chosen["alpha"].std(), "error": errors[both].mean()}
-            | {"best_alpha": best, "best_error": means[best], "regret": mean, "low": low, "high": high}
+            | {"n_kept": kept, "r": first["r"], "rule": rule, "protocol": first["protocol"]}
+            | {"seeds": regret.seeds, "clusters": regret.clusters, "one_ensemble": regret.one_ensemble}
+            | {"alpha": chosen["alpha"].mean(), "alpha_sd": chosen["alpha"].std()}
+            | {"error": found.weights @ errors[both]}
+            | {"best_alpha": best, "best_error": means[best], "regret": regret.mean, "low": low, "high": high}
         )
     if not lines:
         raise FitError("no rule with alpha=auto has rows of fixed alphas on the same seeds; sweep alpha.value too.")
     return pd.DataFrame(lines)
+
+
+def _errors(rows: pd.DataFrame, columns: str) -> pd.DataFrame:
+    """Test errors, a line for each (probe, selection, train) seeds."""
+    return rows.pivot_table(index=["probe_seed", *PAIR], columns=columns, values="test_error")

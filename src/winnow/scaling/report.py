@@ -21,6 +21,7 @@ from winnow.scaling.fits import crossovers, fit_records, fit_rules
 from winnow.scaling.fits_table import print_fits
 from winnow.scaling.joint import family_records, fit_families
 from winnow.scaling.joint_table import print_families
+from winnow.scaling.replicates import MEND, ONE_ENSEMBLE
 
 UNBROKEN = 10_000  # columns of a console without a terminal: a line of the table is never folded or cut
 HEAD = "fraction kept (r)\nexamples kept"
@@ -34,8 +35,9 @@ def report(folder: str | Path, console: Console | None = None, *, fit: bool = Fa
     depths (see `joint.family_records`). With fit=True they are also printed, rules whose fit is refused with
     the reason, and written as fits.json and scaling_fits.png.
 
-    The table shows the mean test error over seeds ± its standard error, in percent, the best of each column in bold;
-    cells that failed follow it. A table wider than the console is printed in parts. Returns the summary.
+    The table shows the mean test error over replicates ± its standard error, in percent, the best of each column in
+    bold; a rule whose runs share one probe ensemble has none, which is said, with what to do about it; cells that
+    failed follow. A table wider than the console is printed in parts. Returns the summary.
 
     Raises WinnowError when the folder does not exist, a row in it cannot be read, or no cell has finished.
     """
@@ -68,8 +70,16 @@ def report(folder: str | Path, console: Console | None = None, *, fit: bool = Fa
     made = provenance() | {"command": found.command, "cells": summary["cells"], "training": _trained(table)}
     write_atomically(folder / results.PROVENANCE, json.dumps(made, indent=1) + "\n")
 
-    for group, part in grid.summarise(table).groupby(grid.GROUP):
+    curves = grid.summarise(table)
+    for group, part in curves.groupby(grid.GROUP):
         _print_table(console, part, title=", ".join(map(str, group)))
+    if alone := grid.rule_order(curves[curves["one_ensemble"] & (curves["seeds"] > 1)]["rule"]):
+        console.print(
+            Text(
+                f"{ONE_ENSEMBLE}, so no ±: {', '.join(alone)}. Other probes may change these more than seeds: {MEND}."
+            ),
+            soft_wrap=True,
+        )
     _print_failures(console, found)
     if mixed := grid.mixed_cells(table):
         console.print(

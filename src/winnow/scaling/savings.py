@@ -8,8 +8,10 @@ import pandas as pd
 from winnow.errors import FitError
 from winnow.scaling.crossover import one_group
 from winnow.scaling.grid import GROUP, RANDOM, rule_order, runs, summarise
-from winnow.scaling.paired import PAIR, differences
+from winnow.scaling.paired import differences
+from winnow.scaling.panel import panel
 from winnow.scaling.points import positive
+from winnow.scaling.replicates import share_ensemble, t_ends
 from winnow.types import Floats
 
 
@@ -17,8 +19,9 @@ class DataSaved(NamedTuple):
     """How many fewer examples than the baseline a rule needs to reach an error.
 
     needed, baseline_needed: examples kept, None where the error is not reached in the grid. saved: their difference,
-    below zero where the rule needs more; None unless both reach the error. interval: of `saved`, by bootstrap over
-    the seeds that both share; None with fewer than two of them, or where over half of the resamples do not reach it.
+    below zero where the rule needs more; None unless both reach the error. interval: of `saved`, over replicates; None
+    where chance is not known (one replicate, or one probe ensemble, which one_ensemble tells), and where an error is
+    reached at the smallest size already, which bounds what is needed.
     """
 
     rule: str
@@ -28,69 +31,71 @@ class DataSaved(NamedTuple):
     baseline_needed: float | None
     saved: float | None
     interval: tuple[float, float] | None
+    one_ensemble: bool
 
 
 def data_saved(
-    table: pd.DataFrame,
-    rule: str,
-    error: float,
-    baseline: str = RANDOM,
-    *,
-    level: float = 0.95,
-    resamples: int = 1000,
-    seed: int = 0,
+    table: pd.DataFrame, rule: str, error: float, baseline: str = RANDOM, *, level: float = 0.95
 ) -> DataSaved:
     """How many fewer examples than the baseline a rule needs to reach a test error.
 
-    table: a grid of one (dataset, model, recipe). error: in (0, 1). Mean errors over seeds are joined by straight lines
-    in log n and log error; needed is the smallest n at which the line is at or below `error`, so that an error reached
-    at the smallest size already counts as reached there. For the interval the (selection, train) seeds that both
-    rules share are drawn again with replacement, all their sizes together; resamples that do not reach it are left out.
+    table: a grid of one (dataset, model, recipe). error: in (0, 1). Mean errors are joined by straight lines in log n
+    and log error; needed is the smallest n at which the line is at or below `error`, so that an error reached at the
+    smallest size already counts as reached there. The interval is a t-interval over replicates, of both rules together
+    (`panel.Panel`): what they need moves with their mean errors as the lines' slopes say.
 
     Raises FitError when the table holds several groups, has no row of rule or baseline, or error is not in (0, 1).
     """
     one_group(table)
     if not 0 < error < 1:
         raise FitError(f"error={error} is not a test error between 0 and 1, such as 0.05.")
-    curves = {name: _seed_curves(table, name) for name in (rule, baseline)}
     n_test = int(table["n_test"].max())
-
-    def needed(name: str, columns: "list | None") -> float | None:
-        curve = curves[name] if columns is None else curves[name][columns]
-        mean = positive(curve.mean(axis=1).to_numpy(dtype=np.float64), n_test)
-        return _first_reach(curve.index.to_numpy(dtype=np.float64), mean, error)
-
-    ours, theirs = needed(rule, None), needed(baseline, None)
+    each = runs(table).rename(columns={"test_error": "error"})
+    sizes, places = {}, []
+    for name in dict.fromkeys((rule, baseline)):
+        rows = each[each["rule"] == name]
+        if rows.empty:
+            known = ", ".join(sorted(set(table["rule"])))
+            raise FitError(f"the grid has no rows of the rule {name!r}; choose one of: {known}.")
+        own = [(n, part) for n, part in rows.groupby("n_kept")]
+        sizes[name] = np.array([n for n, _ in own], dtype=np.float64)
+        places += [part for _, part in own]
+    errors = panel(places)
+    reached = {}
+    start = 0
+    for name, n in sizes.items():
+        mean = positive(errors.means[start : start + n.size], n_test)
+        slopes = np.zeros(errors.means.size)
+        needed, slopes[start : start + n.size] = _first_reach(n, mean, error)
+        reached[name] = needed, slopes
+        start += n.size
+    (ours, slope), (theirs, other) = reached[rule], reached[baseline]
+    single = any(share_ensemble(each[each["rule"] == name]) for name in sizes)
     if ours is None or theirs is None:
-        return DataSaved(rule, baseline, error, ours, theirs, None, None)
-    shared = [column for column in curves[rule].dropna(axis=1) if column in curves[baseline].dropna(axis=1)]
+        return DataSaved(rule, baseline, error, ours, theirs, None, None, single)
     interval = None
-    if len(shared) > 1:
-        generator = np.random.default_rng(seed)
-        saved = []
-        for drawn in generator.integers(len(shared), size=(resamples, len(shared))):
-            columns = [shared[i] for i in drawn]
-            both = needed(rule, columns), needed(baseline, columns)
-            if both[0] is not None and both[1] is not None:
-                saved.append(both[1] - both[0])
-        if len(saved) > resamples / 2:
-            low, high = np.quantile(saved, [(1 - level) / 2, (1 + level) / 2])
-            interval = float(low), float(high)
-    return DataSaved(rule, baseline, error, ours, theirs, theirs - ours, interval)
+    if errors.known and not single and slope.any() and other.any():
+        (se,), (df,) = errors.spread((other - slope)[None])
+        low, high = t_ends(theirs - ours, se, df, level) if se > 0 else (theirs - ours, theirs - ours)
+        interval = float(low), float(high)
+    return DataSaved(rule, baseline, error, ours, theirs, theirs - ours, interval, single)
 
 
 def frontier(table: pd.DataFrame, baseline: str = RANDOM) -> pd.DataFrame:
     """The rule of lowest mean test error at each size, a tie going to the first in `rule_order`.
 
-    Columns: dataset, model, recipe, n_kept, r, rule, seeds, test_error_mean, test_error_se, and the paired difference
-    from the baseline of `paired.differences` with low, high and p_holm, NaN where the baseline itself is best or was
-    not run on the same seeds. The best of several is chosen by its mean, so that its own mean flatters it: read p_holm.
+    Columns: dataset, model, recipe, n_kept, r, rule, seeds, clusters, test_error_mean, test_error_se, one_ensemble, and
+    the paired difference from the baseline of `paired.differences` with low, high and p_holm (corrected over every
+    comparison of the table), NaN where the baseline itself is best or was not run on the same seeds, or where chance is
+    not known. The best of several is chosen by its mean, so that its own mean flatters it: read p_holm.
     """
     curves = summarise(table)
     place = {rule: i for i, rule in enumerate(rule_order(curves["rule"]))}
     ranked = curves.assign(place=curves["rule"].map(place)).sort_values(["test_error_mean", "place"], kind="stable")
     best = ranked.drop_duplicates([*GROUP, "n_kept"]).sort_values([*GROUP, "n_kept"], kind="stable")
-    shown = best[[*GROUP, "n_kept", "r", "rule", "seeds", "test_error_mean", "test_error_se"]]
+    shown = best[
+        [*GROUP, "n_kept", "r", "rule", "seeds", "clusters", "test_error_mean", "test_error_se", "one_ensemble"]
+    ]
     columns = [*GROUP, "rule", "n_kept", "difference", "low", "high", "p_holm"]
     if not (table["rule"] == baseline).any():
         return shown.assign(**dict.fromkeys(columns[-4:], np.nan)).reset_index(drop=True)
@@ -128,37 +133,20 @@ def equal_cost(table: pd.DataFrame, baseline: str = RANDOM) -> pd.DataFrame:
     return shown.assign(difference=shown["test_error"] - shown["baseline_error"])
 
 
-def _seed_curves(table: pd.DataFrame, rule: str) -> pd.DataFrame:
-    """Errors of a rule, a line for each n_kept (rising), a column for each (selection, train) pair of seeds.
-
-    On all n examples the selection has no say: every pair has the error of its training seed there.
-    """
-    rows = table[table["rule"] == rule]
-    if rows.empty:
-        raise FitError(
-            f"the grid has no rows of the rule {rule!r}; choose one of: {', '.join(sorted(set(table.rule)))}."
-        )
-    each = runs(rows)
-    full = each["n_kept"] == each["n"]
-    wide = each[~full].pivot_table(index="n_kept", columns=PAIR, values="test_error")
-    if not full.any():
-        return wide.sort_index()
-    trained = each[full].groupby("train_seed")["test_error"].mean()
-    if wide.empty:
-        wide.columns = pd.MultiIndex.from_tuples([(seed, seed) for seed in trained.index], names=PAIR)
-    level = pd.DataFrame({pair: trained.get(pair[1], np.nan) for pair in wide.columns}, index=[int(each["n"].max())])
-    return pd.concat([wide, level]).sort_index()
-
-
-def _first_reach(n: Floats, mean: Floats, error: float) -> float | None:
+def _first_reach(n: Floats, mean: Floats, error: float) -> tuple[float | None, Floats]:
+    """The smallest n at which the line is at or below the error, and its derivatives by the mean errors."""
+    slopes = np.zeros(n.size)
     reached = np.flatnonzero(mean <= error)
     if reached.size == 0:
-        return None
+        return None, slopes
     i = int(reached[0])
     if i == 0:
-        return float(n[0])
-    share = np.log(mean[i - 1] / error) / np.log(mean[i - 1] / mean[i])
-    return float(np.exp(np.log(n[i - 1]) + share * np.log(n[i] / n[i - 1])))
+        return float(n[0]), slopes
+    fall, step = np.log(mean[i - 1] / mean[i]), np.log(n[i] / n[i - 1])
+    share = np.log(mean[i - 1] / error) / fall
+    needed = float(np.exp(np.log(n[i - 1]) + share * step))
+    slopes[i - 1], slopes[i] = np.array([(1 - share) / mean[i - 1], share / mean[i]]) * needed * step / fall
+    return needed, slopes
 
 
 def _lowest_within(costs: Floats, errors: Floats, cost: float) -> float:

@@ -2,17 +2,18 @@
 
 from abc import ABC
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from winnow.errors import BudgetError, MismatchError, MissingEvidenceError, OptionError, ShapeError, check_choice
+from winnow.errors import BudgetError, MismatchError, MissingEvidenceError, OptionError, check_choice
 from winnow.keys import Component
 from winnow.rounding import round_half_up
 from winnow.seeds import derive, stream
 from winnow.selectors.budget import kept_count, largest_remainder, least_counts
-from winnow.selectors.pool import Pool
+from winnow.selectors.pool import Pool, label_vector
+from winnow.selectors.strata import by_class
 from winnow.types import Evidence, Floats, Ints, Scores, Subset
 
 
@@ -38,8 +39,11 @@ class Selector(Component, ABC):
     scores; "aum" the smallest margins of the probes' training (Pleiss et al. 2020, 2001.10528), whatever the scores.
 
     A subclass is one file, and one yaml of the same name in conf/selector, which the contract tests find. Most give
-    `_pick` alone: the examples that the rule chooses by itself. `calibrated` takes any of them for its signal.
+    `_pick` alone: the examples that the rule chooses by itself. `calibrated` takes any of them for its signal. A rule
+    of which there are several versions always names its own in brackets (`_title`), so that none passes for another.
     """
+
+    _told_by_title: ClassVar[frozenset[str]] = frozenset()
 
     balance: float | str | None = None
     drop_suspect: float = 0.0
@@ -60,6 +64,16 @@ class Selector(Component, ABC):
     def name(self) -> str:
         """The name of its file and of its yaml."""
         return type(self).__module__.rpartition(".")[2]
+
+    @property
+    def _title(self) -> str:
+        """The name in rules; the options in `_told_by_title` are told by it."""
+        return self.name
+
+    @property
+    def least_epochs(self) -> int:
+        """The shortest probe training, in epochs, whose trajectories it can read."""
+        return 1
 
     @property
     def reads_scores(self) -> bool:
@@ -98,11 +112,11 @@ class Selector(Component, ABC):
 
     def _rule(self, metric_name: str | None, alpha: str) -> str:
         """The rule's name, with the options that are not at their default, but without balance and drop_suspect."""
-        shared = {field.name for field in fields(Selector)}
-        own = [(f, getattr(self, f.name)) for f in fields(self) if f.name not in shared]
-        changed = {f.name: value for f, value in own if value != f.default}
+        shared = {field.name for field in fields(Selector)} | self._told_by_title
+        own = [f for f in fields(self) if f.name not in shared]
+        changed = {f.name: getattr(self, f.name) for f in own if getattr(self, f.name) != f.default}
         words = [value if isinstance(value, str) else f"{name}={_plain(value)}" for name, value in changed.items()]
-        return " ".join([*([str(metric_name)] if self._rule_reads_scores else []), self.name, *words])
+        return " ".join([*([str(metric_name)] if self._rule_reads_scores else []), self._title, *words])
 
     def rule(self, metric_name: str | None, alpha: float | str) -> str:
         """The short name of what is done, for figures and grids, such as "el2n exact 0.5 balance=exact"."""
@@ -121,7 +135,7 @@ class Selector(Component, ABC):
         and where the floors of balance, or the weights, ask for more examples than are kept; ShapeError for labels
         that are not [n].
         """
-        self._check_trusted(_label_vector(labels), r=r, alpha=alpha)
+        self._check_trusted(label_vector(labels), r=r, alpha=alpha)
 
     def _check_trusted(self, labels: NDArray[Any], *, r: float, alpha: float) -> None:
         """`check` of the labels; those that drop_suspect leaves are only known once there are scores."""
@@ -159,7 +173,7 @@ class Selector(Component, ABC):
         not finite numbers [n]; MismatchError where there are not as many as labels; BudgetError where, with balance a
         fraction, the budgets that follow from the scores leave a class nothing to weight.
         """
-        labels = _label_vector(labels)
+        labels = label_vector(labels)
         n = labels.size
         self.check(labels, r=r, alpha=alpha)
         pool = Pool(
@@ -180,7 +194,7 @@ class Selector(Component, ABC):
                 raise BudgetError(f"drop_suspect={self.drop_suspect:g} of n={n} examples leaves none; lower it.")
             self._check_trusted(labels[trusted], r=r, alpha=alpha)
 
-        strata = [trusted] if self.balance is None else [trusted[c] for c in _classes(labels[trusted])]
+        strata = [trusted] if self.balance is None else [trusted[c] for c in by_class(labels[trusted])]
         sizes = np.array([members.size for members in strata])
         m = kept_count(trusted.size, r)
         if self.balance is None or self.balance == "exact":
@@ -271,7 +285,9 @@ class Selector(Component, ABC):
             return np.zeros(n)
         if scores is None:
             raise MissingEvidenceError(f"{type(self).__name__} selects by score; give it the scores of a metric.")
-        values = scores.values if isinstance(scores, Scores) else _validated(scores)
+        if not isinstance(scores, Scores):
+            scores = Scores(np.asarray(scores, dtype=np.float64), metric="given", dataset="given")
+        values = scores.values
         if values.size != n:
             raise MismatchError(
                 f"{values.size} scores do not belong to {n} labels; score the data set that the subset is taken from."
@@ -279,22 +295,5 @@ class Selector(Component, ABC):
         return values
 
 
-def _validated(scores: ArrayLike) -> Floats:
-    return Scores(np.asarray(scores, dtype=np.float64), metric="given", dataset="given").values
-
-
 def _plain(value: Any) -> str:
     return format(value, "g") if isinstance(value, float) else str(value).lower()
-
-
-def _label_vector(labels: ArrayLike) -> NDArray[Any]:
-    vector = np.asarray(labels)
-    if vector.ndim != 1:
-        raise ShapeError(f"labels must be one class per example, shape [n]; got shape {list(vector.shape)}.")
-    return vector
-
-
-def _classes(labels: NDArray[Any]) -> list[Ints]:
-    """The indices of each class, classes in the order of np.unique."""
-    counts = np.unique(labels, return_counts=True)[1]
-    return np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])

@@ -55,6 +55,10 @@ class Calibrated(Selector):
     def _rule_needs(self) -> frozenset[str]:
         return frozenset() if self.signal is None else self.signal.needs
 
+    @property
+    def least_epochs(self) -> int:
+        return 1 if self.signal is None else self.signal.least_epochs
+
     def effective_alpha(self, alpha: float) -> float:
         return float(alpha)
 

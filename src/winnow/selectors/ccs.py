@@ -1,14 +1,25 @@
 """Coverage-centric coreset selection: the hardest dropped, the rest covered evenly over the range of scores."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from winnow.errors import OptionError, check_choice
-from winnow.rounding import round_half_up
+from winnow.keys import named_in_key
+from winnow.rounding import TOLERANCE
 from winnow.selectors.base import Selector
 from winnow.selectors.pool import Pool
-from winnow.types import Floats, Ints
+from winnow.selectors.strata import check_cut, equal_shares, equal_width, without_hardest
+from winnow.types import Ints
+
+BETAS: dict[str, dict[float, float]] = {
+    "cifar10": {0.1: 0.3, 0.2: 0.1, 0.3: 0.1, 0.5: 0.0, 0.7: 0.0},
+    "cifar100": {0.1: 0.5, 0.2: 0.4, 0.3: 0.2, 0.5: 0.2, 0.7: 0.1},
+    "imagenet": {0.1: 0.3, 0.2: 0.2},
+}
+"""The authors' beta by the fraction kept, r, found by a grid in steps of 0.1. ImageNet: what their commands give."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,61 +31,67 @@ class CCS(Selector):
     ⌊left / strata to come⌋, an equal share of what is left, so that what a small one cannot use goes to larger ones;
     of equal sizes the easier comes first. Empty strata get nothing. A stratum holds its lower edge, the last one both.
 
-    beta: the fraction dropped. The paper tunes it by r: nothing where most is kept, more as r falls. Where m leaves
-    fewer than that to drop, n − m are dropped, so that the budget is always kept; at r = 1 nothing is. With balance,
-    beta and the strata are those of each class. beta_by: "score" drops the highest scores; "aum" the smallest margins
-    of the probes' training, as the paper does under every metric. strata: how many; the paper's 50. alpha is ignored.
+    beta: the fraction dropped. The paper tunes it by r: nothing where most is kept, more as r falls. A name instead of
+    a number takes the beta that they tuned for that data set: "cifar10", "cifar100" or "imagenet" (BETAS); between two
+    published r it is on the line through both. In a class, or as the signal of `calibrated`, r is the share that the
+    rule keeps there, or the nearest published. Where m leaves fewer than that to drop, n − m are dropped, so that the
+    budget is always kept; at r = 1 nothing is. With balance, beta and the strata are those of each class.
+    cut_by: what is hardest: "score", the highest scores; "aum", the smallest margins of logits in the probes' training,
+    as the paper cuts under every metric; "aum_probability", of probabilities, as its code. strata: how many; 50 is the
+    paper's. alpha is ignored.
 
-    Raises OptionError for beta outside [0, 1), fewer than one stratum, or an unknown beta_by.
+    The default, a fixed beta by score, is not the paper's rule, which the name in rules says: ccs[score]. The paper's
+    is ccs[aum], cut_by=aum with beta=cifar10. Deviation: the authors' code ends the last stratum at 1.0001 times the
+    highest score, so that an example near an edge can lie in the stratum below.
+
+    Raises OptionError for beta outside [0, 1) or an unknown name, r outside the published ones where beta is a name,
+    fewer than one stratum, or an unknown cut_by.
     """
 
-    beta: float = 0.1
-    beta_by: str = "score"
+    beta: float | str = 0.1
+    cut_by: str = field(default="score", metadata=named_in_key("beta_by"))
     strata: int = 50
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("selector.beta_by", self.beta_by, ("score", "aum"))
-        if not 0 <= self.beta < 1:
-            raise OptionError(f"selector.beta={self.beta} must be the fraction of the hardest to drop, in [0, 1).")
-        if self.strata < 1:
-            raise OptionError(f"selector.strata={self.strata} must be at least 1.")
+        if isinstance(self.beta, str):
+            check_choice("selector.beta", self.beta, tuple(BETAS))
+        check_cut(self._beta_at(1), self.cut_by, self.strata)
 
     @property
     def _rule_needs(self) -> frozenset[str]:
-        return frozenset({"trajectories"} if self.beta_by == "aum" else ())
+        return frozenset(() if self.cut_by == "score" else {"trajectories"})
 
     def _rule(self, metric_name: str | None, alpha: str) -> str:
-        by = "" if self.beta_by == "score" else f" by {self.beta_by}"
+        beta = self.beta if isinstance(self.beta, str) else format(self.beta, "g")
         strata = "" if self.strata == 50 else f" strata={self.strata}"
-        return f"{metric_name} ccs {self.beta:g}{by}{strata}"
+        return f"{metric_name} ccs[{self.cut_by}] {beta}{strata}"
+
+    def _check_trusted(self, labels: NDArray[Any], *, r: float, alpha: float) -> None:
+        super()._check_trusted(labels, r=r, alpha=alpha)
+        if isinstance(self.beta, str) and r != 1:
+            published = sorted(BETAS[self.beta])
+            if not published[0] - TOLERANCE <= r <= published[-1] + TOLERANCE:
+                raise OptionError(
+                    f"selector.beta={self.beta} is published for r = {', '.join(map(str, published))}, and r={r:g} "
+                    "lies outside; give beta as a number."
+                )
+
+    def _beta_at(self, r: float) -> float:
+        if not isinstance(self.beta, str):
+            return self.beta
+        published = BETAS[self.beta]
+        return float(np.interp(r, sorted(published), [published[known] for known in sorted(published)]))
 
     def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:
-        left = members.size - min(round_half_up(self.beta * members.size), members.size - count)
-        trusted = pool.hardest(members, left, -pool.suspicion(members, self.beta_by))
-        strata = _equal_width(trusted, pool.values[trusted], self.strata)
+        beta = self._beta_at(count / members.size)
+        trusted = without_hardest(members, count, pool, beta=beta, cut_by=self.cut_by)
+        strata = equal_width(trusted, pool.values[trusted], self.strata)
         draws = pool.stream(self.name, members)
-        sizes = np.array([stratum.size for stratum in strata])
+        shares = equal_shares(np.array([stratum.size for stratum in strata]), count)
         return np.concatenate(
             [
                 draws.choice(stratum, share, replace=False, shuffle=False)
-                for stratum, share in zip(strata, _shares(sizes, count), strict=True)
+                for stratum, share in zip(strata, shares, strict=True)
             ]
         )
-
-
-def _equal_width(members: Ints, values: Floats, strata: int) -> list[Ints]:
-    """The members in `strata` groups, by rising value; the groups cut the range of the values [k] evenly."""
-    width = (values.max() - values.min()) / strata or 1.0  # all alike: all in the first
-    group = np.minimum((values - values.min()) / width, strata - 1).astype(np.min_scalar_type(strata))
-    ends = np.cumsum(np.bincount(group, minlength=strata))
-    return np.split(members[np.argsort(group, kind="stable")], ends[:-1])
-
-
-def _shares(sizes: Ints, count: int) -> Ints:
-    """Budgets [C] of strata of these sizes that sum to count <= Σ sizes: equal, as far as the small ones reach."""
-    shares = np.zeros_like(sizes)
-    for served, stratum in enumerate(np.argsort(sizes, kind="stable")):
-        shares[stratum] = min(sizes[stratum], count // (sizes.size - served))
-        count -= int(shares[stratum])
-    return shares

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from winnow.errors import BudgetError, OptionError
+from winnow.sampling import capped, systematic
 from winnow.selectors.base import Selector
 from winnow.selectors.pool import Pool
 from winnow.types import Floats, Ints
@@ -23,8 +24,7 @@ class Importance(Selector):
     alike. Where the loss, or the norm of the gradient, is proportional to s, power 1 and a small floor have the least
     variance.
 
-    The draw is systematic, in random order (Madow 1949): the π_i are laid end to end, and an example is kept where a
-    whole number plus one uniform offset falls on it. So m and every π_i are met exactly.
+    The draw is systematic (winnow.sampling), so m and every π_i are met exactly.
 
     power: 0 is uniform; more follows the score more closely. floor: the share of q that is uniform, in (0, 1]; no
     weight exceeds 1/floor. With balance the draw is within each class, by n_c and m_c, and the weight is (m/n)/π_i, at
@@ -57,7 +57,7 @@ class Importance(Selector):
 
     def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:
         probability = self._probabilities(members, count, pool)
-        return members[_systematic(probability, count, pool.stream(self.name, members))]
+        return members[systematic(probability, count, pool.stream(self.name, members))]
 
     def _signal_weights(self, members: Ints, signal: Ints, weight: float, r: float, pool: Pool) -> Floats:
         probability = self._probabilities(members, signal.size, pool)
@@ -68,34 +68,4 @@ class Importance(Selector):
         scores = pool.positive_scores(members)
         sizes = (scores / (scores.max() or 1.0)) ** self.power
         total = sizes.sum() or 1.0
-        return _capped((1 - self.floor) * sizes / total + self.floor / members.size, count)
-
-
-def _capped(sizes: Floats, count: int) -> Floats:
-    """min(1, κ sizes), [k], with κ such that they sum to count <= k. sizes: [k], positive."""
-    if count == sizes.size:
-        return np.ones(count)
-    scale = count / sizes.sum()
-    if scale * sizes.max() >= 1:
-        # The a largest are certain; a is the first for which the next one stays below 1. Capping one at a time from
-        # the largest ends at the same a.
-        rising = np.sort(sizes)
-        largest, rest = rising[::-1], np.cumsum(rising)[::-1]  # rest[a]: the sum of all but the a largest
-        certain = np.argmax((count - np.arange(count + 1)) * largest[: count + 1] < rest[: count + 1])
-        scale = (count - certain) / rest[certain]
-    return np.minimum(scale * sizes, 1.0)
-
-
-def _systematic(probability: Floats, count: int, draws: np.random.Generator) -> Ints:
-    """Positions [count], rising: each i with probability [k] π_i, which sum to count."""
-    others = np.flatnonzero(probability < 1)
-    while True:
-        order = draws.permutation(others)
-        passed = np.floor(np.cumsum(probability[order]) + draws.random())
-        kept = probability == 1
-        kept[order] = np.diff(passed, prepend=0.0) > 0
-        positions = np.flatnonzero(kept)
-        if (
-            positions.size == count
-        ):  # rounding of the sum loses a mark once in millions of draws; then it is drawn again
-            return positions
+        return capped((1 - self.floor) * sizes / total + self.floor / members.size, count)

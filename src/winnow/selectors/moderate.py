@@ -1,7 +1,7 @@
 """The moderate coreset: neither the nearest to their class centre nor the farthest from it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ class Moderate(OfEmbeddings):
 
     Xia et al. 2023 (ICLR, "Moderate coreset"), section 3.2, on the embeddings. variant:
       "class":    d_i the Euclidean distance to the mean of the class; the smallest |d_i − median of d in the class|.
+                  Neither the paper's nor its code's, as the rule's name says: moderate[class].
       "paper":    the same d_i, ranked over all classes at once; the m in the middle of the ranking.
       "official": as "paper", but the centre is the median of the class in each coordinate, as in the authors' code.
     With one class at a time (balance="exact") "class" and "paper" differ only where distances lie closer together on
@@ -26,14 +27,17 @@ class Moderate(OfEmbeddings):
     alpha is ignored: everything follows the rule. Raises OptionError for an unknown variant.
     """
 
+    _told_by_title: ClassVar[frozenset[str]] = frozenset({"variant"})
+
     variant: str = "class"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("selector.variant", self.variant, ("class", "paper", "official"))
 
-    def _rule(self, metric_name: str | None, alpha: str) -> str:
-        return self.name if self.variant == "class" else f"{self.name} {self.variant}"
+    @property
+    def _title(self) -> str:
+        return f"{self.name}[{self.variant}]"
 
     def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:
         points, labels = pool.embeddings(members), pool.labels[members]

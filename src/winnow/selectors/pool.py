@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from winnow.errors import MissingEvidenceError
+from winnow.errors import MissingEvidenceError, ShapeError
 from winnow.seeds import stream
 from winnow.types import Evidence, Floats, Ints, Trajectory
 
@@ -59,17 +59,37 @@ class Pool:
             raise MissingEvidenceError("this selector reads embeddings; give it evidence with embeddings [n, d].")
         return self.evidence.embedded()[members]
 
-    def mean_p_true(self, members: Ints) -> Floats:
-        """[k]: true-class probability, mean over probes and epochs. MissingEvidenceError where it was not recorded."""
-        return self._trajectories().p_true[..., members].mean(axis=(0, 1), dtype=np.float64)
+    def mean_p_true(self, members: Ints, first_epochs: int | None = None) -> Floats:
+        """[k]: true-class probability, mean over probes and the first epochs (None: all).
+
+        Raises MissingEvidenceError where it, or so many epochs of it, were not recorded.
+        """
+        trajectories = self._trajectories()
+        if (first_epochs or 0) > trajectories.epochs:
+            raise MissingEvidenceError(
+                f"selector.first_epochs={first_epochs}, but {trajectories.epochs} epochs were recorded; lower it, or "
+                "train the probes for longer (probe.epochs)."
+            )
+        return trajectories.p_true[:, :first_epochs, members].mean(axis=(0, 1), dtype=np.float64)
 
     def suspicion(self, members: Ints, by: str) -> Floats:
-        """[k], higher = more likely mislabelled: the scores, or the area under the margin (aum)."""
+        """[k], higher = more likely mislabelled: the scores, or minus the area under the margin of training, of logits
+        (aum) or of probabilities (aum_probability), mean over probes and epochs."""
         if by == "score":
             return self.values[members]
-        return -self._trajectories().margin[..., members].mean(axis=(0, 1), dtype=np.float64)
+        trajectories = self._trajectories()
+        margins = trajectories.margin if by == "aum" else trajectories.probability_margin
+        return -margins[..., members].mean(axis=(0, 1), dtype=np.float64)
 
     def _trajectories(self) -> Trajectory:
         if self.evidence is None:
             raise MissingEvidenceError("this selector reads trajectories; give it the evidence of a probe ensemble.")
         return self.evidence.ensemble()
+
+
+def label_vector(labels: ArrayLike) -> NDArray[Any]:
+    """The labels [n]. Raises ShapeError for another shape."""
+    vector = np.asarray(labels)
+    if vector.ndim != 1:
+        raise ShapeError(f"labels must be one class per example, shape [n]; got shape {list(vector.shape)}.")
+    return vector

@@ -1,13 +1,15 @@
 """Train one model on one subset, and test it at the last step."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
+from torch import Tensor
 
 from winnow import workers
 from winnow.datasets.base import ImageDataset
@@ -17,6 +19,7 @@ from winnow.keys import make_key
 from winnow.machine import device_name
 from winnow.models.base import Classifier, ModelSpec
 from winnow.seeds import derive
+from winnow.training.averaging import WeightAverage, weights_of
 from winnow.training.checkpoint import Checkpoints
 from winnow.training.devices import TrainerSpec, quiet, shard
 from winnow.training.module import ClassifierModule
@@ -27,13 +30,17 @@ from winnow.training.recipe import Recipe
 from winnow.training.sync_batchnorm import synchronised
 from winnow.types import Subset
 
+log = logging.getLogger(__name__)
+
 _PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fitted:
-    """A trained model with what its training cost. seconds: wall-clock of the training alone, of all its
-    parts where it was interrupted; device: its name."""
+    """A trained model with what its training cost, its earlier parts included where it was interrupted or stopped.
+
+    seconds: wall-clock of the training alone; device: its name.
+    """
 
     model: Classifier
     steps: int
@@ -54,25 +61,27 @@ def fit(
     logger: Logger | None = None,
     title: str = "training",
     checkpoint: Path | None = None,
+    stop_after: int | None = None,
+    begun: Path | None = None,
+    kept: Path | None = None,
 ) -> Fitted:
-    """Train `model` on `subset` by `recipe`, and return it as it is after the last step.
+    """Train `model` on `subset` by `recipe`; the model, or where recipe.ema asks for one its average, at the last step.
 
     seed fixes the initial weights, the order and the augmentation; the caller's own random state is left as it was.
     checkpoint: a file from which an interrupted training goes on, to the same result; it is written while the training
     lasts, and left to the caller to remove. Callbacks keep what they have seen by `state_dict`.
+    stop_after: of the recipe's epochs, those after which it ends, in the midst of its schedule. kept: a file for all
+    that a longer training of the same needs to go on from there. begun: such a file of a shorter one, to go on from.
     With several devices, each has a part of every batch, and gradients are those of the batch's weighted loss.
 
     Raises Interrupted when a signal ended it (see winnow.interruption); OptionError where a batch has fewer examples
-    than there are devices, or the recipe's precision is not settled.
+    than there are devices, where batch norm cannot normalise one (check_batches), or where the recipe's precision is
+    not settled.
     """
     recipe.check_settled()
     spec = trainer or TrainerSpec()
-    least = subset.m // -(-subset.m // recipe.batch_size)
-    if least < spec.devices * spec.nodes:
-        raise OptionError(
-            f"{title}: its smallest batch has {least} examples, for {spec.devices * spec.nodes} devices; "
-            "train on fewer (trainer.devices), keep more, or raise recipe.batch_size."
-        )
+    if check_batches(dataset, subset.m, model=model, recipe=recipe, trainer=spec, title=title) == 1:
+        log.warning("%s: batches of one example; batch norm, if there is any, sees one image at a time.", title)
     tell_slow_choice([recipe.precision], spec)
     return spec.everywhere(
         _fit,
@@ -86,7 +95,34 @@ def fit(
         callbacks=callbacks,
         title=title,
         checkpoint=checkpoint,
+        stop_after=stop_after,
+        begun=begun,
+        kept=kept,
     )
+
+
+def check_batches(
+    dataset: ImageDataset, m: int, *, model: ModelSpec, recipe: Recipe, trainer: TrainerSpec, title: str
+) -> int:
+    """The least number of examples that batch norm sees at once in a training on m.
+
+    Raises OptionError where a batch has fewer than there are devices, or where it is one and a map of the model one
+    position: one value a channel has no spread to be normalised by.
+    """
+    devices = trainer.devices * trainer.nodes
+    least, _ = recipe.batch_sizes(m)
+    if least < devices:
+        raise OptionError(
+            f"{title}: its smallest batch has {least} examples, for {devices} devices; "
+            "train on fewer (trainer.devices), keep more, or raise recipe.batch_size."
+        )
+    seen = least if trainer.sync_batchnorm else least // devices
+    if seen == 1 and not model.normalises_one(dataset.image_shape, dataset.n_classes):
+        raise OptionError(
+            f"{title}: a batch of one example leaves the batch norm of {model.name} one value a channel, which cannot "
+            "be normalised; keep at least two examples, raise recipe.batch_size, or choose a model with larger maps."
+        )
+    return seen
 
 
 def _fit(
@@ -101,9 +137,13 @@ def _fit(
     logger: Logger | None,
     title: str,
     checkpoint: Path | None,
+    stop_after: int | None,
+    begun: Path | None,
+    kept: Path | None,
 ) -> Fitted:
     """This process's part of a training."""
-    steps = recipe.steps(subset.m, dataset.n)
+    schedule = recipe.steps(subset.m, dataset.n)
+    steps = schedule if stop_after is None else schedule * stop_after // recipe.epochs
     with quiet(), torch.random.fork_rng():
         torch.manual_seed(derive(seed, "init"))
         classifier = model.build(dataset.image_shape, dataset.n_classes)
@@ -111,13 +151,17 @@ def _fit(
             classifier = classifier.to(memory_format=torch.channels_last)
         counter = _Presentations()
         progress = [progress_callback(title, spec.progress)] if workers.rank() == 0 else []
+        average = [WeightAverage(recipe.ema)] if recipe.ema else []
         keeper = Checkpoints(
             checkpoint,
             every=spec.checkpoint_seconds,
-            training=_identity(dataset, subset, model, recipe, seed) if checkpoint else "",
+            training=_identity(dataset, subset, model, recipe, seed) if checkpoint or begun or kept else "",
+            steps=schedule,
+            begun=begun,
+            kept=kept,
         )
         lightning = spec.trainer(
-            callbacks=[*callbacks, counter, *progress, Noise(seed), keeper],
+            callbacks=[*average, *callbacks, counter, *progress, Noise(seed), keeper],
             max_steps=steps,
             max_epochs=-1,
             precision=_PRECISION[recipe.precision],
@@ -140,8 +184,13 @@ def _fit(
             seed=seed,
             channels_last=recipe.channels_last,
             shard=shard(),
+            constant=recipe.batches == "constant",
         )
-        keeper.fit(lightning, ClassifierModule(classifier, recipe, steps), loader)
+        assert stop_after is None or steps % len(loader) == 0, "it stops in the middle of an epoch"
+        module = ClassifierModule(classifier, recipe, schedule)
+        keeper.fit(lightning, module, loader)
+        if average:
+            classifier.load_state_dict(weights_of(lightning, module))
     assert lightning.global_step == steps, (lightning.global_step, steps)
     return Fitted(model=classifier, steps=steps, examples_seen=counter.examples, seconds=keeper.seconds, device=device)
 
@@ -151,26 +200,42 @@ def _identity(dataset: ImageDataset, subset: Subset, model: ModelSpec, recipe: R
     return make_key(dataset.slug, inputs | {"seed": seed})
 
 
+class Measured(NamedTuple):
+    """A model on the test set: error in [0, 1], loss in nats, and of each class the wrong and the tested images."""
+
+    error: float
+    loss: float
+    wrong: tuple[int, ...]
+    tested: tuple[int, ...]
+
+    @property
+    def class_errors(self) -> dict[int, float]:
+        """The error of each class that has test images, by its label."""
+        pairs = enumerate(zip(self.wrong, self.tested, strict=True))
+        return {label: wrong / tested for label, (wrong, tested) in pairs if tested}
+
+
 def measure(
     dataset: ImageDataset, model: Classifier, *, recipe: Recipe, trainer: TrainerSpec | None = None
-) -> tuple[float, float]:
-    """(test_error in [0, 1], test_loss in nats) over the whole test set, every image once, evaluation mode, float32."""
+) -> Measured:
+    """One pass over the whole test set, every image once, evaluation mode, float32."""
     spec = trainer or TrainerSpec()
-    wrong, loss = spec.everywhere(_measure, alone={}, dataset=dataset, model=model, recipe=recipe, spec=spec)
-    return wrong / dataset.n_test, loss / dataset.n_test
+    sums = spec.everywhere(_measure, alone={}, dataset=dataset, model=model, recipe=recipe, spec=spec)
+    loss, counts = sums[0], sums[1:].to(torch.int64)
+    wrong, tested = counts.reshape(2, -1).tolist()
+    assert sum(tested) == dataset.n_test
+    return Measured(sum(wrong) / dataset.n_test, loss.item() / dataset.n_test, tuple(wrong), tuple(tested))
 
 
-def _measure(*, dataset: ImageDataset, model: Classifier, recipe: Recipe, spec: TrainerSpec) -> tuple[float, float]:
-    """Wrong and summed loss of the whole test set, of which this process tests its part."""
+def _measure(*, dataset: ImageDataset, model: Classifier, recipe: Recipe, spec: TrainerSpec) -> Tensor:
+    """`test_sums` of the whole test set, of which this process tests its part."""
     with quiet():
         lightning = spec.solo_trainer(logger=False)
         module = ClassifierModule(model, recipe, steps=0)
         device = lightning.strategy.root_device
         loader = batches(dataset, "test", device=device, channels_last=recipe.channels_last, shard=shard())
         lightning.test(module, loader, verbose=False)
-    wrong, loss, tested = workers.sum_over_ranks(module.test_sums).tolist()
-    assert tested == dataset.n_test
-    return wrong, loss
+    return workers.sum_over_ranks(module.test_sums)
 
 
 class _Presentations(Callback):

@@ -17,8 +17,10 @@ from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 from winnow.artifacts import write_atomically
 from winnow.errors import check_choice
 from winnow.types import Row
+from winnow.writing import writing
 
 log = logging.getLogger(__name__)
+OPTION = "hydra.run.dir=DIR, or none by logger=none"  # where users choose where logs go
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,8 @@ class LoggerSpec(ABC):
         """Log the row, if there is one, and finish. failed: an error ended the training."""
         if logger is not None:
             if row is not None:
-                logger.log_metrics({"test_error": row.test_error, "test_loss": row.test_loss})
+                values = {name: getattr(row, name) for name in ("test_error", "worst_class_error", "test_loss")}
+                logger.log_metrics({name: value for name, value in values.items() if value is not None})
             logger.finalize("failed" if failed else "success")
 
 
@@ -46,16 +49,30 @@ class NoLog(LoggerSpec):
 
 
 class ContinuedCSVLogger(CSVLogger):
-    """Lightning's, which begins its file anew, except that the lines of an interrupted training can stay."""
+    """Lightning's, which begins its file anew, except that the lines of an interrupted training can stay.
+
+    Raises StoreError where the file cannot be written.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         file = Path(self.log_dir) / "metrics.csv"
         self.earlier: list[dict[str, str]] = []
         if file.exists():
-            with file.open(newline="") as lines:
-                self.earlier = list(csv.DictReader(lines))
-            file.unlink()  # Lightning would, with a warning
+            lines = file.read_text().splitlines(keepends=True)
+            # The last line may have been cut short, by a kill or for want of room.
+            self.earlier = list(csv.DictReader(line for line in lines if line.endswith("\n")))
+            with writing(file):
+                file.unlink()  # Lightning would, with a warning
+
+    @property
+    def experiment(self) -> Any:
+        with writing(self.log_dir, option=OPTION):
+            return super().experiment
+
+    def save(self) -> None:
+        with writing(self.log_dir, option=OPTION):
+            super().save()
 
     def go_on(self, step: int) -> None:
         """Keep the lines up to this step, which was the last of the interrupted training's checkpoint."""
@@ -100,7 +117,8 @@ class WandbLog(LoggerSpec):
     def open(self, name: str, *, kind: str, config: Mapping[str, Any]) -> Logger:
         import wandb
 
-        os.makedirs(self.folder, exist_ok=True)
+        with writing(self.folder):
+            os.makedirs(self.folder, exist_ok=True)
         # wandb's service keeps a log of its own in its cache, which would be in the home folder.
         os.environ.setdefault("WANDB_CACHE_DIR", os.path.join(self.folder, "wandb", "cache"))
         # Left to start the run itself, Lightning makes wandb print a warning and sets WANDB_MODE for the whole process.

@@ -25,13 +25,14 @@ def weighted_loss(losses: Tensor, weights: Tensor, size: int | None = None) -> T
 class ClassifierModule(LightningModule):
     """Trains a classifier on weighted batches; a step also yields its logits, so that recorders need no second pass.
 
-    After a test run, `test_sums` holds wrong, summed cross-entropy in nats and tested, of this process's test images.
+    After a test run, `test_sums` [1 + 2C] holds of this process's test images the summed cross-entropy in nats, the
+    wrong ones of each class, and the tested ones of each.
     """
 
     def __init__(self, model: Classifier, recipe: Recipe, steps: int) -> None:
         super().__init__()
         self.model, self.recipe, self.steps = model, recipe, steps
-        self.test_sums = torch.zeros(3, dtype=torch.float64)
+        self.test_sums = torch.zeros(1 + 2 * model.head.out_features, dtype=torch.float64)
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         logits = self.model(batch.image).float()
@@ -44,8 +45,9 @@ class ClassifierModule(LightningModule):
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         logits = self.model(batch.image)
         loss = F.cross_entropy(logits, batch.label, reduction="sum")
-        wrong = (logits.argmax(1) != batch.label).sum()
-        self.test_sums += torch.tensor([wrong.item(), loss.item(), len(logits)], dtype=torch.float64)
+        wrong = batch.label[logits.argmax(1) != batch.label]
+        counts = [torch.bincount(labels, minlength=logits.shape[1]) for labels in (wrong, batch.label)]
+        self.test_sums += torch.cat([loss.reshape(1), *counts]).cpu()  # float32 holds the counts of a batch exactly
 
     def configure_optimizers(self) -> Any:
         optimiser, schedule = self.recipe.optimiser(self.model, self.steps)

@@ -1,15 +1,24 @@
 """How a model is trained: the numbers of the optimiser, and how long."""
 
 import logging
+import math
 from dataclasses import dataclass, field
 
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    LinearLR,
+    LRScheduler,
+    MultiStepLR,
+    OneCycleLR,
+    SequentialLR,
+)
 
 from winnow.datasets.augmentation import Augmentation
 from winnow.errors import OptionError, check_choice
-from winnow.keys import NOT_IN_KEY, Component
+from winnow.keys import LATER, NOT_IN_KEY, Component
 
 log = logging.getLogger(__name__)
 FEW_STEPS = 50
@@ -17,16 +26,24 @@ FEW_STEPS = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Component):
-    """SGD with Nesterov momentum and a schedule over optimiser steps.
+    """SGD with momentum and a schedule over optimiser steps.
 
     budget: "epochs" passes over a subset `epochs` times, so a small subset gets fewer steps; "steps" gives every subset
-    the steps that `epochs` passes over the full training set take. batch_size: the largest batch (see InMemoryLoader).
-    schedule: "onecycle" (Smith & Topin 2017; warm-up over 30% to `lr`, then cosine to nothing), "cosine" or "constant".
+    the steps that `epochs` passes over the full training set take. total_steps: that many whatever the subset and the
+    data set, in place of both. batch_size: the largest batch. batches: "equal" deals the m examples of an epoch into
+    ⌈m / B⌉ batches as equal in size as can be, so that steps of a small subset may see as few as about B / 2 examples;
+    "constant" cuts one endless stream of permutations into batches of exactly B, so that equal steps are equal
+    examples, and where m < B an example recurs in a batch (see InMemoryLoader). Both leave the weighted risk unbiased.
+    schedule: "onecycle" (Smith & Topin 2017; warm-up over 30% to `lr`, then cosine to nothing), "cosine" (to
+    `final_lr`), "step" (times `decay_factor` at each of `decay_at`, shares of the steps in (0, 1)) or "constant".
+    warmup: share of the steps in which the rate rises in a line to `lr`, before the schedule has the rest.
     precision: "float32", "bfloat16" (autocast in training only; tests and scores are computed in float32), or "auto",
     which stands for one of them until winnow.training.precision.settled says which: the faster on a device.
-    Weight decay spares biases and batch norm, as is usual with large learning rates.
+    Weight decay spares biases and batch norm, as is usual with large learning rates, unless decay_all.
+    ema: decay of an exponential moving average of weights and batch-norm statistics, updated after every step; where it
+    is not 0, the averaged model is the one that is tested, evaluated and kept.
 
-    Raises OptionError for a value outside its range.
+    Raises OptionError for a value outside its range, and for options that the schedule does not read.
     """
 
     name: str = field(default="custom", metadata=NOT_IN_KEY)
@@ -41,17 +58,50 @@ class Recipe(Component):
     channels_last: bool = True
     budget: str = "epochs"
     augmentation: Augmentation = field(default_factory=Augmentation)
+    batches: str = field(default="equal", metadata=LATER)
+    total_steps: int | None = field(default=None, metadata=LATER)
+    nesterov: bool = field(default=True, metadata=LATER)
+    decay_all: bool = field(default=False, metadata=LATER)
+    final_lr: float = field(default=0.0, metadata=LATER)
+    decay_at: tuple[float, ...] = field(default=(), metadata=LATER)
+    decay_factor: float = field(default=0.1, metadata=LATER)
+    warmup: float = field(default=0.0, metadata=LATER)
+    ema: float = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
-        check_choice("recipe.schedule", self.schedule, ("onecycle", "cosine", "constant"))
+        object.__setattr__(self, "decay_at", tuple(self.decay_at))
+        check_choice("recipe.schedule", self.schedule, ("onecycle", "cosine", "step", "constant"))
         check_choice("recipe.precision", self.precision, ("float32", "bfloat16", "auto"))
         check_choice("recipe.budget", self.budget, ("epochs", "steps"))
+        check_choice("recipe.batches", self.batches, ("equal", "constant"))
         if self.epochs < 1 or self.batch_size < 1:
             raise OptionError(f"recipe.epochs={self.epochs} and batch_size={self.batch_size} must be at least 1.")
+        if self.total_steps is not None and self.total_steps < 1:
+            raise OptionError(f"recipe.total_steps={self.total_steps} must be at least 1; null leaves it to epochs.")
         if self.lr <= 0 or self.weight_decay < 0:
             raise OptionError(f"recipe.lr={self.lr} must be positive and weight_decay={self.weight_decay} at least 0.")
-        if not (0 <= self.momentum < 1 and 0 <= self.label_smoothing < 1):
-            raise OptionError("recipe.momentum and recipe.label_smoothing must be in [0, 1).")
+        for name in ("momentum", "label_smoothing", "warmup", "ema"):
+            if not 0 <= getattr(self, name) < 1:
+                raise OptionError(f"recipe.{name}={getattr(self, name)} must be in [0, 1).")
+        self._check_schedule()
+
+    def _check_schedule(self) -> None:
+        if not 0 <= self.final_lr <= self.lr:
+            raise OptionError(f"recipe.final_lr={self.final_lr} must be from 0 to recipe.lr={self.lr}.")
+        if self.final_lr and self.schedule != "cosine":
+            raise OptionError(f"recipe.final_lr is for schedule=cosine, not {self.schedule}; leave it at 0.")
+        if bool(self.decay_at) != (self.schedule == "step"):
+            raise OptionError(
+                "recipe.schedule=step needs recipe.decay_at, shares of the steps such as [0.3,0.6,0.8], "
+                f"and no other schedule has any; got schedule={self.schedule}, decay_at={list(self.decay_at)}."
+            )
+        rising = list(self.decay_at) == sorted(set(self.decay_at))
+        if not rising or any(not 0 < share < 1 for share in self.decay_at):
+            raise OptionError(f"recipe.decay_at={list(self.decay_at)} must be rising shares of the steps in (0, 1).")
+        if not 0 < self.decay_factor <= 1:
+            raise OptionError(f"recipe.decay_factor={self.decay_factor} must be in (0, 1].")
+        if self.warmup and self.schedule == "onecycle":
+            raise OptionError("recipe.warmup is for the other schedules: onecycle has a warm-up of its own.")
 
     def check_settled(self) -> None:
         """Raise OptionError while the precision is "auto"."""
@@ -64,13 +114,26 @@ class Recipe(Component):
 
     def steps(self, m: int, n: int) -> int:
         """Optimiser steps for a subset of m of n training examples."""
+        if self.total_steps is not None:
+            return self.total_steps
+        if self.budget == "epochs" and self.batches == "constant":
+            return -(-self.epochs * m // self.batch_size)
         return self.epochs * -(-(n if self.budget == "steps" else m) // self.batch_size)
 
     def examples(self, m: int, n: int) -> int:
         """Presentations in training on a subset of m of n training examples, in batches as the loaders deal them."""
+        if self.batches == "constant":
+            return self.steps(m, n) * self.batch_size
         batches = -(-m // self.batch_size)
         epochs, rest = divmod(self.steps(m, n), batches)
         return epochs * m + rest * (m // batches) + min(rest, m % batches)
+
+    def batch_sizes(self, m: int) -> tuple[int, int]:
+        """The smallest and the largest batch of a training on m examples."""
+        if self.batches == "constant":
+            return self.batch_size, self.batch_size
+        batches = -(-m // self.batch_size)
+        return m // batches, -(-m // batches)
 
     def warn_of_few_steps(self, title: str, m: int, n: int, *, epochs: str = "recipe.epochs") -> None:
         """Warn of a training too short to learn anything: the error of an untrained model says nothing of a rule.
@@ -85,10 +148,24 @@ class Recipe(Component):
         """The optimiser and its schedule, to be stepped after every batch; None where the rate is constant."""
         decayed = [p for p in model.parameters() if p.ndim > 1]
         spared = [p for p in model.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": spared, "weight_decay": 0.0}]
-        sgd = torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.momentum > 0)
+        of_spared = self.weight_decay if self.decay_all else 0.0
+        groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": spared, "weight_decay": of_spared}]
+        nesterov = self.nesterov and self.momentum > 0
+        sgd = torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=nesterov)
+        warming = math.ceil(self.warmup * steps)
+        schedule = self._schedule(sgd, steps, warming)
+        if not warming:
+            return sgd, schedule
+        rise = LinearLR(sgd, start_factor=1 / (warming + 1), total_iters=warming)
+        return sgd, SequentialLR(sgd, [rise, schedule or ConstantLR(sgd, factor=1.0)], milestones=[warming])
+
+    def _schedule(self, sgd: torch.optim.Optimizer, steps: int, warming: int) -> LRScheduler | None:
+        left = steps - warming
         if self.schedule == "onecycle":
-            return sgd, OneCycleLR(sgd, max_lr=self.lr, total_steps=steps, cycle_momentum=False)
+            return OneCycleLR(sgd, max_lr=self.lr, total_steps=steps, cycle_momentum=False)
         if self.schedule == "cosine":
-            return sgd, CosineAnnealingLR(sgd, T_max=steps)
-        return sgd, None
+            return CosineAnnealingLR(sgd, T_max=max(left, 1), eta_min=self.final_lr)
+        if self.schedule == "step":  # the shares are of all steps, those of the warm-up too
+            at = [max(round(share * steps) - warming, 0) for share in self.decay_at]
+            return MultiStepLR(sgd, milestones=at, gamma=self.decay_factor)
+        return None

@@ -14,10 +14,11 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from winnow.artifacts import ArtifactStore, Stage, foreign_digest, foreign_tensors
+from winnow.artifacts import ArtifactStore, Stage
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.batches import normalisation
 from winnow.errors import OptionError, check_choice
+from winnow.foreign import foreign_digest, foreign_tensors
 from winnow.keys import NOT_IN_KEY, make_key
 from winnow.models.base import Classifier
 from winnow.probes.embeddings.base import Embedding

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.artifacts import foreign_array, foreign_digest
 from winnow.datasets.base import ImageDataset
 from winnow.errors import OptionError, ShapeError
+from winnow.foreign import foreign_array, foreign_digest
 from winnow.keys import NOT_IN_KEY, make_key
 from winnow.probes.embeddings.base import Embedding
 

@@ -8,6 +8,7 @@ from pytorch_lightning import Callback
 
 from winnow.artifacts import Draft
 from winnow.keys import Component
+from winnow.training.recipe import Recipe
 from winnow.types import Ints
 
 
@@ -28,12 +29,15 @@ class Recorder(Callback, ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecorderSpec(Component):
+class RecorderSpec(Component, ABC):
     """Which recorder; one yaml in conf/callbacks. It is part of the trained model's key."""
 
     @abstractmethod
     def build(self, indices: Ints, n_classes: int) -> Recorder:
         """A fresh recorder for a training on these examples, canonical indices [m]."""
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise OptionError where a training by this recipe cannot be recorded."""
 
     def held_bytes(self, m: int, n_classes: int) -> int:
         """What the recorder of m examples holds on the device of the training, where that grows with m."""

@@ -13,8 +13,10 @@ from torch import Tensor
 from winnow import workers
 from winnow.artifacts import Draft
 from winnow.datasets.loader import Batch
+from winnow.errors import OptionError
 from winnow.records import save_trajectory
 from winnow.training.callbacks.base import Recorder, RecorderSpec
+from winnow.training.recipe import Recipe
 from winnow.types import Ints, Trajectory
 
 FIELDS = tuple(field.name for field in fields(Trajectory))
@@ -27,6 +29,13 @@ class Forgetting(RecorderSpec):
 
     def build(self, indices: Ints, n_classes: int) -> "TrajectoryRecorder":
         return TrajectoryRecorder(indices, n_classes)
+
+    def check(self, recipe: Recipe) -> None:
+        if recipe.batches == "constant":
+            raise OptionError(
+                "callbacks=forgetting records every kept example once in each epoch, which batches from one stream do "
+                "not show it; set recipe.batches=equal, or leave the callback out. (Probes always deal equal batches.)"
+            )
 
     def held_bytes(self, m: int, n_classes: int) -> int:
         floats = n_classes + len(FIELDS) - 1  # the softmax, and a row of every field but correct

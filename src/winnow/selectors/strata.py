@@ -1,0 +1,49 @@
+"""Strata: the classes; or the range of the scores, its hardest end cut off, in parts of equal width."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from winnow.errors import OptionError, check_choice
+from winnow.rounding import round_half_up
+from winnow.selectors.pool import Pool
+from winnow.types import Floats, Ints
+
+
+def by_class(labels: NDArray[Any]) -> list[Ints]:
+    """The indices of each class, classes in the order of np.unique."""
+    counts = np.unique(labels, return_counts=True)[1]
+    return np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
+
+
+def check_cut(beta: float, cut_by: str, strata: int) -> None:
+    """Raise OptionError for a fraction outside [0, 1), an unknown cut_by, or fewer than one stratum."""
+    check_choice("selector.cut_by", cut_by, ("score", "aum", "aum_probability"))
+    if not 0 <= beta < 1:
+        raise OptionError(f"selector.beta={beta} must be the fraction of the hardest to drop, in [0, 1).")
+    if strata < 1:
+        raise OptionError(f"selector.strata={strata} must be at least 1.")
+
+
+def without_hardest(members: Ints, count: int, pool: Pool, *, beta: float, cut_by: str) -> Ints:
+    """The members but for the ⌊beta k + ½⌋ of their k that are hardest by `cut_by`; always `count` or more."""
+    dropped = min(round_half_up(beta * members.size), members.size - count)
+    return pool.hardest(members, members.size - dropped, -pool.suspicion(members, cut_by)) if dropped else members
+
+
+def equal_width(members: Ints, values: Floats, strata: int) -> list[Ints]:
+    """The members in `strata` groups, by rising value; the groups cut the range of the values [k] evenly."""
+    width = (values.max() - values.min()) / strata or 1.0  # all alike: all in the first
+    group = np.minimum((values - values.min()) / width, strata - 1).astype(np.min_scalar_type(strata))
+    ends = np.cumsum(np.bincount(group, minlength=strata))
+    return np.split(members[np.argsort(group, kind="stable")], ends[:-1])
+
+
+def equal_shares(sizes: Ints, count: int) -> Ints:
+    """Budgets [C] of strata of these sizes that sum to count <= Σ sizes: equal, as far as the small ones reach."""
+    shares = np.zeros_like(sizes)
+    for served, stratum in enumerate(np.argsort(sizes, kind="stable")):
+        shares[stratum] = min(sizes[stratum], count // (sizes.size - served))
+        count -= int(shares[stratum])
+    return shares
