@@ -4,7 +4,8 @@
     python scripts/figures.py figure=perceptron_curves
 
 `out` may end in .png, .pdf or .svg; without it the figure is written beside the file that it was drawn from, or, if it
-reads none, to outputs/figures. Beside it go the numbers drawn, curves.csv, and how it was made, curves.provenance.json.
+reads none, to outputs/figures, named after the figure and the error that it draws (scaling_curves_worst_class.png).
+Beside it go the numbers drawn, curves.csv, and how it was made, curves.provenance.json.
 """
 
 import sys
@@ -35,7 +36,8 @@ def task(cfg: DictConfig) -> None:
     options = draw.keywords
     read = options.get("grid") or options.get("table")
     folder = Path(read).parent if read else Path(options.get("folder", "outputs/figures"))
-    out = Path(cfg.out) if cfg.out else folder / f"{name}.png"
+    drawn = name if options.get("error", "mean") == "mean" else f"{name}_{options['error']}"
+    out = Path(cfg.out) if cfg.out else folder / f"{drawn}.png"
     numbers = out.with_suffix(".csv")
     if read and numbers.resolve() == Path(read).resolve():
         raise OptionError(f"{numbers} holds the data of the figure, and its numbers would replace them; give out=... .")

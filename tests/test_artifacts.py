@@ -1,8 +1,11 @@
 """Artifacts come back as they were put, are made once by whoever asks, and never half."""
 
+import errno
 import hashlib
 import json
+import os
 import pickle
+import random
 import re
 import subprocess
 import sys
@@ -17,8 +20,10 @@ import pandas as pd
 import pytest
 import torch
 
-from winnow import artifacts
+from helpers.disk import files_up_to
+from winnow import artifacts, checksums
 from winnow.artifacts import Artifact, ArtifactStore, Draft, write_atomically
+from winnow.errors import StoreError
 from winnow.machine import device_name
 
 ARRAY = np.array([[0.1, np.nan, -0.0], [np.inf, 5e-324, 1.0]])
@@ -147,7 +152,9 @@ def scribble(content: bytes):
 
 DAMAGES = [(flip, name) for name in KINDS]
 DAMAGES += [(damage, name) for name in ("array.npy", "json.json") for damage in (truncate, Path.unlink)]
-DAMAGES += [(damage, "provenance.json") for damage in (truncate, Path.unlink)]
+DAMAGES += [
+    (damage, name) for name in ("provenance.json", "provenance.sha256") for damage in (flip, truncate, Path.unlink)
+]
 DAMAGES += [(scribble(content), "provenance.json") for content in (b"", b"\xff\xfe", b"{}", b"null", b'{"sha256": 1}')]
 
 
@@ -170,17 +177,113 @@ def test_a_damaged_artifact_is_moved_aside_and_made_anew(store, caplog, damage, 
     assert writer.calls == 2
 
 
+def test_every_bit_of_an_artifact_is_covered(store):
+    """A seeded bit of each byte of the provenance, and of many of each part: all are damage, and none is harmless."""
+    folder = Writer().fetch(store).folder
+    draw = random.Random(0)
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*KINDS, "provenance.json", "provenance.sha256"])
+    for path in folder.iterdir():
+        whole = path.read_bytes()
+        places = range(len(whole)) if path.name.startswith("provenance") else draw.sample(range(len(whole)), 30)
+        for place in places:
+            flipped = bytearray(whole)
+            flipped[place] ^= 1 << draw.randrange(8)
+            path.write_bytes(flipped)
+            assert checksums.damage(folder) is not None, (path.name, place, flipped[place])
+        path.write_bytes(whole)
+        assert checksums.damage(folder) is None
+
+
+def test_the_provenance_has_a_checksum_that_others_can_check(store):
+    folder = Writer().fetch(store).folder
+    digest = hashlib.sha256((folder / "provenance.json").read_bytes()).hexdigest()
+    assert (folder / "provenance.sha256").read_text() == f"{digest}  provenance.json\n"
+
+
+def test_an_artifact_of_a_version_without_that_checksum_is_loaded(store):
+    writer = Writer()
+    folder = writer.fetch(store).folder
+    (folder / "provenance.sha256").unlink()
+    facts = json.loads((folder / "provenance.json").read_text())
+    del facts["checksum"]
+    (folder / "provenance.json").write_text(json.dumps(facts, indent=1))
+    check_parts(writer.fetch(store))
+    assert writer.calls == 1
+
+
+RANDOM = np.random.default_rng(0).random(20_000)
+BIG = {
+    "put_array": ("a.npy", lambda draft: draft.put_array("a", np.zeros(20_000))),
+    "new_array": ("a.npy", lambda draft: draft.new_array("a", (20_000,), np.float64)),
+    "put_table": ("a.parquet", lambda draft: draft.put_table("a", pd.DataFrame({"x": RANDOM}))),
+    "put_tensors": ("a.safetensors", lambda draft: draft.put_tensors("a", {"x": torch.zeros(40_000)})),
+    "put_json": ("a.json", lambda draft: draft.put_json("a", ["x"] * 20_000)),
+    "what is inside the provenance": ("", lambda draft: draft.facts.update(device="x" * 80_000)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("part", BIG)
+def test_without_room_the_path_and_the_remedy_are_told_and_nothing_is_left(store, part):
+    name, write = BIG[part]
+    told = (
+        rf"^{store.root / 'scores' / 'key' / name} cannot be written: there is no room left.*\(paths\.artifacts=DIR\)"
+    )
+    with pytest.raises(StoreError, match=told), files_up_to(60_000):
+        store.fetch("scores", "key", write=write, inputs=None)
+    assert list((store.root / "scores").iterdir()) == []
+    store.fetch("scores", "key", write=write, inputs=None)
+    assert store.load("scores", "key") is not None
+
+
+@pytest.mark.parametrize("blocked", [".", "scores", "locks", "scores/key"])
+def test_a_file_in_the_place_of_a_folder_is_told_before_anything_is_made(store, blocked):
+    path = store.root / blocked
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("mine")
+    writer = Writer()
+    with pytest.raises(StoreError, match=f"{path} is a file where a folder is needed; move it away"):
+        writer.fetch(store)
+    assert writer.calls == 0
+    assert path.read_text() == "mine"
+    path.unlink()
+    check_parts(writer.fetch(store))
+
+
+def test_below_a_file_there_is_no_store(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StoreError, match=f"{tmp_path / 'file'} is a file where a folder is needed"):
+        Writer().fetch(ArtifactStore(tmp_path / "file" / "deep" / "artifacts"))
+
+
+def test_a_store_that_is_read_only_gives_what_is_there(store, monkeypatch):
+    writer = Writer()
+    writer.fetch(store)
+
+    def refuse(*arguments, **options):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    for name in ("mkdir", "rename", "unlink", "open"):
+        monkeypatch.setattr(os, name, refuse)
+    check_parts(writer.fetch(store))
+    with pytest.raises(StoreError, match="it is read-only; allow writing there"):
+        store.fetch("scores", "other", write=writer, inputs=None)
+    (store.root / "scores" / "key" / "json.json").write_text("{}")
+    with pytest.raises(StoreError, match=r"key\.damaged-.* cannot be written: it is read-only"):
+        store.load("scores", "key")
+    assert writer.calls == 1
+
+
 def test_two_that_find_the_same_damage_make_it_anew_once(store, monkeypatch):
     writer = Writer()
     flip(writer.fetch(store).folder / "array.npy")
     both, digest, looks = threading.Barrier(2, timeout=20), hashlib.file_digest, iter(range(10**6))
 
     def look_together(*arguments):
-        if next(looks) < 2:
+        if next(looks) < 2:  # of the provenance, which is the first to be looked at
             both.wait()
         return digest(*arguments)
 
-    monkeypatch.setattr(artifacts.hashlib, "file_digest", look_together)
+    monkeypatch.setattr(hashlib, "file_digest", look_together)
     with ThreadPoolExecutor(2) as pool:
         for future in [pool.submit(writer.fetch, store) for _ in range(2)]:
             check_parts(future.result(timeout=20))

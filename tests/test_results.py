@@ -36,9 +36,24 @@ def test_a_row_that_cannot_be_read_is_an_error_that_names_its_file(tmp_path, dam
 def test_a_row_of_a_version_that_recorded_less_is_read(tmp_path):
     row = make_row()
     path = results.save_row(tmp_path, row)
-    later = ("family", "width", "depth", "multiply_adds", "probe_multiply_adds")
+    later = ("family", "width", "depth", "multiply_adds", "probe_multiply_adds", "worst_class_error")
     path.write_text(json.dumps({name: value for name, value in asdict(row).items() if name not in later}))
     assert results.load_row(tmp_path) == row
+
+
+@pytest.mark.parametrize(("written", "read"), [(1, 1.0), (0.25, 0.25), (None, None)])
+def test_the_worst_class_of_a_row_comes_back(tmp_path, written, read):
+    path = results.save_row(tmp_path, make_row())
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"worst_class_error": written}))
+    found = results.load_row(tmp_path).worst_class_error
+    assert (found, type(found)) == (read, type(read))
+
+
+def test_a_worst_class_that_is_no_fraction_is_refused(tmp_path):
+    path = results.save_row(tmp_path, make_row())
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"worst_class_error": 1.5}))
+    with pytest.raises(WinnowError, match="worst_class_error"):
+        results.load_row(tmp_path)
 
 
 def test_a_sweep_counts_its_own_cells_and_no_leftovers(tmp_path):

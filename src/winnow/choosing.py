@@ -1,7 +1,7 @@
 """Choosing alpha, the signal fraction of calibrated pruning, from the data: a stage between scores and subset.
 
-One criterion chooses. The other is tried beside it, kept with it and drawn, and where the choice is a costly one by it,
-that is said.
+One criterion chooses. The other is tried beside it, kept with it and drawn, and where either calls the other's choice
+a costly one, that is said.
 """
 
 import logging
@@ -29,10 +29,10 @@ AFFORDABLE = 1e11
 """Multiply-adds of one pass of every refit, up to which validation is tried beside the gradient criterion: ten minutes
 of a core at most. CIFAR-10 at r = 0.3 with 512 features is 4e9, ImageNet 4e13."""
 DEARER = 1.25
-"""The gradient criterion calls a choice costly from this ratio to its lowest value on."""
+"""The criteria disagree where the choice of validation has this ratio to the lowest value of the gradient criterion."""
 BEYOND_CHANCE = 3.0
-"""Validation does so from this many standard errors of the difference to its lowest error on; the lowest of eleven is
-low by chance, so two would be passed often."""
+"""Or that of the gradient criterion this many standard errors of the difference more held-out error than the lowest.
+The lowest of eleven is low by chance, so two would be passed often."""
 
 
 class AlphaChoice(NamedTuple):
@@ -58,7 +58,7 @@ def choose_alpha(
 
     The artifact has the curve and, in `about`, alpha, criterion, rule and r; choices, the alpha of each criterion that
     was tried; saw_folds, whether validation read features of probes that were trained on the held-out examples too; and
-    disagreement, a sentence where the other criterion calls the choice costly, or null. That sentence is a warning.
+    disagreement, a sentence where either calls the other's choice costly, or null. That sentence is a warning.
 
     evidence: with the fields that `auto` and the selector need. Raises what `alpha_curve` raises.
     """
@@ -83,7 +83,7 @@ def choose_alpha(
             "r": r,
             "choices": choices,
             "saw_folds": not auto.held_out,
-            "disagreement": disagreement(curve, auto.criterion, choices),
+            "disagreement": disagreement(curve, choices),
         }
         save_alpha(draft, curve, about)
         told = ", ".join(f"{alpha:g} by {name}" for name, alpha in choices.items())
@@ -110,28 +110,27 @@ def _lowest(curve: pd.DataFrame, criterion: str) -> float:
     return float(curve["alpha"][values <= best + 1e-9 * abs(best)].iloc[0])
 
 
-def disagreement(curve: pd.DataFrame, criterion: str, choices: Mapping[str, float]) -> str | None:
-    """What the other criterion says against the choice of `criterion`, in a sentence; None where nothing or little.
+def disagreement(curve: pd.DataFrame, choices: Mapping[str, float]) -> str | None:
+    """What the criteria say against each other's choice, in a sentence; None where little, or one was not tried.
 
-    Not the distance of two alphas counts, as curves can be flat, but what the one costs by the other: validation
-    objects from BEYOND_CHANCE standard errors on, the gradient criterion from DEARER times its lowest value on.
+    Not the distance of two alphas counts, as curves can be flat, but what each choice costs by the other criterion. The
+    one of the gradient criterion is costly from BEYOND_CHANCE standard errors above the lowest held-out error on, that
+    of validation from DEARER times the lowest squared error of the mean gradient on; either makes a disagreement.
     """
-    other = "validation" if criterion == "gradient" else "gradient"
-    if other not in choices:
+    if len(choices) < len(CRITERIA):
         return None
-    values = _values(curve, other)
-    chosen = curve["alpha"] == choices[criterion]
-    mine, best = float(values[chosen].iloc[0]), float(values.min())
-    said = f"the criteria disagree: {criterion} chose alpha={choices[criterion]:g}, {other} says {choices[other]:g}"
-    advice = f"to know, train with alpha.value={choices['gradient']:g},{choices['validation']:g}."
-    if other == "validation":
-        error = float(curve["excess_se"][chosen].iloc[0])
-        if mine - best <= BEYOND_CHANCE * error:
-            return None
-        return f"{said}, with {100 * (mine - best):.1f} ± {100 * error:.1f} points less held-out error; {advice}"
-    if mine <= DEARER * best:
+    rows = {name: curve[curve["alpha"] == alpha].iloc[0] for name, alpha in choices.items()}
+    excess, error = rows["gradient"]["error"] - rows["validation"]["error"], rows["gradient"]["excess_se"]
+    gradient = {name: row["bias2"] + row["variance"] for name, row in rows.items()}
+    if excess <= BEYOND_CHANCE * error and gradient["validation"] <= DEARER * gradient["gradient"]:
         return None
-    return f"{said}, with {best / mine:.2g} of the squared error of the mean gradient; {advice}"
+    by_gradient, by_validation = choices["gradient"], choices["validation"]
+    return (
+        f"the criteria disagree. alpha={by_gradient:g} by gradient has {100 * excess:.1f} ± {100 * error:.1f} points "
+        f"more held-out error than {by_validation:g} by validation, and that "
+        f"{gradient['validation'] / gradient['gradient']:.2f} times its squared error of the mean gradient; to know, "
+        f"train with alpha.value={by_gradient:g},{by_validation:g}."
+    )
 
 
 def alpha_curve(

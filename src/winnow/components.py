@@ -69,7 +69,7 @@ def fits(value: Any, hint: Any) -> bool:
         return OmegaConf.is_list(value) and all(fits(item, arguments[0]) for item in value)
     if origin in (dict, Mapping):
         return OmegaConf.is_dict(value)
-    if not isinstance(hint, type):
+    if hint is Any or not isinstance(hint, type):
         return True
     if is_dataclass(hint):
         return OmegaConf.is_dict(value) and "_target_" in value

@@ -1,15 +1,18 @@
 """Every yaml of every config group composes to a typed cell, and every experiment too."""
 
+import copy
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from winnow import app
+from winnow.errors import OptionError
 from winnow.pipeline import CellSpec
 from winnow.probes.embeddings.probe import ProbeFeatures
 from winnow.probes.probe import Probe
@@ -39,6 +42,34 @@ def test_every_option_of_every_group_makes_a_cell(options: tuple[str | None, ...
     required = [override for each in chosen for override in REQUIRED.get(each, [])]
     cell = app.cell_from(_compose(*(f"{group}={option}" for group, option in chosen), *required))
     assert isinstance(cell, CellSpec)
+
+
+def _targets(node: Any, path: str = "") -> list[str]:
+    """The dotted paths of all components in a plain configuration."""
+    if not isinstance(node, dict):
+        return []
+    below = [found for name in node for found in _targets(node[name], f"{path}.{name}".lstrip("."))]
+    return below + ([path] if "_target_" in node else [])
+
+
+def test_no_component_of_any_group_can_be_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each `_target_` of a cell, nested ones too, is replaced by a function, which must not be called."""
+    called: list[Any] = []
+    monkeypatch.setattr("os.system", called.append)
+    overrides = ["selector=calibrated", "selector.signal={_target_:winnow.selectors.threshold.Threshold}"]
+    overrides += ["embedding=simclr", "callbacks=[forgetting,contributions]"]
+    whole = _compose(*overrides)
+    plain: Any = OmegaConf.to_container(whole)
+    paths = [path for name in (*GROUPS, "trainer", "logger") for path in _targets(plain[name], name)]
+    assert {"recipe.augmentation", "embedding.views", "selector.signal", "callbacks.forgetting"} < set(paths)
+    assert set(GROUPS) - {"callbacks"} < set(paths)
+    for path in paths:
+        cfg = copy.deepcopy(whole)
+        owner = OmegaConf.select(cfg, path)
+        owner["_target_"] = "os.system"
+        with pytest.raises(OptionError, match=rf"{path.rpartition('.')[2]}\._target_=os\.system is no class"):
+            app.runtime_from(cfg) if path in ("trainer", "logger") else app.cell_from(cfg)
+    assert called == []
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

@@ -171,8 +171,9 @@ def test_the_test_error_is_exact(dataset):
     model = tiny_fit(dataset).model
     one = measure(dataset, model, recipe=tiny_recipe(), trainer=CPU)
     two = measure(dataset, model, recipe=tiny_recipe(), trainer=TWO)
-    assert one[0] == two[0]
-    assert two[1] == pytest.approx(one[1], rel=1e-6)
+    assert one.error == two.error
+    assert (one.wrong, one.tested) == (two.wrong, two.tested)
+    assert two.loss == pytest.approx(one.loss, rel=1e-6)
 
 
 @pytest.mark.parametrize("batch_size", [None, 1, 8])

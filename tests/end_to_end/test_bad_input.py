@@ -51,6 +51,15 @@ BAD = {
     "name of an embedding's option": (["embedding=simclr", "embedding.epoch=1"], "Known in embedding: batch_size"),
     "labels moved by no file": (["dataset.label_noise=0.1", "dataset.noise_kind=example"], "confusions=FILE.npy"),
     "number that is none": (["compression.r=few"], "few"),
+    "function for a class": (["selector._target_=os.system"], "a subclass of winnow.selectors.base.Selector"),
+    "class that is nowhere": (["model._target_=nowhere.Model"], "No module named 'nowhere'"),
+    "group that is nothing": (["selector=null"], "must be a string or a list"),
+    "store that is nothing": (["paths.artifacts=null"], "paths.artifacts=None must be the path of a folder"),
+    "launcher that is none": (["-m", "hydra.launcher._target_=os.system"], "os.system"),
+    "one value to normalise": (
+        ["model=resnet8", "dataset.size=4", "compression=count", "compression.count=1"],
+        "a batch of one example",
+    ),
 }
 
 
@@ -61,7 +70,8 @@ def test_one_line_exit_code_one_and_no_artifact(
     monkeypatch.chdir(tmp_path)
     overrides, told = BAD[case]
     base = [] if any(o.startswith("dataset=") for o in overrides) else TINY
-    ended = run_script("run.py", *base, *overrides, capsys=capsys)
+    options = [each for each in overrides if each == "-m"]
+    ended = run_script("run.py", *options, *base, *(each for each in overrides if each != "-m"), capsys=capsys)
     assert ended.code == 1
     (line,) = [line for line in ended.err.splitlines() if line]
     assert line.startswith("error: ")
@@ -79,6 +89,29 @@ def test_a_misspelt_name_in_a_sweep_is_one_line_too(
     assert ended.code == 1
     assert len(ended.err.splitlines()) == 1
     assert "modl" in ended.err
+
+
+@pytest.mark.parametrize(("option", "name"), [("export", "Export"), ("diagnose", "Shift")])
+def test_what_a_selection_asks_for_is_checked_before_it_selects(
+    option: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = run_script("select.py", *TINY, "diagnose=shift", f"{option}._target_=os.system", capsys=capsys)
+    assert ended.code == 1
+    (line,) = ended.err.splitlines()
+    assert line.startswith(f"error: {option}._target_=os.system is no class")
+    assert line.endswith(f".{name}.")
+    assert finished_artifacts(tmp_path / "artifacts") == []
+
+
+def test_a_figure_that_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = run_script("figures.py", "figure=perceptron_phase", "figure._target_=os.system", capsys=capsys)
+    assert ended.code == 1
+    (line,) = ended.err.splitlines()
+    assert line.startswith("error: figure._target_=os.system is not that; it must be a function that returns")
 
 
 EXPORTS = {

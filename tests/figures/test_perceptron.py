@@ -57,7 +57,7 @@ def test_the_map_is_the_best_strategy():
     angle, grid = 20.0, phase._solved_at(columns=18, lines=12)
     alpha, r, errors = phase._fine(*grid, best_strategy(np.exp(grid[1]), grid[0][:, None], probe_angle=angle).error)
     best = np.array(list(errors))[np.argmin(list(errors.values()), axis=0)]
-    some = np.ix_(np.arange(20, r.size, 120), np.arange(15, alpha.size, 90))
+    some = np.ix_(np.arange(20, r.size, 60), np.arange(15, alpha.size, 45))
     expected = best_strategy(alpha[some[1]], r[some[0]], probe_angle=angle)
     assert (best[some] == expected.keep).all()
     for keep in errors:

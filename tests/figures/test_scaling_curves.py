@@ -44,6 +44,28 @@ def test_lines_are_the_summarised_means():
     assert axes.get_title(loc="left") == "blobs, mlp"
 
 
+def test_the_worst_class_is_drawn_and_named():
+    rows = [make_row(r=r, error=0.1, seed=s, worst_class_error=0.2 / r + s / 100) for r in (0.5, 1.0) for s in range(3)]
+    drawing = scaling_curves(grid.table(rows), error="worst_class")
+    (axes,) = drawing.axes
+    ((line, _),) = curves(axes).values()
+    np.testing.assert_allclose(line.get_ydata(), [0.41, 0.21])
+    assert axes.get_ylabel() == "test error of the worst class"
+    assert "all 1,000 examples: 21%" in [text.get_text() for text in axes.texts]
+    assert {"worst_class_error_mean", "worst_class_error_se"} <= set(drawing.table)
+    assert scaling_curves(grid.table(rows)).axes[0].get_ylabel() == "test error"
+
+
+def test_rows_that_have_no_worst_class_are_left_out_and_not_all_may_lack_it():
+    old, new = make_row(r=0.1, error=0.3), make_row(r=0.5, error=0.1, worst_class_error=0.25)
+    ((line, _),) = curves(scaling_curves(grid.table([old, new]), error="worst_class").axes[0]).values()
+    assert line.get_xdata().tolist() == [500]
+    with pytest.raises(WinnowError, match="no row of the grid has worst_class_error"):
+        scaling_curves(grid.table([old]), error="worst_class")
+    with pytest.raises(OptionError, match=r"figure\.error=best is not known; choose one of: mean, worst_class"):
+        scaling_curves(grid.table([new]), error="best")
+
+
 def test_bars_are_one_standard_error_either_way():
     table = grid.table([make_row(r=0.1, error=error, seed=seed) for seed, error in enumerate((0.1, 0.2, 0.3))])
     ((_, bars),) = curves(scaling_curves(table).axes[0]).values()
@@ -193,6 +215,9 @@ def test_the_script_draws_the_named_figure_and_leaves_its_numbers_beside_it(tmp_
     means = grid.summarise(grid.read(tmp_path / "grid.csv"))["test_error_mean"]
     np.testing.assert_allclose(written["test_error_mean"], means, rtol=1e-6)
     assert run("figure.grid=../grid.csv").out == "../scaling_curves.png\n"
+    grid.table([make_row(r=r, worst_class_error=0.5) for r in (0.1, 0.5)]).to_csv(tmp_path / "new.csv", index=False)
+    worst = run("figure.grid=../new.csv", "figure.error=worst_class")
+    assert worst.out == "../scaling_curves_worst_class.png\n"
     for overrides, message in (((), "needs figure.grid"), (("figure.grid=none.csv",), "there is no file none.csv")):
         failed = run(*overrides)
         assert failed.code == 1

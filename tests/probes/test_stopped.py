@@ -5,9 +5,11 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from helpers.jpegs import make_jpegs
 from helpers.training import CPU, Watcher, normalised, same_state, tiny_dataset, tiny_fit, tiny_probe, tiny_recipe
 from winnow.artifacts import ArtifactStore
 from winnow.datasets.augmentation import Augmentation
+from winnow.datasets.imagefolder import ImageFolder
 from winnow.probes import ensemble
 from winnow.probes.ensemble import gather, member_keys
 from winnow.probes.subset_runs import run_keys
@@ -84,6 +86,37 @@ def test_it_is_gone_on_from_to_the_same_bits(dataset, whole, tmp_path, steps):
     assert steps == [STEPS, 2 * STEPS, 2 * STEPS]
     assert {path: path.read_bytes() for path in first.folder.iterdir()} == files
     assert len(store.keys("probe")) == 3
+
+
+AVERAGED = tiny_recipe(ema=0.6, schedule="step", decay_at=(0.3, 0.7), warmup=0.1, augmentation=MOVED.augmentation)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_with_an_average_of_the_weights_and_images_in_files_too(dataset, tmp_path, steps, streamed):
+    probe = replace(WHOLE, recipe=AVERAGED)
+    if streamed:
+        root = make_jpegs(tmp_path / "photos")
+        dataset = ImageFolder(root=str(root), storage="stream", size=8, workers=0).load(ArtifactStore(tmp_path))
+    at_once = trained(dataset, probe, ArtifactStore(tmp_path / "at once"))
+    store = ArtifactStore(tmp_path / "gone on")
+    trained(dataset, replace(probe, stop_after=2, evaluate_at=None, checkpoint_at=()), store)
+    assert_same(trained(dataset, probe, store), at_once)
+    epoch = 2 if streamed else STEPS
+    assert steps == [5 * epoch, 2 * epoch, 3 * epoch]
+
+
+def test_one_that_failed_after_its_last_step_is_gone_on_from_too(dataset, whole, tmp_path, steps, monkeypatch):
+    def fails(*args, **options):
+        raise RuntimeError("out of memory")
+
+    store, often = ArtifactStore(tmp_path), replace(CPU, checkpoint_seconds=1e-9)
+    with monkeypatch.context() as patch:
+        patch.setattr(ensemble, "pass_into", fails)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            gather(dataset, stopped(2), needs=frozenset({"logits"}), store=store, trainer=often, logger=NoLog())
+    trained(dataset, stopped(2), store)
+    assert_same(trained(dataset, WHOLE, store), whole)
+    assert steps == [2 * STEPS, 0, 3 * STEPS]
 
 
 @pytest.mark.parametrize("evaluate_at", [None, ()])

@@ -174,3 +174,15 @@ def test_a_grid_without_the_later_columns_is_read(tmp_path):
     wide = grid.table([make_row(family="smallconv", width=8, multiply_adds=100)])
     wide.to_csv(tmp_path / "wide.csv", index=False)
     pd.testing.assert_frame_equal(grid.read(tmp_path / "wide.csv"), wide)
+
+
+def test_the_summary_has_the_worst_class_beside_the_mean():
+    rows = [make_row("random", 0.1, 0.2, seed, worst_class_error=worst) for seed, worst in enumerate((0.3, 0.5, 0.7))]
+    rows += [make_row("el2n hardest", 0.1, 0.4)]  # of a version that did not record it
+    summary = grid.summary(grid.table(rows), done=4)
+    hardest, random = sorted(summary["curves"], key=lambda line: line["rule"])
+    assert random["worst_class_error_mean"] == pytest.approx(0.5)
+    assert random["worst_class_error_se"] == pytest.approx(0.2 / math.sqrt(3))
+    assert (hardest["worst_class_error_mean"], hardest["worst_class_error_se"]) == (None, None)
+    (old,) = grid.summary(grid.table(rows[3:]), done=1)["curves"]
+    assert old["worst_class_error_mean"] is None

@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning import Callback
 from torch import nn
 
+from helpers.disk import files_up_to
 from helpers.training import CPU, TINY, Watcher, same_state, state, tiny_dataset, tiny_fit, tiny_recipe
 from winnow import interruption
 from winnow.datasets.augmentation import Augmentation
@@ -19,6 +20,7 @@ from winnow.errors import REQUEUE, Interrupted, StoreError
 from winnow.models.base import Classifier, ModelSpec
 from winnow.training.callbacks.contributions import Contributions
 from winnow.training.callbacks.forgetting import FIELDS, Forgetting
+from winnow.training.checkpoint import _CheckpointFile
 from winnow.types import Subset
 
 AUGMENTED = Augmentation(shift=0.125, flip=True)
@@ -192,11 +194,19 @@ def test_one_that_cannot_be_written_leaves_the_one_before(dataset, whole, tmp_pa
     path = tmp_path / "one.ckpt"
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", fills_the_disk)
-        with pytest.raises(StoreError, match="no room left"):
+        with pytest.raises(StoreError, match=rf"^{path} cannot be written: there is no room left"):
             Run(dataset, checkpoint=path, trainer=replace(CPU, checkpoint_seconds=1e-9))
+    assert list(tmp_path.iterdir()) == [path]
     seen = Watcher()
     Run(dataset, seen, checkpoint=path).assert_same(whole)
     assert len(seen.batches) == STEPS - 5
+
+
+def test_torchs_own_error_over_that_of_the_disk_is_seen_through(tmp_path):
+    path = tmp_path / "one.ckpt"
+    with pytest.raises(StoreError, match="no room left"), files_up_to(50_000):
+        _CheckpointFile(None).save_checkpoint({"weights": torch.zeros(100_000)}, path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_seconds_are_those_of_all_parts(dataset, tmp_path):

@@ -133,9 +133,9 @@ def test_the_average_of_the_weights_is_what_is_returned(dataset):
 def test_it_learns():
     dataset = tiny_dataset(240, hard=0, mislabelled=0)
     model = tiny_fit(dataset, tiny_recipe(epochs=4)).model
-    error, loss = measure(dataset, model, recipe=tiny_recipe(), trainer=CPU)
-    assert error < 0.1
-    assert loss < 0.5
+    measured = measure(dataset, model, recipe=tiny_recipe(), trainer=CPU)
+    assert measured.error < 0.1
+    assert measured.loss < 0.5
 
 
 def test_bfloat16_trains(dataset):
@@ -152,7 +152,7 @@ def test_bfloat16_trains(dataset):
     assert inner.kinds == {torch.bfloat16}
     assert {p.dtype for p in fitted.model.parameters()} == {torch.float32}
     assert {output["logits"].dtype for output in inner.outputs} == {torch.float32}
-    assert measure(dataset, fitted.model, recipe=tiny_recipe(), trainer=CPU)[0] < 0.1
+    assert measure(dataset, fitted.model, recipe=tiny_recipe(), trainer=CPU).error < 0.1
 
 
 def test_channels_last_changes_the_layout_only(dataset):

@@ -10,6 +10,7 @@ from scipy.special import log_softmax
 
 from helpers.training import tiny_dataset, tiny_fit, tiny_recipe
 from winnow.datasets.augmentation import Augmentation
+from winnow.errors import OptionError
 from winnow.training.callbacks.forgetting import FIELDS, Forgetting, observe
 from winnow.training.loggers import CSVLog
 from winnow.types import Subset
@@ -228,3 +229,9 @@ def test_the_log_has_the_histogram_of_every_epoch(dataset, tmp_path):
         expected = np.bincount(events[:epoch].sum(axis=0), minlength=11)
         assert histogram.iloc[epoch].tolist() == expected.tolist()
     assert events.any()
+
+
+def test_batches_of_one_stream_are_not_recorded():
+    Forgetting().check(tiny_recipe())
+    with pytest.raises(OptionError, match=r"every kept example once in each epoch.*recipe\.batches=equal"):
+        Forgetting().check(tiny_recipe(batches="constant"))

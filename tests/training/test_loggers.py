@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 import wandb
 
+from helpers.disk import files_up_to
 from helpers.rows import make_row
 from helpers.training import tiny_dataset, tiny_fit, tiny_recipe
-from winnow.errors import OptionError
+from winnow.errors import OptionError, StoreError
 from winnow.training import loggers
 from winnow.training.callbacks.forgetting import Forgetting
 from winnow.training.loggers import CSVLog, NoLog, WandbLog
@@ -79,6 +80,35 @@ def test_csv(dataset, tmp_path):
     assert table["train_loss"].dropna().size == 2  # one an epoch
     assert table["test_error"].dropna().tolist() == [0.25]
     assert table["test_loss"].dropna().tolist() == [0.75]
+
+
+def test_the_error_of_the_worst_class_is_logged_where_it_is_known(tmp_path):
+    spec = CSVLog(folder=str(tmp_path))
+    for name, fields in (("new", {"worst_class_error": 0.5}), ("old", {})):
+        spec.close(spec.open(name, kind="cell", config={}), make_row(error=0.25, **fields))
+    read = {name: pd.read_csv(tmp_path / f"logs/cell-{name}/metrics.csv") for name in ("new", "old")}
+    assert read["new"]["worst_class_error"].tolist() == [0.5]
+    assert "worst_class_error" not in read["old"]
+
+
+def test_a_line_that_was_cut_short_is_left_out_when_a_training_goes_on(tmp_path):
+    file = tmp_path / "logs" / "cell-one" / "metrics.csv"
+    file.parent.mkdir(parents=True)
+    file.write_text("epoch,step,train_loss\n0,3,0.5\n1,7,0.25\n2,1")
+    logger = CSVLog(folder=str(tmp_path)).open("one", kind="cell", config={})
+    logger.go_on(7)
+    assert pd.read_csv(file)["step"].tolist() == [3, 7]
+
+
+def test_a_log_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "logs").write_text("a file")
+    logger = CSVLog(folder=str(tmp_path)).open("one", kind="cell", config={})
+    with pytest.raises(StoreError, match=r"logs is a file where a folder is needed.*logger=none"):
+        logger.log_metrics({"train_loss": 1.0}, step=3)
+    other = CSVLog(folder=str(tmp_path / "other")).open("one", kind="cell", config={})
+    other.log_metrics({"train_loss": 1.0}, step=3)
+    with pytest.raises(StoreError, match="no room left"), files_up_to(5):
+        other.save()
 
 
 def test_csv_of_several_trainings_stand_side_by_side(tmp_path):

@@ -9,7 +9,7 @@ from winnow.datasets.batches import batches
 from winnow.datasets.loader import Batch, InMemoryLoader, on_device
 from winnow.training import fit as fit_module
 from winnow.training.callbacks.forgetting import Forgetting
-from winnow.training.fit import measure
+from winnow.training.fit import Measured, measure
 from winnow.training.module import ClassifierModule, weighted_loss
 from winnow.types import Subset
 
@@ -114,13 +114,22 @@ def test_label_smoothing_reaches_the_loss_only(dataset):
 def test_measure_is_the_mean_over_the_whole_test_set(dataset, batch, monkeypatch):
     monkeypatch.setattr("winnow.datasets.batches.at_once", lambda image_shape: batch)
     model = tiny_fit(dataset, tiny_recipe(label_smoothing=0.2)).model
-    error, loss = measure(dataset, model, recipe=tiny_recipe(label_smoothing=0.2), trainer=CPU)
+    measured = measure(dataset, model, recipe=tiny_recipe(label_smoothing=0.2), trainer=CPU)
     with torch.no_grad():
         logits = model.eval()(normalised(dataset, dataset.test_images)).double().numpy()
     assert dataset.n_test % 16
-    assert error == np.mean(logits.argmax(axis=1) != dataset.test_labels)
+    wrong = logits.argmax(axis=1) != dataset.test_labels
+    assert measured.error == np.mean(wrong)
+    assert measured.wrong == tuple(np.bincount(dataset.test_labels[wrong], minlength=3))
+    assert measured.tested == tuple(np.bincount(dataset.test_labels))
+    assert measured.class_errors == {label: np.mean(wrong[dataset.test_labels == label]) for label in range(3)}
     log_p = log_softmax(logits, axis=1)
-    assert loss == pytest.approx(-log_p[np.arange(dataset.n_test), dataset.test_labels].mean(), rel=1e-5)
+    assert measured.loss == pytest.approx(-log_p[np.arange(dataset.n_test), dataset.test_labels].mean(), rel=1e-5)
+
+
+def test_a_class_without_test_images_has_no_error():
+    measured = Measured(error=0.25, loss=1.0, wrong=(1, 0, 0), tested=(2, 0, 2))
+    assert measured.class_errors == {0: 0.5, 2: 0.0}
 
 
 def test_measure_leaves_the_model_as_it_was(dataset):

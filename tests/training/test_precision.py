@@ -122,9 +122,10 @@ def test_it_is_said_once_also_for_the_processes_that_this_one_starts(
 
 
 def test_the_factor_is_measured_and_touches_nothing() -> None:
-    before = torch.random.get_rng_state()
+    before, threads = torch.random.get_rng_state(), torch.get_num_threads()
     assert slowdown.__wrapped__("cpu") > 0
     assert torch.equal(before, torch.random.get_rng_state())
+    assert torch.get_num_threads() == threads
 
 
 def test_a_sweep_and_its_plan_say_it_once_and_before_training(

@@ -132,10 +132,10 @@ def test_tests_and_passes_see_the_evaluated_images(root, whole):
         expected = model(seen(dataset, dataset.train_images[:])).numpy()
         of_test = model(seen(dataset, dataset.test_images[:]))
     np.testing.assert_allclose(logits[0], expected, rtol=1e-4, atol=1e-4)
-    error, loss = measure(dataset, model, recipe=RECIPE, trainer=CPU)
+    measured = measure(dataset, model, recipe=RECIPE, trainer=CPU)
     labels = torch.tensor(dataset.test_labels)
-    assert error == pytest.approx((of_test.argmax(1) != labels).float().mean().item())
-    assert loss == pytest.approx(torch.nn.functional.cross_entropy(of_test, labels).item(), rel=1e-4)
+    assert measured.error == pytest.approx((of_test.argmax(1) != labels).float().mean().item())
+    assert measured.loss == pytest.approx(torch.nn.functional.cross_entropy(of_test, labels).item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("metric", [EL2N(), ForgettingMetric(), SSP(), LESS(folder="targets")])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ from winnow.errors import MissingEvidenceError, ShapeError
 from winnow.figures.style import Drawing, house_style
 from winnow.records import load_alpha
 
+TITLE = 40  # characters that a panel has room for
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
 
 
@@ -55,7 +57,7 @@ def alpha_curve(choices: Sequence[tuple[pd.DataFrame, dict[str, Any]]]) -> Drawi
                 axes.legend(loc="best")
             for axes in column[len(names) :]:
                 axes.set_visible(False)
-            column[0].set_title(f"{about['rule']}, r = {about['r']:g}", loc="left")
+            column[0].set_title(fill(f"{about['rule']}, r = {about['r']:g}", TITLE), loc="left")
             column[len(names) - 1].set_xlabel("alpha")
     return figure
 

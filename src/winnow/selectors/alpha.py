@@ -45,8 +45,8 @@ class Auto(Component):
     points: size of the grid; None: 101 for gradient, 11 for validation. folds, draws: of validation, the number of
     folds (of held_out there are probe.members), and of subsets, each drawn by a seed of its own, that the error is
     averaged over.
-    compare: try the criterion that does not choose too, where it is affordable, and say where it objects. It cannot
-    change the choice.
+    compare: try the criterion that does not choose too, where it is affordable, and say where the two disagree. It
+    cannot change the choice.
 
     Raises OptionError for an unknown criterion, fewer than two points or folds, no draws, or held_out where validation
     is not tried.

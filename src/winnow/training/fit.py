@@ -186,6 +186,7 @@ def _fit(
             shard=shard(),
             constant=recipe.batches == "constant",
         )
+        assert stop_after is None or steps % len(loader) == 0, "it stops in the middle of an epoch"
         module = ClassifierModule(classifier, recipe, schedule)
         keeper.fit(lightning, module, loader)
         if average:

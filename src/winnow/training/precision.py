@@ -57,19 +57,26 @@ def tell_slow_choice(precisions: Iterable[str], trainer: TrainerSpec | None = No
 def slowdown(kind: str) -> float:
     """How many times as long as in float32 a small convolution takes in bfloat16, forward and backward, on a device.
 
-    The shortest of a few rounds each, after one that is not counted: 0.2 s where it is slowest. Networks as a whole
-    have about the same ratio (ResNet-8 on an Intel Xeon held to AVX2: 7 to 9, this convolution 7 to 8).
+    The shortest of a few rounds each, after one that is not counted: 0.2 s where it is slowest. Of a CPU it is the
+    processor time of one thread, which is the same on a busy machine. Networks as a whole have about this ratio (on an
+    Intel Xeon held to AVX2 ResNet-8 7 to 9, this convolution 7 to 8).
     """
+    clock = time.process_time if kind == "cpu" else time.perf_counter
     images = torch.ones(16, 16, 16, 16, device=kind).contiguous(memory_format=torch.channels_last)
     weight = torch.ones(16, 16, 3, 3, device=kind, requires_grad=True)
     images.requires_grad_()
 
     def seconds(half: bool) -> float:
-        started = time.perf_counter()
+        started = clock()
         with torch.autocast(kind, torch.bfloat16, enabled=half):
             outputs = F.conv2d(images, weight, padding=1)
         torch.autograd.grad(outputs.float().sum(), (images, weight))[0].sum().item()  # item: until a GPU has done it
-        return time.perf_counter() - started
+        return clock() - started
 
-    single, half = (min([seconds(each) for _ in range(1 + ROUNDS)][1:]) for each in (False, True))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        single, half = (min([seconds(each) for _ in range(1 + ROUNDS)][1:]) for each in (False, True))
+    finally:
+        torch.set_num_threads(threads)
     return half / single
