@@ -12,7 +12,7 @@ from winnow.errors import FitError, check_choice
 from winnow.scaling.estimators import BrokenLine, Floored, Interval, Line
 from winnow.scaling.panel import Panel, panel
 from winnow.scaling.points import Points, collect_points
-from winnow.scaling.replicates import MEND, ONE_ENSEMBLE, SEEDS, t_ends
+from winnow.scaling.replicates import MEND, ONE_ENSEMBLE, PAIR, t_ends
 from winnow.types import Floats
 
 LAWS: dict[str, tuple[str, ...]] = {
@@ -268,4 +268,5 @@ def bands(fitted: LawFit, n: ArrayLike, *, level: float = 0.95) -> tuple[Floats,
 
 def _in_order(points: Points) -> Panel:
     """The panel of a flat list: replicate k is the k-th error of each size."""
-    return panel([pd.DataFrame(dict.fromkeys(SEEDS, range(e.size)) | {"error": e}) for e in points.seeds])
+    seeds = [dict.fromkeys(PAIR, range(errors.size)) | {"probe_seed": pd.NA} for errors in points.seeds]
+    return panel([pd.DataFrame(each | {"error": errors}) for each, errors in zip(seeds, points.seeds, strict=True)])
