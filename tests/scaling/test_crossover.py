@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from helpers.rows import make_row
@@ -110,7 +111,7 @@ def test_the_planted_crossing_lies_in_its_interval(crossed):
 def test_all_examples_are_no_point():
     rows = [make_row(rule, 1.0, 0.1, seed) for rule in ("random", RULE) for seed in range(3)]
     table = make_table((-0.02,) * 4)
-    both = grid.table([*(make_row(**row) for row in table.to_dict("records")), *rows])
+    both = pd.concat([table, grid.table(rows)], ignore_index=True)
     assert crossover(both, RULE).high == 0.8
 
 
