@@ -65,6 +65,7 @@ def test_a_training_step_holds_what_the_profiler_sees(spec, size: int, batch: in
     assert planned == pytest.approx(seen, rel=0.1)
 
 
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")  # which torch says of any flag of oneDNN
 def test_without_kernels_for_bfloat16_patches_are_held_too() -> None:
     """As on a CPU without bfloat16 in oneDNN, whose part here is played by oneDNN left out."""
     spec, shape, batch = ResNetCifar(depth=8, width=8), (32, 32, 3), 16
