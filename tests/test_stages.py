@@ -173,6 +173,7 @@ def test_who_sees_a_batch_of_one(dataset):
     assert seen(17) == 8
     assert seen(1, TINY) == 1
     assert seen(5, devices=2, sync_batchnorm=True) == 5
+    assert check_batches(dataset, 1, model=SMALL_MAPS, recipe=tiny_recipe(batches="constant")) == 1
     for m, options in ((1, {}), (9, {"batch_size": 1}), (3, {"devices": 2})):
         with pytest.raises(OptionError, match="it: a batch of one example"):
             seen(m, **options)

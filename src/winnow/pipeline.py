@@ -15,10 +15,7 @@ from winnow.metrics.base import Metric
 from winnow.models.base import ModelSpec
 from winnow.probes.ensemble import evidence_keys
 from winnow.probes.probe import Probe
-from winnow.records import (
-    load_row,
-    save_row,
-)
+from winnow.records import load_row, save_row
 from winnow.scoring import (
     agreement_of,
     check_metric,
@@ -155,9 +152,7 @@ def check_cell(cell: CellSpec, dataset: ImageDataset) -> None:
         recorder.check(cell.recipe)
     r = cell.compression.fraction(dataset.n)
     cell.selector.check(dataset.train_labels, r=r, alpha=cell.fixed_alpha)
-    title = f"{cell.model.name} on {kept_count(dataset.n, r)} examples"
-    alone: dict[str, Any] = {"model": cell.model, "recipe": cell.recipe, "trainer": TrainerSpec(accelerator="cpu")}
-    check_batches(dataset, kept_count(dataset.n, r), **alone, title=title)
+    check_batches(dataset, kept_count(dataset.n, r), model=cell.model, recipe=cell.recipe)
     if cell.selector.reads_scores:
         read_given(dataset, cell.metric)
         targets_of(dataset, cell.metric)

@@ -14,7 +14,6 @@ are the lines of one `shifts.csv`.
 """
 
 import json
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
@@ -26,7 +25,7 @@ import pandas as pd
 from winnow.artifacts import write_atomically
 from winnow.errors import OptionError, ShapeError, WinnowError
 from winnow.types import Row
-from winnow.writing import writing
+from winnow.writing import in_one_step, writing
 
 ROW, GRID, CURVES, SUMMARY, SWEEP, FAILURE, PROVENANCE = (
     "row.json", "grid.csv", "scaling_curves.png", "summary.json", "sweep.json", "error.txt", "provenance.json"
@@ -193,11 +192,8 @@ def check_confusions(path: str) -> None:
 
 def save_confusions(path: str, confusions: np.ndarray) -> None:
     """Leave what probes take each example for, [n, C], in the file that a user named."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}.npy")
-    np.save(temporary, confusions, allow_pickle=False)
-    temporary.replace(target)
+    with writing(path), in_one_step(Path(path)) as temporary:
+        np.save(temporary, confusions, allow_pickle=False)
 
 
 def collect(folder: str | Path) -> Collected:

@@ -102,27 +102,34 @@ def fit(
 
 
 def check_batches(
-    dataset: ImageDataset, m: int, *, model: ModelSpec, recipe: Recipe, trainer: TrainerSpec, title: str
+    dataset: ImageDataset,
+    m: int,
+    *,
+    model: ModelSpec,
+    recipe: Recipe,
+    trainer: TrainerSpec | None = None,
+    title: str | None = None,
 ) -> int:
-    """The least number of examples that batch norm sees at once in a training on m.
+    """The least number of different examples that batch norm sees at once in a training on m.
 
-    Raises OptionError where a batch has fewer than there are devices, or where it is one and a map of the model one
-    position: one value a channel has no spread to be normalised by.
+    trainer: None is one device. Raises OptionError where a batch has fewer examples than there are devices, or where it
+    is one and a map of the model one position: one value a channel has no spread to be normalised by.
     """
-    devices = trainer.devices * trainer.nodes
+    title = title or f"{model.name} on {m} examples"
+    devices = 1 if trainer is None else trainer.devices * trainer.nodes
     least, _ = recipe.batch_sizes(m)
     if least < devices:
         raise OptionError(
             f"{title}: its smallest batch has {least} examples, for {devices} devices; "
             "train on fewer (trainer.devices), keep more, or raise recipe.batch_size."
         )
-    seen = least if trainer.sync_batchnorm else least // devices
+    seen = least if trainer is not None and trainer.sync_batchnorm else least // devices
     if seen == 1 and not model.normalises_one(dataset.image_shape, dataset.n_classes):
         raise OptionError(
             f"{title}: a batch of one example leaves the batch norm of {model.name} one value a channel, which cannot "
             "be normalised; keep at least two examples, raise recipe.batch_size, or choose a model with larger maps."
         )
-    return seen
+    return min(seen, m)
 
 
 def _fit(
