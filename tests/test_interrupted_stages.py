@@ -21,6 +21,7 @@ from winnow.probes.embeddings.simclr import SimCLR
 from winnow.probes.ensemble import gather
 from winnow.training.callbacks.contributions import Contributions
 from winnow.training.callbacks.forgetting import Forgetting
+from winnow.training.fit import Measured
 from winnow.training.loggers import CSVLog, NoLog
 from winnow.training.noise import Noise
 from winnow.types import Subset
@@ -85,7 +86,7 @@ def terminated(monkeypatch):
 def parts(root: Path):
     """The content of every part of every artifact."""
     files = [path for path in root.rglob("*") if path.is_file() and "locks" not in path.parts]
-    return {path.relative_to(root): path.read_bytes() for path in files if path.name != "provenance.json"}
+    return {path.relative_to(root): path.read_bytes() for path in files if path.stem != "provenance"}
 
 
 def without_seconds(content):
@@ -136,7 +137,7 @@ def test_the_checkpoint_waits_for_what_follows_the_training(dataset, tmp_path, m
 def test_a_training_that_diverged_leaves_none(dataset, tmp_path, monkeypatch):
     often = stages.TrainerSpec(accelerator="cpu", progress=False, checkpoint_seconds=1e-9)
     options = {"model": TINY, "recipe": RECIPE, "store": ArtifactStore(tmp_path), "trainer": often}
-    monkeypatch.setattr(stages, "measure", lambda *_, **__: (0.9, float("nan")))
+    monkeypatch.setattr(stages, "measure", lambda *_, **__: Measured(0.9, float("nan"), (9,), (10,)))
     with pytest.raises(DivergedError):
         stages.train_subset(dataset, Subset.full(dataset.n), **options)
     assert not parts(tmp_path)

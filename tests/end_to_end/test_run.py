@@ -222,7 +222,7 @@ def test_help_lists_groups_options_and_examples(
     assert {"aum", "el2n", "forgetting"} <= set(metrics.removeprefix("metric: ").split(", "))
     (selectors,) = [line for line in ended.out.splitlines() if line.startswith("selector: ")]
     assert {"calibrated", "random", "threshold"} <= set(selectors.removeprefix("selector: ").split(", "))
-    assert ended.out.count("python scripts/run.py") == 3
+    assert ended.out.count("python scripts/run.py") == 5
 
 
 def test_an_own_folder_of_images(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from winnow.types import Evidence, SubsetRuns, Trajectory
+from winnow.types import Evidence, FoldFeatures, SubsetRuns, Trajectory
 
 EVALUATED = (4, 12)
 
@@ -51,6 +51,7 @@ def make_evidence(seed: int = 0, *, members: int = 3, epochs: int = 12, n: int =
         ),
         target_gradients=tuple(np.random.default_rng((seed, k)).normal(size=(5, 16)) for k in range(members)),
         subset_runs=_subset_runs(rng, planted_difficulty(n)),
+        fold_features=FoldFeatures(fold=np.arange(n) % len(features), features=features),
         given=planted_difficulty(n) + 0.1,
     )
 
