@@ -156,10 +156,11 @@ def test_intervals_of_differences_cover_and_tests_do_not_find_what_is_not_there(
     """The short form of scripts/bench/coverage.py: probe spread 0, 1 and 3 times that of seeds, of either reading."""
     found = simulated[simulated["quantity"] == "difference"].drop("1 ensemble x 3 seeds")
     assert len(found) == 11 * 3 * 2
-    assert found["coverage_after"].between(0.92, 0.98).all(), found["coverage_after"]
-    wide = found.drop("crossed 3x10")  # where the fewest levels decide, Holm's far tails are a little too light
-    assert (wide["any_false_holm_after"] <= 0.06).all(), wide["any_false_holm_after"]
-    assert (wide["false_after"] <= 0.06).all(), wide["false_after"]
+    assert (found["coverage_after"] >= 0.92).all(), found["coverage_after"]
+    # with few levels beside many, which may or may not matter, they are a little wide where they do not
+    assert (found.drop("crossed 3x10")["coverage_after"] <= 0.98).all(), found["coverage_after"]
+    assert (found["any_false_holm_after"] <= 0.06).all(), found["any_false_holm_after"]
+    assert (found["false_after"] <= 0.06).all(), found["false_after"]
 
 
 def test_one_ensemble_has_no_coverage_and_crossed_rows_once_had_too_little(simulated):

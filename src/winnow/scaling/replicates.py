@@ -85,8 +85,8 @@ class Design:
     the rest, is found by the method of moments from three quadratic forms: the spread of the ensembles' means, that of
     the seeds' means, and what is left beside both; in a balanced crossed design (MSP + MSS − MSE) / PS. It is never
     taken below what either spread says alone. Degrees of freedom are Satterthwaite's, at the variances found, for the
-    mean of two forms: the one above, and the sum of both spreads, where that of few levels counts more, by L / χ²(¼; L)
-    of its L = levels − 1; with two levels it is mostly too small, and would pass for one that does not matter. As
+    mean of two forms: the one above, and the sum of both spreads, where that of few levels counts more, by L / χ²(0.05;
+    L) of its L = levels − 1; with two levels it is mostly too small, and would pass for one that does not matter. As
     variances that are found from so little make them too many, they go a third of the way back to the spreads' own, L
     by share, where these are fewer. These choices are those that cover what they should in simulated grids:
     scripts/bench/coverage.py.
@@ -139,7 +139,7 @@ class Design:
         one_way = target / np.diag(expected)
         one_way[len(shared) :] *= not shared
         levels = np.array([*(each.shape[1] - 1 for each in shared), n - 1], dtype=np.float64)
-        weighted = one_way * levels / chdtri(levels, 0.75)
+        weighted = one_way * levels / chdtri(levels, 0.95)
         unbiased = components.T @ target
         moved = np.einsum("f,fij->ij", (weighted + unbiased) / 2, forms) @ variances
         products = np.einsum("aij,bji->ab", moved, moved)
