@@ -137,7 +137,7 @@ def test_folds_are_held_out_of_the_probes_too() -> None:
     suspects = Calibrated(drop_suspect=0.1)
     assert np.all(np.isfinite(curve(held_out, suspects, fold_features=seen.fold_features)["error"]))
     with pytest.raises(MissingEvidenceError, match="fold_features"):
-        curve(held_out)
+        curve(held_out, fold_features=None)
 
 
 DISAGREE = pd.DataFrame(

@@ -36,7 +36,7 @@ def test_a_sweep_that_is_ended_killed_and_run_again_is_the_undisturbed_one(
     wait_until(lambda: len(sweep.jobs()) > 1)
     launcher.kill()
     launcher.wait()
-    wait_until(lambda: not sweep.jobs(), 20)
+    wait_until(lambda: not sweep.jobs(), 60)
 
     assert sweep.start().wait(300) == 1
     printed = sweep.printed.read_text()
