@@ -139,11 +139,18 @@ def parts_of(cfg: DictConfig) -> tuple[CellSpec, ImageDataset, ArtifactStore, Tr
     return cell, load_once(cell.dataset, store), store, trainer_from(cfg)
 
 
-def is_finished(cfg: DictConfig) -> bool:
-    """Whether the row of the cell that a configuration describes is there already."""
-    cell, store = cell_from(cfg), store_from(cfg)
-    key, _ = pipeline.cell_key(cell, load_once(cell.dataset, store))
-    return store.exists("row", key)
+def keep_finished(cfg: DictConfig, folder: str | Path) -> bool:
+    """Whether the cell that a configuration describes is finished; if so, the folder holds its row.
+
+    For launchers, which then need not begin a run. Raises the typed error of the part that is wrong.
+    """
+    if cfg.only is not None:  # which run_cell refuses
+        return False
+    cell, dataset, store, _ = parts_of(cfg)
+    row = pipeline.finished_row(cell, dataset, store=store)
+    if row is not None:
+        results.keep_row(folder, row)
+    return row is not None
 
 
 def plan(configs: Sequence[DictConfig], *, slots: int = 1, per_device: int = 1) -> str:

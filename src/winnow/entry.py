@@ -21,7 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from winnow import interruption, processes, results, workers
+from winnow import composing, interruption, processes, results, workers
 from winnow.errors import Interrupted, StoreError, WinnowError
 from winnow.writing import unwritable
 
@@ -71,7 +71,7 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
             _stop(error, config_name)
 
     try:
-        with interruption.handled():
+        with interruption.handled(), composing.composing_once():
             hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(told_once)()
     except Interrupted as stop:
         print("interrupted: the same command goes on from here.", file=sys.stderr)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -39,10 +38,7 @@ def run_script(name: str, *arguments: str, capsys: pytest.CaptureFixture[str]) -
     capsys.readouterr()
     code = 0
     try:
-        with pytest.MonkeyPatch.context() as patch:
-            # Else Hydra composes everything once more, only to see whether a yaml sets hydra.mode; none does.
-            patch.setattr(Hydra, "get_mode", lambda *_, **__: None)
-            runpy.run_path(sys.argv[0], run_name="__main__")
+        runpy.run_path(sys.argv[0], run_name="__main__")
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
         if isinstance(stop.code, str):
