@@ -200,6 +200,10 @@ def test_what_differs_in_values_is_composed_once(search_path: ConfigSearchPath, 
     again = quick.load_configuration("config", ["hydra.verbose=true", "seed=4"], RunMode.RUN)
     assert again.recipe.epochs != 99, "nobody's changes are in the next one's"
     assert len(composed) == 2
+    with pytest.raises(HydraException, match="Could not override"):
+        quick.load_configuration("config", ["seed=9", "recipe.epoch=3"], RunMode.RUN)
+    other_choice = quick.load_configuration("config", ["metric=loss"], RunMode.RUN)
+    assert (other_choice.seed, other_choice.hydra.verbose) == (0, False)
 
 
 def test_a_file_is_read_once(search_path: ConfigSearchPath, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,8 +228,9 @@ def test_groups_in_folders_that_an_override_adds(loaders: tuple[ConfigLoaderImpl
     (tmp_path / "seed").mkdir()
     (tmp_path / "seed" / "five.yaml").write_text("# @package _global_\nseed: 5\n")
     given = ["+seed=five", f"hydra.searchpath=[{tmp_path}]", "selection_seed=2"]
-    own, quick = (outcome(loader, given, RunMode.RUN, "config") for loader in loaders)
-    assert quick == own
+    for overrides in (given, ["seed=five", given[1]]):  # the second lacks the + that a group needs here
+        own, quick = (outcome(loader, overrides, RunMode.RUN, "config") for loader in loaders)
+        assert quick == own
     config = loaders[1].load_configuration("config", given, RunMode.RUN)
     assert (config.seed, config.selection_seed) == (5, 2)
     with pytest.raises(HydraException, match="An item is already at 'seed'"):
