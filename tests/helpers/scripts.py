@@ -1,5 +1,6 @@
 """Run a script of the project inside the test's process, which spares the seconds that importing torch anew takes."""
 
+import contextlib
 import os
 import runpy
 import sys
@@ -8,6 +9,8 @@ from typing import NamedTuple
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+
+from winnow import processes
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 TINY = [
@@ -50,6 +53,14 @@ def run_script(name: str, *arguments: str, capsys: pytest.CaptureFixture[str]) -
         GlobalHydra.instance().clear()
     out, err = capsys.readouterr()
     return Ended(code, out, err)
+
+
+def start_script(name: str, *arguments: str, folder: Path, log: Path) -> processes.Child:
+    """Run scripts/`name` in a folder, in a process of its own that has imported everything already."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.chdir(folder):
+        command = [str(SCRIPTS / name), *arguments]
+        return processes.spawn(processes.run_script, *command, log=log, title=" ".join(command))
 
 
 def finished_artifacts(root: Path, stage: str = "*") -> list[Path]:
