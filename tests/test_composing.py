@@ -25,7 +25,7 @@ from winnow.composing import QuickLoader
 
 CONF = Path(app.CONF)
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
-SPREAD = 25  # cells of each sweep, in the long form
+SPREAD = 12  # cells of each sweep, in the long form
 BASE = ["dataset=digits", "seed=1"]
 
 
