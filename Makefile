@@ -10,7 +10,7 @@ LEAST := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUC
 .PHONY: demo test test-slow test-ray lint clean
 
 demo: .venv/installed  ## the main job on handwritten digits: a grid, its table and its figure
-	$(BIN)/python scripts/run.py -m experiment=demo
+	$(BIN)/python scripts/run.py -m experiment=demo hydra/launcher=pool
 
 # The notebook comes first, for it takes long; a worker that has run out of tests takes over half of another's.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
