@@ -1,13 +1,11 @@
 import io
 import json
-import subprocess
-import sys
 
 import pytest
 from rich.console import Console
 
 from helpers.rows import make_row
-from helpers.scripts import SCRIPTS, run_script
+from helpers.scripts import run_script
 from winnow import results
 from winnow.errors import WinnowError
 from winnow.results import SweepCell
@@ -136,13 +134,13 @@ def test_a_console_of_any_width_shows_every_number_whole(tmp_path):
         assert (width == 60) == text.startswith(table)
 
 
-def test_the_script_works_in_a_pipe(tmp_path):
+def test_the_script_works_in_a_pipe(tmp_path, capsys):
     save_rows(tmp_path, [make_row("forgetting exact 0.5", r, 0.1, seed) for r in FRACTIONS for seed in range(3)])
-    done = subprocess.run([sys.executable, SCRIPTS / "grid.py", tmp_path], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert cells_of(done.stdout, "forgetting exact 0.5") == len(FRACTIONS) * ["10.0 ± 0.0"]
-    assert "\x1b" not in done.stdout
-    assert done.stdout.splitlines()[-1] == str(tmp_path / "scaling_curves.png")
+    done = run_script("grid.py", str(tmp_path), capsys=capsys)
+    assert (done.code, done.err) == (0, "")
+    assert cells_of(done.out, "forgetting exact 0.5") == len(FRACTIONS) * ["10.0 ± 0.0"]
+    assert "\x1b" not in done.out
+    assert done.out.splitlines()[-1] == str(tmp_path / "scaling_curves.png")
 
 
 def test_the_script_ends_with_one_line_for_a_folder_without_rows(tmp_path, capsys):
