@@ -7,6 +7,7 @@ from scipy.optimize import minimize
 
 from helpers.laws import PLANTED, coverage
 from winnow.errors import FitError, OptionError
+from winnow.scaling.estimators import finite
 from winnow.scaling.laws import LAWS, bands, compare, fit, law_error
 from winnow.scaling.panel import panel
 
@@ -172,6 +173,18 @@ def test_intervals_end_where_the_sum_of_squares_reaches_its_limit(name):
     t = 2.5705818366147395  # 0.975 quantile with 5 degrees of freedom
     limit = squares(fitted.parameters) * (1 + t**2 / 5)
     assert [held(end) for end in fitted.intervals[name]] == pytest.approx([limit, limit], rel=1e-3)
+
+
+def test_a_break_lies_somewhere_in_its_interval():
+    noise = np.exp(0.05 * np.random.default_rng(0).standard_normal(8))
+    fitted = fit(SIZES, law_error("broken_power", PLANTED["broken_power"], SIZES) * noise, "broken_power")
+    low, high = fitted.intervals["n_break"]
+    assert low < 0.9 * fitted.parameters["n_break"] < 1.1 * fitted.parameters["n_break"] < high
+
+
+def test_what_overflows_on_the_way_is_a_large_number():
+    tried = np.array([math.nan, math.inf, -math.inf, 2.0])
+    np.testing.assert_array_equal(finite(tried, nan=0.5), [0.5, 1e9, -1e9, 2])
 
 
 @pytest.mark.slow

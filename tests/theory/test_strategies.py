@@ -43,7 +43,10 @@ def test_the_envelope_is_the_lowest_error_over_fractions():
 
 def test_the_envelope_is_steeper_than_a_power_law_for_a_stretch_only():
     kept = np.array([0.8, 1.2, 1.8, 2.1, 2.5, 3.4, 7, 12])
-    error = envelope(kept, least=0.1).error
+    found = envelope(kept, least=0.1)
+    error = found.error
+    assert found.r[kept < 1.5].min() > 0.5
+    np.testing.assert_allclose(found.r[kept > 2], 0.1)  # the least allowed
     slope = -np.diff(np.log(error)) / np.diff(np.log(kept))
     middle = np.sqrt(kept[1:] * kept[:-1])
     assert slope[middle < 1.4].max() < 1
