@@ -182,8 +182,7 @@ def test_lists_and_interpolations_arrive_as_plain_python(mine):
     ],
 )
 def test_types(value, hint, fit):
-    held = OmegaConf.create({"value": value}).value
-    assert fits(held, hint) is fit
+    assert fits(value, hint) is fit
 
 
 def test_a_figure_is_a_function_that_says_so(mine):

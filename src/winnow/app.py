@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from winnow import diagnosis, pipeline, results, sharing, workers
 from winnow.artifacts import ArtifactStore
 from winnow.comparison import tables
-from winnow.components import component, fits
+from winnow.components import component, fits, plain
 from winnow.datasets.base import ImageDataset, load_once
 from winnow.diagnostics.shift import Shift
 from winnow.entry import CONF, STAGE_GROUPS, one_line
@@ -60,7 +60,7 @@ def cell_from(cfg: DictConfig) -> CellSpec:
             raise OptionError(f"{name}={cfg[name]} must be a whole number (seed=... sets it, and the others).")
     component(cfg.embedding, "embedding", Embedding)  # the probe's; made here too, so that its errors name the group
     bases = get_type_hints(CellSpec)
-    nodes = {group: cfg[group] for group in STAGE_GROUPS} | {"probe": with_taken_over(cfg)}
+    nodes = {group: plain(cfg[group]) for group in STAGE_GROUPS if group != "probe"} | {"probe": with_taken_over(cfg)}
     nodes = {group: _with_read_indices(_with_named_signal(node)) for group, node in nodes.items()}
     parts = {group: component(node, group, bases[group]) for group, node in nodes.items()}
     callbacks = (cfg.callbacks or {}).items()
@@ -70,23 +70,21 @@ def cell_from(cfg: DictConfig) -> CellSpec:
     return cell.settled(trainer_from(cfg)) if "auto" in precisions else cell
 
 
-def _with_named_signal(node: DictConfig) -> DictConfig:
+def _with_named_signal(node: Any) -> Any:
     """A selector whose signal is given by the name of its yaml (selector.signal=ccs), with that yaml in its place."""
-    signal = node.get("signal") if OmegaConf.is_dict(node) else None
+    signal = node.get("signal") if isinstance(node, dict) else None
     if not isinstance(signal, str):
         return node
     group = Path(CONF) / "selector"
     known = sorted(path.stem for path in group.glob("*.yaml") if "defaults" not in OmegaConf.load(path))
     check_choice("selector.signal", signal, tuple(known))
-    return OmegaConf.merge(node, {"signal": OmegaConf.load(group / f"{signal}.yaml")})  # type: ignore[return-value]
+    return node | {"signal": plain(OmegaConf.load(group / f"{signal}.yaml"))}
 
 
-def _with_read_indices(node: DictConfig) -> DictConfig:
+def _with_read_indices(node: Any) -> Any:
     """A component whose indices are the path of a file (metric.indices=targets.txt), with the list in its place."""
-    path = node.get("indices") if OmegaConf.is_dict(node) else None
-    if not isinstance(path, str):
-        return node
-    return OmegaConf.merge(node, {"indices": list(read_indices(path))})  # type: ignore[return-value]
+    path = node.get("indices") if isinstance(node, dict) else None
+    return node | {"indices": list(read_indices(path))} if isinstance(path, str) else node
 
 
 def runtime_from(cfg: DictConfig) -> Runtime:
@@ -139,11 +137,18 @@ def parts_of(cfg: DictConfig) -> tuple[CellSpec, ImageDataset, ArtifactStore, Tr
     return cell, load_once(cell.dataset, store), store, trainer_from(cfg)
 
 
-def is_finished(cfg: DictConfig) -> bool:
-    """Whether the row of the cell that a configuration describes is there already."""
-    cell, store = cell_from(cfg), store_from(cfg)
-    key, _ = pipeline.cell_key(cell, load_once(cell.dataset, store))
-    return store.exists("row", key)
+def keep_finished(cfg: DictConfig, folder: str | Path) -> bool:
+    """Whether the cell that a configuration describes is finished; if so, the folder holds its row.
+
+    For launchers, which then need not begin a run. Raises the typed error of the part that is wrong.
+    """
+    if cfg.only is not None:  # which run_cell refuses
+        return False
+    cell, dataset, store, _ = parts_of(cfg)
+    row = pipeline.finished_row(cell, dataset, store=store)
+    if row is not None:
+        results.keep_row(folder, row)
+    return row is not None
 
 
 def plan(configs: Sequence[DictConfig], *, slots: int = 1, per_device: int = 1) -> str:

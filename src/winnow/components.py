@@ -23,6 +23,13 @@ from winnow.errors import OptionError
 LISTS = (tuple, list, Sequence)
 
 
+def plain(node: Any) -> Any:
+    """What a config node holds, as plain Python, its interpolations resolved. Raises where a value is still missing."""
+    if not OmegaConf.is_config(node):
+        return node
+    return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+
+
 def component(node: Any, name: str, base: Any) -> Any:
     """The component that a config node describes. name: of the node; base: its class, or a union of classes.
 
@@ -34,9 +41,9 @@ def component(node: Any, name: str, base: Any) -> Any:
     found = _found(node, name, wanted)
     if not (isinstance(found, type) and issubclass(found, bases)):
         problem = "is not that" if isinstance(found, type) else "is no class"
-        raise OptionError(f"{name}._target_={node._target_} {problem}; it must be {wanted}.")
+        raise OptionError(f"{name}._target_={node['_target_']} {problem}; it must be {wanted}.")
     if inspect.isabstract(found):
-        raise OptionError(f"{name}._target_={node._target_} is abstract; it must be {wanted} that is not.")
+        raise OptionError(f"{name}._target_={node['_target_']} is abstract; it must be {wanted} that is not.")
     return found(**_options(node, name, found))
 
 
@@ -50,7 +57,7 @@ def function(node: Any, name: str, returns: type) -> "partial[Any]":
     found = _found(node, name, wanted)
     given = _hints(found).get("return") if inspect.isfunction(found) else None
     if not (isinstance(given, type) and issubclass(given, returns)):
-        raise OptionError(f"{name}._target_={node._target_} is not that; it must be {wanted}.")
+        raise OptionError(f"{name}._target_={node['_target_']} is not that; it must be {wanted}.")
     return partial(found, **_options(node, name, found))
 
 
@@ -66,13 +73,13 @@ def fits(value: Any, hint: Any) -> bool:
     if origin is Literal:
         return value in arguments
     if origin in LISTS:
-        return OmegaConf.is_list(value) and all(fits(item, arguments[0]) for item in value)
+        return isinstance(value, list) and all(fits(item, arguments[0]) for item in value)
     if origin in (dict, Mapping):
-        return OmegaConf.is_dict(value)
+        return isinstance(value, dict)
     if hint is Any or not isinstance(hint, type):
         return True
     if is_dataclass(hint):
-        return OmegaConf.is_dict(value) and "_target_" in value
+        return isinstance(value, dict) and "_target_" in value
     if isinstance(value, bool):
         return hint is bool
     if isinstance(value, float) and not math.isfinite(value):
@@ -93,7 +100,7 @@ def _components(hint: Any) -> tuple[type, ...]:
 
 def _found(node: Any, name: str, wanted: str) -> Any:
     """What the `_target_` of a node names. Modules are imported on the way to it, and nothing is called."""
-    target = node.get("_target_") if OmegaConf.is_dict(node) else None
+    target = node.get("_target_") if isinstance(node, dict) or OmegaConf.is_dict(node) else None
     if not isinstance(target, str):
         raise OptionError(f"{name}._target_ is not given ({name}={node}); it must be {wanted}.")
     module, *rest = target.split(".")
@@ -114,6 +121,7 @@ def _found(node: Any, name: str, wanted: str) -> Any:
 
 def _options(node: Any, name: str, target: Callable[..., Any]) -> dict[str, Any]:
     """The options that a node gives its class or function, with the components among them made."""
+    node = plain(node)  # at once: a config node takes long to ask value by value
     parameters = inspect.signature(target).parameters
     anything = any(each.kind == each.VAR_KEYWORD for each in parameters.values())
     hints = _hints(target)
@@ -124,7 +132,7 @@ def _options(node: Any, name: str, target: Callable[..., Any]) -> dict[str, Any]
             continue
         if field not in parameters and not anything:
             known = ", ".join(sorted(parameters)) or "none"
-            raise OptionError(f"{path} is no option of {node._target_}; it has: {known}.")
+            raise OptionError(f"{path} is no option of {node['_target_']}; it has: {known}.")
         value, hint = node[key], hints.get(field, Any)
         if not fits(value, hint):
             wanted = getattr(hint, "__name__", None) or str(hint)
@@ -133,19 +141,19 @@ def _options(node: Any, name: str, target: Callable[..., Any]) -> dict[str, Any]
     for each in parameters.values():
         needed = each.default is each.empty and each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
         if needed and each.name not in given:
-            raise OptionError(f"{name}.{each.name} is not given; {node._target_} needs it.")
+            raise OptionError(f"{name}.{each.name} is not given; {node['_target_']} needs it.")
     return given
 
 
 def _value(value: Any, path: str, hint: Any) -> Any:
-    """A value that fits, as plain Python."""
-    if OmegaConf.is_dict(value) and "_target_" in value and _components(hint):
+    """A value that fits, with the components in it made."""
+    if isinstance(value, dict) and "_target_" in value and _components(hint):
         return component(value, path, hint)
-    if OmegaConf.is_list(value):
+    if isinstance(value, list):
         of_items = [get_args(each)[0] for each in (hint, *get_args(hint)) if get_origin(each) in LISTS]
         if of_items:
             return [_value(item, f"{path}[{i}]", of_items[0]) for i, item in enumerate(value)]
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    return value
 
 
 def _hints(target: Any) -> dict[str, Any]:

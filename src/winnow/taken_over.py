@@ -8,19 +8,30 @@ rest is that component's defaults.
 
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
+
+from winnow.components import plain
 
 TAKEN_OVER = ("model", "recipe")
 
 
-def with_taken_over(cfg: DictConfig) -> DictConfig:
-    """The node of the probe, with its model and recipe whole."""
-    probe = cfg.probe.copy()
-    with open_dict(probe):
-        for name in TAKEN_OVER:
-            own = _set(cfg.probe[name], name)
-            probe[name] = own if "_target_" in own else OmegaConf.merge(_plain(cfg[name]), own)
-    return probe
+def with_taken_over(cfg: DictConfig) -> dict[str, Any]:
+    """What the node of the probe holds, with its model and recipe whole."""
+    return {str(name): _whole(cfg, name) if name in TAKEN_OVER else plain(cfg.probe[name]) for name in cfg.probe}
+
+
+def _whole(cfg: DictConfig, name: str) -> dict[str, Any]:
+    own = _set(cfg.probe[name], name)
+    return own if "_target_" in own else _over(plain(cfg[name]), own)
+
+
+def _over(whole: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """The options of `whole`, but those of `own` where it has them."""
+    merged = whole | own
+    for name, value in own.items():
+        if isinstance(value, dict) and isinstance(whole.get(name), dict):
+            merged[name] = _over(whole[name], value)
+    return merged
 
 
 def _set(node: DictConfig, path: str) -> dict[str, Any]:
@@ -33,9 +44,5 @@ def _set(node: DictConfig, path: str) -> dict[str, Any]:
             if inner := _set(node[name], below):
                 own[name] = inner
         elif value != f"${{oc.select:{below}}}":
-            own[name] = _plain(node[name])
+            own[name] = plain(node[name])
     return own
-
-
-def _plain(value: Any) -> Any:
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

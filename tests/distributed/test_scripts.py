@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
-from helpers.scripts import SCRIPTS, TINY
+from helpers.scripts import SCRIPTS, TINY, start_script
 from winnow import workers
 from winnow.artifacts import ArtifactStore
 from winnow.errors import REQUEUE, OptionError
@@ -38,9 +38,10 @@ def assert_trained_by_two(folder):
 
 
 def test_a_single_command(tmp_path):
-    done = subprocess.run([sys.executable, *RUN], cwd=tmp_path, env=environment(), timeout=LIMIT)
-    assert done.returncode == 0
-    assert_trained_by_two(tmp_path)
+    folder = tmp_path / "run"
+    child = start_script(*RUN, folder=folder, log=tmp_path / "log")
+    assert child.wait(LIMIT) == 0, (tmp_path / "log").read_text()
+    assert_trained_by_two(folder)
 
 
 @pytest.mark.slow

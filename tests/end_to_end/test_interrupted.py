@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.scripts import SCRIPTS, TINY, run_script
+from helpers.scripts import TINY, run_script, start_script
 from winnow.errors import REQUEUE, STOPPED
 from winnow.training.noise import Noise
 
@@ -33,17 +31,17 @@ def _row(printed: str) -> dict[str, Any]:
     return row
 
 
-def _killed(folder: Path, command: list[str], stage: str, number: signal.Signals) -> subprocess.Popen[str]:
-    """The command in a process of its own, ended by a signal once a training of that stage has taken a checkpoint."""
-    arguments = [sys.executable, str(SCRIPTS / "run.py"), *command]
-    process = subprocess.Popen(arguments, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def _killed(folder: Path, command: list[str], stage: str, number: signal.Signals) -> tuple[int | None, str]:
+    """Exit code and output of the command, ended by a signal once a training of that stage has taken a checkpoint."""
+    log = folder.with_suffix(".log")
+    process = start_script("run.py", *command, folder=folder, log=log)
     deadline = time.monotonic() + 60
     while not list((folder / "artifacts/unfinished").glob(f"{stage}-*.ckpt")):
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(number)
-    return process
+    return process.wait(60), log.read_text()
 
 
 @pytest.mark.parametrize(
@@ -61,16 +59,15 @@ def test_a_killed_process(
     folders = {name: tmp_path / name for name in ("whole", "killed")}
     for folder in folders.values():
         folder.mkdir()
-    process = _killed(folders["killed"], [*command, "trainer.checkpoint_seconds=0.001"], stage, number)
-    out, err = process.communicate(timeout=60)
-    assert "row.json" not in out
+    code, printed = _killed(folders["killed"], [*command, "trainer.checkpoint_seconds=0.001"], stage, number)
+    assert "row.json" not in printed
     if number == signal.SIGTERM:
-        assert process.returncode == REQUEUE
-        assert err.splitlines()[-1] == "interrupted: the same command goes on from here."
-        assert "Traceback" not in err
+        assert code == REQUEUE
+        assert printed.splitlines()[-1] == "interrupted: the same command goes on from here."
+        assert "Traceback" not in printed
         assert len(_left(folders["killed"])) == 1
     else:
-        assert process.returncode == -signal.SIGKILL
+        assert code == -signal.SIGKILL
     rows, trained = {}, {}
     for name, folder in folders.items():
         monkeypatch.chdir(folder)

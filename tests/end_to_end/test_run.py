@@ -41,10 +41,11 @@ def test_a_grid_in_a_process_of_its_own_and_again_without_recomputing(
 
     before = _modified(tmp_path / "artifacts")
     monkeypatch.chdir(tmp_path)
-    second = run_script("run.py", *sweep, capsys=capsys)
+    second = run_script("run.py", *sweep[:-1], "hydra.sweep.dir=again", capsys=capsys)
     assert second.code == 0, second.err
     assert "0 done, 4 cached, 0 failed" in second.out
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "grid/grid.csv"), grid)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "again/grid.csv"), grid)
+    assert [path.name for path in (tmp_path / "again/0").iterdir()] == ["row.json"], "no run began"
     after = _modified(tmp_path / "artifacts")
     assert {path: time for path, time in after.items() if "locks" not in path} == {
         path: time for path, time in before.items() if "locks" not in path

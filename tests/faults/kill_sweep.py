@@ -32,7 +32,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         undisturbed = Sweep(Path(folder) / "undisturbed", CELLS)
         started = time.monotonic()
-        assert undisturbed.start().wait() == 0, undisturbed.printed.read_text()
+        assert undisturbed.start_cold().wait() == 0, undisturbed.printed.read_text()
         seconds = time.monotonic() - started
         print(f"undisturbed: {seconds:.1f} s", flush=True)
         for number in range(arguments.moments):
@@ -44,14 +44,14 @@ def main() -> None:
 
 def kill_and_resume(sweep: Sweep, expected: pd.DataFrame, moment: float) -> int:
     """The number of rows that were there when the launcher was killed; AssertionError where anything differs."""
-    launcher = sweep.start()
+    launcher = sweep.start_cold()
     time.sleep(moment)
     launcher.kill()
     launcher.wait()
     wait_until(lambda: not sweep.jobs(), 20)
     rows = sweep.rows()
     sweep.check_store()
-    assert sweep.start().wait() == 0, sweep.printed.read_text()
+    assert sweep.start_cold().wait() == 0, sweep.printed.read_text()
     pd.testing.assert_frame_equal(sweep.grid(), expected)
     after = sweep.rows()
     assert {path: after[path] for path in rows} == rows, "a finished cell was touched"

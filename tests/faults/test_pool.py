@@ -34,7 +34,7 @@ def test_a_sweep_that_is_ended_killed_and_run_again_is_the_undisturbed_one(
 
     launcher = sweep.start()
     wait_until(lambda: len(sweep.jobs()) > 1)
-    launcher.kill()
+    launcher.send_signal(signal.SIGKILL)
     launcher.wait()
     wait_until(lambda: not sweep.jobs(), 60)
 
@@ -55,6 +55,6 @@ def test_a_sweep_that_is_ended_killed_and_run_again_is_the_undisturbed_one(
 @pytest.mark.timeout(900)
 def test_twelve_cells_killed_at_a_random_moment(tmp_path: Path) -> None:
     undisturbed = Sweep(tmp_path / "undisturbed", CELLS)
-    assert undisturbed.start().wait() == 0
+    assert undisturbed.start_cold().wait() == 0
     assert len(finished_artifacts(undisturbed.artifacts, "probe")) == 1
     assert 1 <= kill_and_resume(Sweep(tmp_path / "killed", CELLS), undisturbed.grid(), 40.0) < 12

@@ -1,5 +1,6 @@
 """Run a script of the project inside the test's process, which spares the seconds that importing torch anew takes."""
 
+import contextlib
 import os
 import runpy
 import sys
@@ -7,8 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from hydra._internal.hydra import Hydra
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
+
+from winnow import composing, processes
+from winnow.composing import QuickLoader
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 TINY = [
@@ -22,6 +26,16 @@ TINY = [
     "probe.evaluate_at=[1]",
 ]
 """Overrides that make one cell take well under a second."""
+
+loaders: dict[str, QuickLoader] = {}
+"""What has been composed for the commands of this process, by their search path, whose yaml files do not change."""
+
+
+def _kept(config_search_path: ConfigSearchPath) -> QuickLoader:
+    path = str(config_search_path)
+    if path not in loaders:
+        loaders[path] = QuickLoader(config_search_path)
+    return loaders[path]
 
 
 class Ended(NamedTuple):
@@ -40,8 +54,7 @@ def run_script(name: str, *arguments: str, capsys: pytest.CaptureFixture[str]) -
     code = 0
     try:
         with pytest.MonkeyPatch.context() as patch:
-            # Else Hydra composes everything once more, only to see whether a yaml sets hydra.mode; none does.
-            patch.setattr(Hydra, "get_mode", lambda *_, **__: None)
+            patch.setattr(composing, "QuickLoader", _kept)
             runpy.run_path(sys.argv[0], run_name="__main__")
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
@@ -54,6 +67,14 @@ def run_script(name: str, *arguments: str, capsys: pytest.CaptureFixture[str]) -
         GlobalHydra.instance().clear()
     out, err = capsys.readouterr()
     return Ended(code, out, err)
+
+
+def start_script(name: str, *arguments: str, folder: Path, log: Path) -> processes.Child:
+    """Run scripts/`name` in a folder, in a process of its own that has imported everything already."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.chdir(folder):
+        command = [str(SCRIPTS / name), *arguments]
+        return processes.spawn(processes.run_script, *command, log=log, title=" ".join(command))
 
 
 def finished_artifacts(root: Path, stage: str = "*") -> list[Path]:

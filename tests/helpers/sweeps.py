@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers.scripts import SCRIPTS, TINY, finished_artifacts
-from winnow import results
+from helpers.scripts import SCRIPTS, TINY, finished_artifacts, start_script
+from winnow import processes, results
 from winnow.artifacts import ArtifactStore
 
 SHARED = [*TINY, "probe.members=1", "probe.seed=0", "trainer=cpu"]
@@ -27,10 +27,15 @@ class Sweep:
         where = [f"hydra.sweep.dir={self.folder}", f"paths.artifacts={self.artifacts}"]
         self.overrides = ["-m", *SHARED, *cells, *launcher, *where]
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> processes.Child:
+        """Of a process that has imported everything, which spares the seconds that it takes."""
+        return start_script("run.py", *self.overrides, folder=self.printed.parent, log=self.printed)
+
+    def start_cold(self) -> subprocess.Popen[bytes]:
+        """As a user does."""
         self.printed.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, str(SCRIPTS / "run.py"), *self.overrides]
         with self.printed.open("wb") as file:
+            command = [sys.executable, str(SCRIPTS / "run.py"), *self.overrides]
             return subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=self.printed.parent)
 
     def jobs(self) -> list[int]:

@@ -151,7 +151,7 @@ def test_planted_parameters_lie_in_their_intervals(law, sets, least):
 
 @pytest.mark.parametrize("name", ["a", "b", "c"])
 def test_intervals_end_where_the_sum_of_squares_reaches_its_limit(name):
-    """With a parameter held at an end of its interval, the best curve is as far from the points as the t-test allows."""
+    """With a parameter held at an end of its interval, the best curve is as far from the points as may be."""
     noise = 0.05 * np.random.default_rng(0).standard_normal(8)
     error = law_error("power_floor", PLANTED["power_floor"], SIZES) * np.exp(noise)
     fitted = fit(SIZES, error, "power_floor")

@@ -55,11 +55,13 @@ class PoolLauncher(SweepLauncher):
         from hydra_plugins.winnow_launchers.pool_progress import PoolProgress
         from hydra_plugins.winnow_launchers.schedule import Schedule
         from hydra_plugins.winnow_launchers.signals import Signals
+        from winnow import processes
         from winnow.errors import REQUEUE, Interrupted, OptionError
 
         if self.of != "cells":
             raise OptionError("hydra/launcher=pool runs the cells of scripts/run.py; leave it out for this script.")
         slots = self._slots()
+        processes.warm_up()  # it imports while the cells are planned
         jobs = PoolJobs(self.config, self.compose, folder, slots)
         schedule = Schedule(slots, spawn=jobs.spawn, judge=jobs.judge)
         stopped: Interrupted | None = None

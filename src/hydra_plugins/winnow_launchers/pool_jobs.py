@@ -4,13 +4,16 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from subprocess import Popen
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from hydra_plugins.winnow_launchers.base import Cell
 from hydra_plugins.winnow_launchers.schedule import DONE, FAILED, INTERRUPTED, Ended, Job
 from hydra_plugins.winnow_launchers.slots import Slots, Taken
+
+if TYPE_CHECKING:
+    from winnow.processes import Child
 
 OF_THE_LAUNCHER = ("hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.sweep", "hydra.run", "hydra.mode")
 TAIL = 30  # lines of the log of a job that died without a word
@@ -76,12 +79,15 @@ class PoolJobs:
         escaped = str(folder).replace("'", r"\'")  # quoted, because it may hold what Hydra reads as a list
         return [*self.script, *overrides, *more, f"hydra.run.dir='{escaped}'"]
 
-    def spawn(self, job: Job, taken: Taken) -> "Popen[bytes]":
+    def spawn(self, job: Job, taken: Taken) -> "Child":
         """Start a job on what it was given."""
         from winnow import processes, results
 
         results.clear_result(job.folder)
-        return processes.spawn(job.command, log=job.folder / results.LOG, environment=self.slots.environment(taken))
+        log, environment = job.folder / results.LOG, self.slots.environment(taken)
+        return processes.spawn(
+            processes.run_script, *job.command, log=log, environment=environment, title=" ".join(job.command)
+        )
 
     def judge(self, job: Job, code: int) -> tuple[str, str | None]:
         """How a job ended, and why it failed. One that failed has left its reason in its folder, or it is left here."""
@@ -111,7 +117,7 @@ def script_command(config: DictConfig) -> list[str]:
     sources = config.hydra.runtime.config_sources
     given = [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
     passed = [each for each in config.hydra.overrides.hydra if not each.startswith(OF_THE_LAUNCHER)]
-    script = [sys.executable, str(Path(sys.argv[0]).resolve()), *given, f"--config-name={config.hydra.job.config_name}"]
+    script = [str(Path(sys.argv[0]).resolve()), *given, f"--config-name={config.hydra.job.config_name}"]
     # An experiment that is a sweep lists its cells in params, and a single run would refuse it.
     return [*script, *passed, "hydra.sweeper.params=null"]
 

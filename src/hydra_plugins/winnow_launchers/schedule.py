@@ -4,10 +4,9 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from subprocess import Popen
 
 from hydra_plugins.winnow_launchers.slots import Slots, Taken
-from winnow.processes import end
+from winnow.processes import Child, end
 
 DONE, CACHED, FAILED, INTERRUPTED = "done", "cached", "failed", "interrupted"
 
@@ -34,7 +33,7 @@ class Job:
 @dataclass(kw_only=True, eq=False)
 class Running:
     job: Job
-    process: Popen[bytes]
+    process: Child
     taken: Taken
     names: frozenset[str]
     started: float = field(default_factory=time.monotonic)
@@ -69,7 +68,7 @@ class Schedule:
         self,
         slots: Slots,
         *,
-        spawn: Callable[[Job, Taken], Popen[bytes]],
+        spawn: Callable[[Job, Taken], Child],
         judge: Callable[[Job, int], tuple[str, str | None]],
     ) -> None:
         self.slots, self.spawn, self.judge = slots, spawn, judge

@@ -55,13 +55,17 @@ class SequentialLauncher(SweepLauncher):
         from winnow import app, entry, results
         from winnow.errors import StoreError
 
-        results.clear_result(cell.folder)
         cached = False
         try:
             config = self.compose(cell)
-            cached = app.is_finished(config) if self.of == "cells" else app.is_scored(config)
+            if self.of == "cells":
+                if app.keep_finished(config, cell.folder):
+                    return JobReturn(overrides=cell.overrides, status=JobStatus.COMPLETED), True
+            else:
+                cached = app.is_scored(config)
         except Exception as error:  # any error of one cell must leave the others running
             return fail(cell, error), cached  # it struck before the task, which leaves its own
+        results.clear_result(cell.folder)
         try:
             done = run_job(
                 hydra_context=self.hydra_context,

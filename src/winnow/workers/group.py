@@ -12,7 +12,7 @@ and is loaded again (see ImageDataset.origin).
 import atexit
 import os
 import platform
-import subprocess
+import signal
 import sys
 import threading
 import time
@@ -62,7 +62,6 @@ def everywhere(
 
 def follow() -> None:
     """Serve the leader until it ends, or is killed."""
-    processes.watch_parent()
     place = called_to()
     assert place is not None
     assert place.rank > 0
@@ -102,15 +101,10 @@ def stop() -> None:
     group, state.current = state.current, None
     group.over = True
     for follower in group.followers:
-        if group.apart:
-            follower.terminate()  # it takes a checkpoint of its own work
-        else:
-            follower.kill()
+        follower.send_signal(signal.SIGTERM if group.apart else signal.SIGKILL)  # apart: it takes a checkpoint
     for follower in group.followers:
-        try:
-            follower.wait(SECONDS_TO_UNWIND)
-        except subprocess.TimeoutExpired:
-            follower.kill()
+        if follower.wait(SECONDS_TO_UNWIND) is None:
+            follower.send_signal(signal.SIGKILL)
     _leave(others_are_gone=True)
 
 
@@ -135,16 +129,12 @@ def _lead(devices: int, *, gpu: bool) -> None:
     place = Place(0, devices, 0, 0, "127.0.0.1", store.port)
     _share_threads(devices)
     given = {WORLD: str(devices), ADDRESS: place.address, PORT: str(place.port), KIND: "gpu" if gpu else "cpu"}
-    given[processes.PARENT] = str(os.getpid())
-    given["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(torch.get_num_threads()))
-    # Python looks for modules where this process does.
-    given["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    command = [sys.executable, "-m", "winnow.workers"]
+    given[processes.THREADS] = os.environ.get(processes.THREADS, str(torch.get_num_threads()))
     state.current = group = Group(place)
-    with interruption.blocked():  # a signal to all is this process's to hear, also before they can ignore it
-        for each in range(1, devices):
-            own = {RANK: str(each), LOCAL: str(each)}
-            group.followers.append(subprocess.Popen(command, env=os.environ | given | own, stdin=subprocess.DEVNULL))
+    for each in range(1, devices):
+        own = given | {RANK: str(each), LOCAL: str(each)}
+        title = f"follower {each} of {os.getpid()}"
+        group.followers.append(processes.spawn(follow, environment=own, title=title, group=False))
     threading.Thread(target=_watch, args=(group,), daemon=True).start()
     atexit.register(_dismiss)
     _connect(place, gpu=gpu, store=store)

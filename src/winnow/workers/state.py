@@ -1,11 +1,11 @@
 """Which processes work together at this moment, as this one knows it."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from winnow import interruption
+from winnow.processes import Child
 from winnow.workers.place import Place
 
 
@@ -15,7 +15,7 @@ class Group:
     but each for itself. sharers: how many of them share this one's processors."""
 
     place: Place
-    followers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    followers: list[Child] = field(default_factory=list)
     inside: bool = False
     apart: bool = False
     over: bool = False
