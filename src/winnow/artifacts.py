@@ -248,14 +248,19 @@ def write_atomically(path: Path, text: str) -> None:
 
 def provenance() -> dict[str, Any]:
     """With what code a result is made, and when."""
-    packages = ("torch", "torchvision", "pytorch-lightning", "numpy", "scikit-learn")
-    versions = {name: metadata.version(name) for name in packages}
     return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "git": git_commit(),
         "python": platform.python_version(),
-        "packages": versions,
+        "packages": dict(_versions()),
     }
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    """Of the packages, which are looked for on the whole path of modules: once a process, not once an artifact."""
+    packages = ("torch", "torchvision", "pytorch-lightning", "numpy", "scikit-learn")
+    return {name: metadata.version(name) for name in packages}
 
 
 @functools.cache

@@ -103,7 +103,7 @@ def test_bad_alpha(selector, alpha):
             refuse()
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data_sets(), st.floats(0.3, 1), st.floats(0, 0.8), st.integers(0, 2**31))
 def test_budget_and_balance_hold_on_any_data_set(selector, data_set, r, alpha, seed):
     scores, labels = data_set

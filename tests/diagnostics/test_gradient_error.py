@@ -63,7 +63,7 @@ def monte_carlo(protocol, alpha, draws):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 0.8])
 def test_against_draws_of_the_selector(protocol, alpha):
-    draws = 1000
+    draws = 500
     bias2, variance, error = monte_carlo(protocol, alpha, draws)
     found = curve(protocol, [alpha])
     assert abs(found.variance[0] - variance) < max(0.05 * variance, 3 * error)

@@ -36,8 +36,14 @@ def family():
     return family
 
 
-def test_curves_are_the_joint_law_and_panels_follow_the_allocation(family):
-    figure = conditional_law(make_table(), family)
+@pytest.fixture(scope="module")
+def figure(family):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("winnow.figures.conditional_law.fit_families", lambda table: [family])
+        return conditional_law(make_table())
+
+
+def test_curves_are_the_joint_law_and_panels_follow_the_allocation(figure, family):
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == ["random", "el2n hardest", "expected test error", "chosen examples kept", "chosen width"]
     for axes, rule in zip(figure.axes, family.fit.rules, strict=False):
@@ -56,9 +62,7 @@ def test_curves_are_the_joint_law_and_panels_follow_the_allocation(family):
     assert first["law"] == family.fit.predict(first["n_kept"], first["rule"], first["width"])
 
 
-def test_labels_stay_on_the_figure(family, monkeypatch):
-    monkeypatch.setattr("winnow.figures.conditional_law.fit_families", lambda table: [family])
-    figure = conditional_law(make_table())
+def test_labels_stay_on_the_figure(figure):
     FigureCanvasAgg(figure).draw()
     for part in figure.subfigs:
         (legend,) = part.legends

@@ -171,10 +171,10 @@ def test_contributions_are_read_from_models(tmp_path):
 
 def test_figures_without_a_grid_go_to_outputs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    options = ["figure=logistic_landscapes", "figure.n=300"]
+    options = ["figure=logistic_landscapes", "figure.n=100"]
     ended = run_script("figures.py", *options, capsys=capsys)
     assert (ended.code, ended.out) == (0, "outputs/figures/logistic_landscapes.png\n"), ended.err
-    options = ["figure=minimiser_distance", "figure.seeds=2", "out=distance.pdf"]
+    options = ["figure=minimiser_distance", "figure.seeds=2", "+figure.sizes=[100,200]", "out=distance.pdf"]
     assert run_script("figures.py", *options, capsys=capsys).out == "distance.pdf\n"
     options = [
         "figure=learning_law",

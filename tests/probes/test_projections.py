@@ -74,7 +74,7 @@ def test_the_gradient_of_the_loss_is_not_rounded_to_zero():
 @pytest.mark.parametrize("name", ["smallconv", "grouped", "torch.func"])
 def test_inner_products_are_kept_in_expectation(name, batch):
     """Mean over seeds of ⟨φ_i, φ_j⟩ within 5 standard errors of ⟨g_i, g_j⟩, the errors themselves small."""
-    model, seeds = made(name), 160
+    model, seeds = made(name), 100
     exact = products(explicit(model, batch)).numpy()
     drawn = np.empty((seeds, N, N))
     for seed in range(seeds):
@@ -82,7 +82,7 @@ def test_inner_products_are_kept_in_expectation(name, batch):
         drawn[seed] = phi @ phi.T
     error = drawn.std(axis=0, ddof=1) / math.sqrt(seeds)
     lengths = np.sqrt(np.outer(np.diag(exact), np.diag(exact)))
-    assert (error / lengths).max() < 0.06
+    assert (error / lengths).max() < 0.08
     assert np.abs((drawn.mean(axis=0) - exact) / error).max() < 5
 
 

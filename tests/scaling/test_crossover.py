@@ -95,15 +95,16 @@ def test_the_planted_crossing_lies_in_its_interval(crossed):
     """Ensembles and seeds that move the whole curve, a planted crossing at r = 0.2 * sqrt(2)."""
     generator, inside = np.random.default_rng(0), 0
     cells = [(p, s) for p in range(3) for s in range(3)] if crossed else [(i, i) for i in range(5)]
+    rows = [make_row("random", r, 0.4, s) for r in FRACTIONS for s in {s for _, s in cells}]
+    rows += [make_row(RULE, r, 0.4, s, probe_seed=p) for r in FRACTIONS for p, s in cells]
+    table = grid.table(rows)
+    p, s = (table[name].fillna(-1).astype(int).to_numpy() for name in ("probe_seed", "train_seed"))
+    planted = table["r"].map(dict(zip(FRACTIONS, (0.06, 0.02, -0.02, -0.06), strict=True))).to_numpy()
     for _ in range(40):
         of_p, of_s, of_random = 0.01 * generator.standard_normal((3, 5))
-        rows = [make_row("random", r, 0.4 + of_random[s], s) for r in FRACTIONS for s in {s for _, s in cells}]
-        rows += [
-            make_row(RULE, r, 0.4 + of_p[p] + of_s[s] + delta + 0.005 * generator.standard_normal(), s, probe_seed=p)
-            for r, delta in zip(FRACTIONS, (0.06, 0.02, -0.02, -0.06), strict=True)
-            for p, s in cells
-        ]
-        found = crossover(grid.table(rows), RULE)
+        own = of_p[p] + of_s[s] + planted + 0.005 * generator.standard_normal(p.size)
+        error = 0.4 + np.where(table["rule"] == RULE, own, of_random[s])
+        found = crossover(table.assign(test_error=error), RULE)
         inside += found.r is None or found.interval[0] <= 0.2 * math.sqrt(2) <= found.interval[1]
     assert inside >= 36
 

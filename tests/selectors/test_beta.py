@@ -10,7 +10,7 @@ from winnow.selectors.beta import Beta
 from winnow.selectors.calibrated import Calibrated
 
 N = 12
-DRAWS = 1500
+DRAWS = 800
 RNG = np.random.default_rng(2)
 SCORES = RNG.uniform(0.2, 2, N)
 P_TRUE = RNG.uniform(0.3, 0.95, (2, 3, N)).astype(np.float32)

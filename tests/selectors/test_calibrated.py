@@ -85,7 +85,7 @@ def test_a_smaller_subset_is_part_of_a_larger(alpha):
     assert all(small < large for small, large in pairwise(nested))
 
 
-def estimates(selector, *values, alpha, r, draws=400):
+def estimates(selector, *values, alpha, r, draws=200):
     """Weighted means of each of the values over subsets of as many seeds, [values, draws]."""
     subsets = [selector.select(SCORES, LABELS, r=r, alpha=alpha, seed=seed) for seed in range(draws)]
     return np.array([[subset.weights @ each[subset.indices] / subset.m for subset in subsets] for each in values])
@@ -107,7 +107,7 @@ def test_keys_that_chose_the_class_budgets_do_not_choose_the_examples():
     rng = np.random.default_rng(0)
     scores, labels = np.concatenate([rng.random(12), rng.random(12) + 0.5]), np.repeat([0, 1], 12)
     values = (scores > np.sort(scores[12:])[-5]).astype(float)
-    subsets = (Calibrated(balance=0.5).select(scores, labels, r=0.5, alpha=0.5, seed=s) for s in range(4000))
+    subsets = (Calibrated(balance=0.5).select(scores, labels, r=0.5, alpha=0.5, seed=s) for s in range(3000))
     drawn = np.array([subset.weights @ values[subset.indices] / subset.m for subset in subsets])
     assert abs(drawn.mean() - values.mean()) < 4 * drawn.std() / np.sqrt(drawn.size)
 

@@ -75,7 +75,7 @@ def test_weights_by_capping_again_and_again(scores, power, floor, r):
 @pytest.mark.parametrize("options", [{}, {"power": 3.0, "floor": 0.3}])
 def test_the_weighted_loss_is_unbiased(balance, options):
     # The scores rise with the class, so that balance=0.5 raises class 0 to its floor.
-    selector, draws = Importance(balance=balance, **options), 400
+    selector, draws = Importance(balance=balance, **options), 250
     scores = SCORES + 2 * LABELS
     estimates, mean_weight = np.zeros(draws), np.zeros(draws)
     for seed in range(draws):
@@ -88,7 +88,7 @@ def test_the_weighted_loss_is_unbiased(balance, options):
 
 
 def test_probabilities_are_met_over_draws():
-    draws, counts = 1500, np.zeros(N)
+    draws, counts = 1000, np.zeros(N)
     for seed in range(draws):
         subset = kept(Importance(), SCORES, 0.3, seed)
         counts[subset.indices] += 1

@@ -17,12 +17,12 @@ from winnow.theory.learning_law import (
 
 @pytest.fixture(scope="module")
 def task() -> Task:
-    return teacher_student(24, 3, 20, steps=8, step_size=1.0, noise=0.1)
+    return teacher_student(24, 3, 20, steps=6, step_size=1.0, noise=0.1)
 
 
 @pytest.fixture(scope="module")
 def optimum(task):
-    return optimise(task, iterations=20_000)  # ends at its tolerance, after 1,000 to 2,000 of them by the processor
+    return optimise(task, iterations=5000)  # ends at its tolerance, after some 200 of them
 
 
 def by_numpy(task, policy):
@@ -53,7 +53,7 @@ def test_training_is_what_it_says(task):
 def test_costates_are_derivatives_of_the_loss_to_come(task):
     policy, step = task.constant, 1e-6
     run = train(task, policy)
-    for t, i in ((0, 0), (3, 5), (7, 23)):
+    for t, i in ((0, 0), (3, 5), (5, 23)):
         bumped = policy.copy()
         bumped[t, i] += step
         slope = (by_numpy(task, bumped)[0].sum() - by_numpy(task, policy)[0].sum()) / step

@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import shutil
 import signal
 from dataclasses import dataclass, replace
 
@@ -126,13 +127,13 @@ OTHERWISE = {
 
 
 @pytest.mark.parametrize("name", OTHERWISE)
-@pytest.mark.parametrize("step", [2, 5])
-def test_whatever_is_trained(dataset, tmp_path, name, step):
+def test_whatever_is_trained(dataset, tmp_path, name):
     options = dict(OTHERWISE[name])
     if "subset" in options:
         options["subset"] = some(dataset, options["subset"])
-    interrupted(dataset, tmp_path / "one.ckpt", step, **options)
-    torch.rand(step)  # whatever state the caller is in
+    for step in (2, 5):
+        interrupted(dataset, tmp_path / "one.ckpt", step, **options)
+        torch.rand(step)  # whatever state the caller is in
     Run(dataset, checkpoint=tmp_path / "one.ckpt", **options).assert_same(Run(dataset, **options))
 
 
@@ -238,10 +239,18 @@ def _empty(path):
     torch.save({"callbacks": {}}, path)
 
 
-@pytest.mark.parametrize("damage", [_cut, _flip, _text, _empty])
-def test_a_damaged_checkpoint_is_left_aside(dataset, whole, tmp_path, caplog, damage):
-    path = tmp_path / "one.ckpt"
+@pytest.fixture(scope="module")
+def left(dataset, tmp_path_factory):
+    """The checkpoint of a training that was interrupted in its fifth step."""
+    path = tmp_path_factory.mktemp("left") / "one.ckpt"
     interrupted(dataset, path, 5)
+    return path
+
+
+@pytest.mark.parametrize("damage", [_cut, _flip, _text, _empty])
+def test_a_damaged_checkpoint_is_left_aside(dataset, whole, left, tmp_path, caplog, damage):
+    path = tmp_path / "one.ckpt"
+    shutil.copy(left, path)
     damage(path)
     with caplog.at_level(logging.WARNING):
         Run(dataset, checkpoint=path).assert_same(whole)
@@ -255,9 +264,9 @@ def test_a_damaged_checkpoint_is_left_aside(dataset, whole, tmp_path, caplog, da
     "other",
     [{"seed": 1}, {"recipe": tiny_recipe(epochs=4)}, {"model": replace(TINY, width=4)}, {"subset": 40}],
 )
-def test_a_checkpoint_of_another_training_is_left_aside(dataset, tmp_path, caplog, other):
+def test_a_checkpoint_of_another_training_is_left_aside(dataset, left, tmp_path, caplog, other):
     options = {name: some(dataset, value) if name == "subset" else value for name, value in other.items()}
-    interrupted(dataset, tmp_path / "one.ckpt", 5)
+    shutil.copy(left, tmp_path / "one.ckpt")
     with caplog.at_level(logging.WARNING):
         Run(dataset, checkpoint=tmp_path / "one.ckpt", **options).assert_same(Run(dataset, **options))
     assert "another training" in caplog.text

@@ -11,9 +11,9 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq, least_squares, nnls
+from scipy.optimize import brentq, nnls
 
-from winnow.scaling.estimators import Estimate, Interval
+from winnow.scaling.estimators import Estimate, Interval, finite, levenberg_marquardt
 from winnow.types import Bools, Floats
 
 EXPONENTS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)  # of the grid that starts come from
@@ -145,7 +145,7 @@ class Additive:
             return seen[1]
 
         def residual(values: Floats) -> Floats:
-            return np.nan_to_num(self._root * (at(values)[1] - self._y), nan=1e9, posinf=1e9, neginf=-1e9)
+            return finite(self._root * (at(values)[1] - self._y), nan=1e9)
 
         def jacobian(values: Floats) -> Floats:
             parts, total = at(values)
@@ -153,14 +153,11 @@ class Additive:
             columns = np.empty((self.size, self._y.size))
             columns[::2] = share
             columns[1:-1:2] = -share[:-1] * _slope(theta[1:-1:2])[:, None] * (self._x - middle[:, None])
-            return np.nan_to_num(self._root * columns[free], nan=0.0, posinf=1e9, neginf=-1e9).T
+            return finite(self._root * columns[free], nan=0.0).T
 
-        with np.errstate(over="ignore", invalid="ignore"):  # on a try at a curve that overflows, which is not taken
-            least = least_squares(
-                residual, theta[free], jac=jacobian, method="lm", xtol=1e-9, ftol=1e-10, gtol=1e-15, max_nfev=200
-            )
-        theta[free] = least.x
-        return Estimate(self._moved(theta, -middle), 2 * float(least.cost))
+        found, squares = levenberg_marquardt(residual, jacobian, theta[free], xtol=1e-9, ftol=1e-10, max_nfev=200)
+        theta[free] = found
+        return Estimate(self._moved(theta, -middle), squares)
 
     def _moved(self, theta: Floats, by: Floats) -> Floats:
         """theta with the amplitude of each term taken at a place that lies further right by so much."""

@@ -7,10 +7,11 @@ it is not (Bates and Watts 1988, section 6.1), also where a floor is hardly to b
 the curvature at the optimum would miss far too often there.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq, least_squares, minimize_scalar
+from scipy.optimize import brentq, leastsq, minimize_scalar
 
 from winnow.types import Floats
 
@@ -25,6 +26,34 @@ class Estimate(NamedTuple):
 
     theta: Floats
     squares: float
+
+
+def levenberg_marquardt(
+    residual: Callable[[Floats], Floats],
+    jacobian: Callable[[Floats], Floats],
+    start: Floats,
+    *,
+    xtol: float,
+    ftol: float,
+    max_nfev: int,
+) -> tuple[Floats, float]:
+    """The parameters of least squares from a start, and their sum of squares, by MINPACK's lmder.
+
+    `leastsq` and not `least_squares`: the same steps to the last bit, without the checks that take most of its time
+    where points are as few as sizes of a grid.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # on a try at a curve that overflows, which is not taken
+        found, _, told, _, _ = leastsq(
+            residual, start, Dfun=jacobian, full_output=True, xtol=xtol, ftol=ftol, gtol=1e-15, maxfev=max_nfev
+        )
+    return found, float(np.dot(told["fvec"], told["fvec"]))
+
+
+def finite(values: Floats, *, nan: float) -> Floats:
+    """The values with ±1e9 for what overflowed and `nan` for what is not a number; mostly there is nothing to do."""
+    if np.isfinite(values).all():
+        return values
+    return np.nan_to_num(values, nan=nan, posinf=1e9, neginf=-1e9)
 
 
 class _Linear(NamedTuple):
@@ -68,15 +97,16 @@ class BrokenLine:
         self._data = x, y, w
         knots = x[1:-1]
         grid = np.unique(np.concatenate([knots, np.linspace(knots[0], knots[-1], self.GRID)]))
-        best = int(np.argmin([self._at(k).estimate.squares for k in grid]))
+        solved = [self._at(k) for k in grid]
+        best = int(np.argmin([each.estimate.squares for each in solved]))
         around = (grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)])
         found = minimize_scalar(
             lambda k: self._at(k).estimate.squares, bounds=around, method="bounded", options={"xatol": 1e-12}
         )
         k = min(float(found.x), float(grid[best]), key=lambda k: self._at(k).estimate.squares)
-        self._grid = np.append(grid, k)
-        at_best = self._at(k).estimate
-        self.estimate = Estimate(np.append(at_best.theta, k), at_best.squares)
+        at_best = self._at(k)
+        self._solved = [*zip(grid, solved, strict=True), (k, at_best)]
+        self.estimate = Estimate(np.append(at_best.estimate.theta, k), at_best.estimate.squares)
 
     def _at(self, k: float) -> _Linear:
         x, y, w = self._data
@@ -84,7 +114,7 @@ class BrokenLine:
 
     def intervals(self, limit: float) -> list[Interval]:
         """Of log a, b, b2 and k."""
-        inside = [(k, solved) for k in self._grid if (solved := self._at(k)).estimate.squares <= limit]
+        inside = [(k, solved) for k, solved in self._solved if solved.estimate.squares <= limit]
         each = np.array([solved.intervals(limit) for _, solved in inside])  # [k, 3, 2]
         knots = [k for k, _ in inside]
         linear = [(float(each[:, j, 0].min()), float(each[:, j, 1].max())) for j in range(3)]
@@ -123,27 +153,29 @@ class Floored:
     def _search(self, start: Floats, free: list[int]) -> Estimate:
         """The least squares over the free parameters, the others held where they start."""
         theta = start.copy()
+        seen: tuple[bytes, tuple[Floats, Floats]] | None = None
 
-        def log_error(values: Floats) -> tuple[Floats, Floats]:
-            theta[free] = values
-            rest = theta[0] - _slope(theta[1]) * self._x
-            return rest, np.logaddexp(rest, theta[2])
+        def at(values: Floats) -> tuple[Floats, Floats]:
+            """Log error without the floor and with it; the method asks for slopes where it last asked for residuals."""
+            nonlocal seen
+            if seen is None or seen[0] != values.tobytes():
+                theta[free] = values
+                rest = theta[0] - _slope(theta[1]) * self._x
+                seen = values.tobytes(), (rest, np.logaddexp(rest, theta[2]))
+            return seen[1]
 
         def residual(values: Floats) -> Floats:
-            return np.nan_to_num(self._root * (log_error(values)[1] - self._y), nan=1e9, posinf=1e9, neginf=-1e9)
+            return finite(self._root * (at(values)[1] - self._y), nan=1e9)
 
         def jacobian(values: Floats) -> Floats:
-            rest, total = log_error(values)
+            rest, total = at(values)
             share = np.exp(rest - total)
             columns = np.stack([share, -share * _slope(theta[1]) * self._x, 1 - share], axis=1)
-            return np.nan_to_num(self._root[:, None] * columns[:, free], nan=0.0, posinf=1e9, neginf=-1e9)
+            return finite(self._root[:, None] * columns[:, free], nan=0.0)
 
-        with np.errstate(over="ignore", invalid="ignore"):  # on a try at a curve that overflows, which is not taken
-            found = least_squares(
-                residual, start[free], jac=jacobian, method="lm", xtol=1e-12, ftol=1e-12, gtol=1e-15, max_nfev=400
-            )
-        theta[free] = found.x
-        return Estimate(theta, 2 * float(found.cost))
+        found, squares = levenberg_marquardt(residual, jacobian, start[free], xtol=1e-12, ftol=1e-12, max_nfev=400)
+        theta[free] = found
+        return Estimate(theta, squares)
 
     def _profile(self, j: int, value: float, start: Floats) -> Estimate:
         """The least squares with parameter j held at value."""
@@ -211,4 +243,4 @@ class Floored:
 
 def _slope(log_b: float) -> float:
     """b, kept where its product with x has no overflow: from e⁴⁰ on, every curve is a step at its first size."""
-    return float(np.exp(np.clip(log_b, -300.0, 40.0)))
+    return float(np.exp(min(max(log_b, -300.0), 40.0)))

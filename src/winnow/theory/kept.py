@@ -106,33 +106,45 @@ def moments(kept: KeptDistribution, k: Floats, p: Floats, q: Floats) -> Moments:
     cos_psi, sin_psi = np.cos(psi), _not_zero(np.sin(psi))
     cos_delta, sin_delta = np.cos(kept.theta - psi), _not_zero(np.sin(kept.theta - psi))
 
-    a, weight = _nodes(kept, k, m, cos_psi, sin_psi, cos_delta, sin_delta)
+    ends, half = _panels(kept, k, m, cos_psi, sin_psi, cos_delta, sin_delta)
+    # a third of the panels have no width and weigh nothing: what is below is [panels with a width, nodes]
+    used = half != 0
+    point = np.nonzero(used)[0]
+    half = half[used][:, None]
+    a = (ends[:, :-1][used][:, None] + half) + half * _NODES
+    k, m, cos_psi, sin_psi = (values[point, None] for values in (k, m, cos_psi, sin_psi))
     b0, b1, b2 = np.zeros_like(a), np.zeros_like(a), np.zeros_like(a)
-    crossing = -a * (cos_delta / sin_delta)[:, None]  # z > 0 is b above it, or below where sin_delta < 0
-    floor = np.where(sin_delta[:, None] > 0, crossing, -np.inf)
-    ceiling = np.where(sin_delta[:, None] > 0, np.inf, crossing)
+    crossing = -a * (cos_delta / sin_delta)[point, None]  # z > 0 is b above it, or below where sin_delta < 0
+    above = sin_delta[point, None] > 0
+    floor, ceiling = np.where(above, crossing, -np.inf), np.where(above, np.inf, crossing)
     for interval in range(kept.edges.shape[1]):
         # V = a cosψ − b sinψ between the two edges
-        one, other = ((a * cos_psi[:, None] - kept.edges[:, interval, [e]]) / sin_psi[:, None] for e in (0, 1))
+        one, other = ((a * cos_psi - kept.edges[point, interval, e][:, None]) / sin_psi for e in (0, 1))
         low = np.maximum(np.minimum(one, other), floor)
         high = np.maximum(np.minimum(np.maximum(one, other), ceiling), low)
         for total, piece in zip((b0, b1, b2), _normal_moments(low, high), strict=True):
             total += piece
 
-    u = k[:, None] - m[:, None] * a
+    u = k - m * a
     below = ndtr(u)
     h = u * below + np.exp(-(u**2) / 2) / np.sqrt(2 * np.pi)
-    weight = weight * np.exp(-(a**2) / 2) * (np.sqrt(2 / np.pi) / kept.r)[:, None]
-    h2 = np.sum(weight * (below + u * h) * b0, axis=1)
-    active, h = weight * below, weight * h
-    h_ab = np.stack([np.sum(h * b0, axis=1), np.sum(h * a * b0, axis=1), np.sum(h * b1, axis=1)], axis=-1)
-    one_, a_, b_ = active * b0, active * b0 * a, active * b1
-    entries = [one_, a_, b_, a_, a_ * a, b_ * a, b_, b_ * a, active * b2]
-    active_ab = np.stack([np.sum(entry, axis=1) for entry in entries], axis=-1).reshape(-1, 3, 3)
+    weight = half * _WEIGHTS * np.exp(-(a**2) / 2) * (np.sqrt(2 / np.pi) / kept.r)[point, None]
+    summed = np.zeros((*used.shape, _NODES.size))
 
-    turn = np.zeros((len(k), 3, 3))  # (1, V, W) = turn (1, a, b)
+    def over_a(values: Floats) -> Floats:
+        summed[used] = values
+        return np.sum(summed.reshape(len(used), -1), axis=1)
+
+    h2 = over_a(weight * (below + u * h) * b0)
+    active, h = weight * below, weight * h
+    h_ab = np.stack([over_a(h * b0), over_a(h * a * b0), over_a(h * b1)], axis=-1)
+    one_, a_, b_ = active * b0, active * b0 * a, active * b1
+    both = [over_a(entry) for entry in (one_, a_, b_, a_ * a, b_ * a, active * b2)]
+    active_ab = np.stack([both[i] for i in (0, 1, 2, 1, 3, 4, 2, 4, 5)], axis=-1).reshape(-1, 3, 3)
+
+    turn = np.zeros((len(used), 3, 3))  # (1, V, W) = turn (1, a, b)
     turn[:, 0, 0] = 1
-    turn[:, 1, 1] = turn[:, 2, 2] = cos_psi
+    turn[:, 1, 1] = turn[:, 2, 2] = np.cos(psi)
     turn[:, 1, 2], turn[:, 2, 1] = -np.sin(psi), np.sin(psi)
     return Moments(
         h2=h2,
@@ -145,10 +157,10 @@ def _not_zero(sine: Floats) -> Floats:
     return np.where(np.abs(sine) < _TINY, np.copysign(_TINY, sine), sine)
 
 
-def _nodes(
+def _panels(
     kept: KeptDistribution, k: Floats, m: Floats, cos_psi: Floats, sin_psi: Floats, cos_delta: Floats, sin_delta: Floats
 ) -> tuple[Floats, Floats]:
-    """Nodes and weights [n, nodes] of the integral over a."""
+    """Ends [n, panels + 1], rising, and half widths [n, panels] of the panels of the integral over a."""
     # the thresholds' edges come in pairs ±t or once; those at infinity end no panel
     thresholds = kept.edges.reshape(len(k), -1)
     thresholds = np.where(np.isfinite(thresholds), thresholds, 0.0)
@@ -160,9 +172,7 @@ def _nodes(
     panels.append(np.broadcast_to(np.linspace(-_REACH, _REACH, 10), (len(k), 10)))
     last = np.clip((k + _REACH) / m, -_REACH + 1, _REACH)  # h is 0 beyond
     ends = np.sort(np.clip(np.concatenate(panels, axis=1), -_REACH, last[:, None]), axis=1)
-    half = np.diff(ends, axis=1)[:, :, None] / 2
-    nodes = (ends[:, :-1, None] + half) + half * _NODES
-    return nodes.reshape(len(k), -1), (half * _WEIGHTS).reshape(len(k), -1)
+    return ends, np.diff(ends, axis=1) / 2
 
 
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:

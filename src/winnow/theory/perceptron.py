@@ -32,7 +32,7 @@ _TOLERANCE = 1e-9  # on the residuals, which are of order one
 _ON_THE_WAY = 1e-4  # the same where the continuation only passes by
 _NEWTON_STEPS = 20
 _HALVINGS = 12
-_CHUNK = 512  # points solved at once: some 20 arrays of 3 MB
+_CHUNK = 128  # points solved at once: some 20 arrays of half a MB, which caches hold
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

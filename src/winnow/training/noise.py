@@ -16,4 +16,12 @@ class Noise(Callback):
         self.seed = seed
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        torch.manual_seed(derive(self.seed, "noise", trainer.global_step, trainer.global_rank))
+        seed = derive(self.seed, "noise", trainer.global_step, trainer.global_rank)
+        kind = pl_module.device.type
+        # torch.manual_seed prints the stack for each kind of device that was never used, in a fifth of a small step
+        if kind in ("cpu", "cuda"):
+            torch.default_generator.manual_seed(seed)
+            if kind == "cuda":
+                torch.cuda.manual_seed_all(seed)
+        else:
+            torch.manual_seed(seed)
