@@ -36,8 +36,13 @@ class ReadOnce(ConfigRepository):
             self._read[config_path] = super().load_config(config_path)
         return copy.deepcopy(self._read[config_path])  # for who composes changes it
 
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_read": {}}
+
     def __deepcopy__(self, memo: object) -> "ReadOnce":
-        return copy.copy(self)  # Hydra takes a copy each time it composes, lest it change the sources
+        twin = copy.copy(self)  # Hydra takes a copy each time it composes, lest it change the sources
+        twin._read = self._read
+        return twin
 
 
 class QuickLoader(ConfigLoaderImpl):
@@ -49,8 +54,8 @@ class QuickLoader(ConfigLoaderImpl):
         self._parsed: dict[str, Override] = {}
         self._bases: dict[tuple[str | None, ...], bytes | None] = {}  # pickled, which is quicker to copy
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.config_search_path,)  # to other machines without what was composed here
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_parsed": {}, "_bases": {}}  # to other machines without what was composed here
 
     def load_configuration(
         self,
