@@ -12,17 +12,17 @@ LEAST := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUC
 demo: .venv/installed  ## the main job on handwritten digits: a grid, its table and its figure
 	$(BIN)/python scripts/run.py -m experiment=demo hydra/launcher=pool
 
-# The notebook comes first, for it takes long; a worker that has run out of tests takes over half of another's.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+# A worker that has run out of tests takes over half of another's.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
+BOTH := -n 2 --dist worksteal tests
 
-test: .venv/installed  ## what CI runs: the tests, those of numbers again under the least kernels, and lint beside them
-	@log=$$(mktemp); $(MAKE) --no-print-directory lint > $$log 2>&1 & lint=$$!; trap 'kill $$lint' INT TERM; \
-	$(PYTEST) --nbmake -m "not slow" notebooks tests; tests=$$?; \
-	$(LEAST) $(PYTEST) -m "not slow" -k "not efficientnet" $(NUMERIC); least=$$?; \
-	wait $$lint; lint=$$?; cat $$log; rm $$log; exit $$((tests + least + lint > 0))
+test: .venv/installed  ## what CI runs: the tests; and beside them lint, and those of numbers again under the least kernels
+	@log=$$(mktemp); { $(MAKE) --no-print-directory lint; lint=$$?; $(LEAST) $(PYTEST) -m "not slow" -k "not efficientnet" $(NUMERIC) \
+	&& exit $$lint; } > $$log 2>&1 & beside=$$!; trap 'trap - TERM; kill 0' INT TERM; \
+	$(PYTEST) -m "not slow" $(BOTH); tests=$$?; wait $$beside; beside=$$?; cat $$log; rm $$log; exit $$((tests + beside > 0))
 
 test-slow: .venv/installed  ## the long forms of the tests too
-	$(PYTEST) --nbmake notebooks tests
+	$(PYTEST) $(BOTH)
 
 test-ray: .venv/installed  ## the ray launcher on a Ray of this machine; installs the extra (420 MB)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[ray]'

@@ -18,7 +18,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, Node, OmegaConf
 
-from helpers import scripts
+from helpers import config
 from helpers.scripts import TINY, run_script
 from winnow import app
 from winnow.composing import QuickLoader
@@ -253,7 +253,7 @@ def test_commands_compose_once(
     """A single run, and a sweep whose cells differ in values."""
     monkeypatch.chdir(tmp_path)
     for arguments, told in ([], "1 cell"), (["-m", "seed=range(5)"], "5 cells"):
-        monkeypatch.setattr(scripts, "loaders", {})
+        monkeypatch.setattr(config, "loaders", {})
         composed.clear()
         ended = run_script("run.py", *arguments, *TINY, "plan=true", capsys=capsys)
         assert ended.code == 0, ended.err

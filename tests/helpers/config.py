@@ -1,13 +1,45 @@
 """The options of a config group, as Hydra composes them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+from hydra.core.config_search_path import ConfigSearchPath
+from omegaconf import DictConfig, OmegaConf
+
+from winnow import composing
+from winnow.composing import QuickLoader
 
 CONF = Path(__file__).parents[2] / "conf"
+
+loaders: dict[str, QuickLoader] = {}
+"""What has been composed in this process, by search paths, whose yaml files do not change."""
+
+
+def _kept(config_search_path: ConfigSearchPath) -> QuickLoader:
+    path = str(config_search_path)
+    if path not in loaders:
+        loaders[path] = QuickLoader(config_search_path)
+    return loaders[path]
+
+
+@contextmanager
+def composing_once() -> Iterator[None]:
+    """As in winnow.composing, but once a process and not once a command."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(composing, "QuickLoader", _kept)
+        with composing.composing_once():
+            yield
+
+
+def composed_cell(*overrides: str) -> DictConfig:
+    """A cell's configuration, Hydra's own part included."""
+    with composing_once(), initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", overrides=list(overrides), return_hydra_config=True)
 
 
 def options(group: str) -> list[Path]:

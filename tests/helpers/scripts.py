@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 
-from winnow import composing, processes
-from winnow.composing import QuickLoader
+from helpers.config import composing_once
+from winnow import processes
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 TINY = [
@@ -26,16 +25,6 @@ TINY = [
     "probe.evaluate_at=[1]",
 ]
 """Overrides that make one cell take well under a second."""
-
-loaders: dict[str, QuickLoader] = {}
-"""What has been composed for the commands of this process, by their search path, whose yaml files do not change."""
-
-
-def _kept(config_search_path: ConfigSearchPath) -> QuickLoader:
-    path = str(config_search_path)
-    if path not in loaders:
-        loaders[path] = QuickLoader(config_search_path)
-    return loaders[path]
 
 
 class Ended(NamedTuple):
@@ -53,8 +42,7 @@ def run_script(name: str, *arguments: str, capsys: pytest.CaptureFixture[str]) -
     capsys.readouterr()
     code = 0
     try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(composing, "QuickLoader", _kept)
+        with composing_once():
             runpy.run_path(sys.argv[0], run_name="__main__")
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
