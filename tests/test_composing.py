@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from io import TextIOBase
 from pathlib import Path
@@ -25,6 +27,7 @@ from winnow.composing import QuickLoader
 
 CONF = Path(app.CONF)
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+SHAPES = ("demo", "label_noise_digits", "score_phase")  # groups and values; one stage; values of what is no group too
 SPREAD = 12  # cells of each sweep, in the long form
 BASE = ["dataset=digits", "seed=1"]
 
@@ -115,7 +118,9 @@ def check_sweep(loaders: tuple[ConfigLoaderImpl, QuickLoader], experiment: str, 
         assert made.hydra.sweep.dir == master.hydra.sweep.dir, "what ${now:} gave is taken over"
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize(
+    "experiment", [each if each in SHAPES else pytest.param(each, marks=pytest.mark.slow) for each in EXPERIMENTS]
+)
 def test_cells_of_every_experiment_are_those_of_hydra(
     experiment: str, loaders: tuple[ConfigLoaderImpl, QuickLoader]
 ) -> None:
@@ -245,6 +250,13 @@ def test_a_loader_travels_without_what_it_has_composed(search_path: ConfigSearch
     assert len(pickle.dumps(quick)) == light
     arrived = pickle.loads(pickle.dumps(quick))
     assert whole(arrived.load_configuration("config", ["seed=1"], RunMode.RUN)) == whole(config)
+
+
+def test_a_loader_arrives_before_hydra_has_looked_for_its_plugins(search_path: ConfigSearchPath) -> None:
+    """As in the job of a cluster."""
+    arrives = [sys.executable, "-c", "import pickle, sys; print(type(pickle.load(sys.stdin.buffer)).__name__)"]
+    quick = pickle.dumps(QuickLoader(search_path))
+    assert subprocess.run(arrives, input=quick, stdout=subprocess.PIPE, check=True).stdout == b"QuickLoader\n"
 
 
 def test_commands_compose_once(

@@ -27,7 +27,7 @@ import threadpoolctl
 from winnow import interruption
 from winnow.writing import writing
 
-PRELOADED = ["hydra.main", "pytorch_lightning", "winnow.app"]
+PRELOADED = "winnow.preloaded"
 ORPHAN_GRACE = 10.0  # seconds in which a process whose parent died may write its checkpoint
 THREADS = "OMP_NUM_THREADS"
 
@@ -60,7 +60,7 @@ def warm_up() -> None:
     """Start the server, so that what it imports is there when the first process is asked for."""
     if forkserver.get_inherited_fds() is not None:
         return  # this process comes from one
-    multiprocessing.set_forkserver_preload(PRELOADED)
+    multiprocessing.set_forkserver_preload([PRELOADED])
     with interruption.blocked(), _without_main(), _environment({THREADS: "1"}):
         forkserver.ensure_running()
 

@@ -1,8 +1,6 @@
 """The scripts as a user runs them."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +8,7 @@ import pandas as pd
 import pytest
 
 from helpers.photos import make_photos
-from helpers.scripts import SCRIPTS, TINY, finished_artifacts, run_script
+from helpers.scripts import TINY, finished_artifacts, run_script, start_script
 
 
 def _modified(root: Path) -> dict[str, int]:
@@ -22,10 +20,9 @@ def test_a_grid_in_a_process_of_its_own_and_again_without_recomputing(
 ) -> None:
     sweep = ["-m", *TINY, "selector=random,threshold", "compression.r=0.2,1", "hydra.sweep.dir=grid"]
 
-    command = [sys.executable, str(SCRIPTS / "run.py"), *sweep]
-    first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert first.returncode == 0, first.stderr
-    assert first.stdout.splitlines()[-2:] == ["grid/grid.csv", "grid/scaling_curves.png"]
+    log = tmp_path / "printed.txt"
+    assert start_script("run.py", *sweep, folder=tmp_path, log=log).wait() == 0, log.read_text()
+    assert log.read_text().splitlines()[-2:] == ["grid/grid.csv", "grid/scaling_curves.png"]
     grid = pd.read_csv(tmp_path / "grid/grid.csv")
     assert sorted(zip(grid.rule, grid.n_kept, strict=True)) == [
         ("el2n hardest", 24),

@@ -68,6 +68,7 @@ def test_what_cannot_begin_is_said_in_one_line(
         assert word in ended.err.splitlines()[0]
 
 
+@pytest.mark.slow
 def test_cells_run_and_fail_as_in_one_process(slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = [*SWEEP[:-1], "hydra/launcher=submitit_slurm", "compression.r=0.5,0.001"]
     ended = run_script("run.py", *sweep, capsys=capsys)
