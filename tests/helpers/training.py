@@ -18,9 +18,6 @@ from winnow.training.fit import Fitted, fit
 from winnow.training.recipe import Recipe
 from winnow.types import Subset
 
-# Models this small gain nothing from threads, and threads that wait for a busy core make them fifty times slower.
-torch.set_num_threads(1)
-
 CPU = TrainerSpec(accelerator="cpu", progress=False)
 TINY = SmallConv(width=8)
 
