@@ -12,10 +12,10 @@ import psutil
 import pytest
 
 from helpers.scripts import SCRIPTS, TINY, start_script
-from winnow import workers
-from winnow.artifacts import ArtifactStore
-from winnow.errors import REQUEUE, OptionError
-from winnow.stages import load_recorded
+from winnow.core.errors import REQUEUE, OptionError
+from winnow.parallel import workers
+from winnow.pipeline.stages import load_recorded
+from winnow.store.artifacts import ArtifactStore
 
 CELL = [*TINY, "dataset.n=123", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "callbacks=forgetting"]
 CELL += ["metric=el2n", "compression.r=0.5", "logger=none"]
