@@ -124,7 +124,7 @@ def test_a_script_that_guards_nothing_is_not_run_again(tmp_path: Path) -> None:
     """multiprocessing imports the main module in every new process; a user's script may do its work right there."""
     script = tmp_path / "unguarded.py"
     script.write_text(
-        "import time\nfrom winnow import processes\nprint('once', flush=True)\n"
+        "import time\nfrom winnow.parallel import processes\nprint('once', flush=True)\n"
         "assert processes.spawn(time.sleep, 0, environment={'OMP_NUM_THREADS': '1'}, title='sleeps').wait() == 0\n"
     )
     child = processes.spawn(processes.run_script, str(script), log=tmp_path / "log", title="a script")
