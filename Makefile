@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 # The tests of numbers that depend on a processor's kernels, and the least kernels that torch, oneDNN and MKL have.
-NUMERIC := $(addprefix tests/,theory/test_learning_law.py theory/test_logistic.py planning/test_memory.py \
+NUMERIC := $(addprefix tests/,theory/test_learning_law.py theory/test_logistic.py pipeline/planning/test_memory.py \
 	probes/test_gradients.py probes/test_boundary.py probes/test_scorer.py training/test_module.py \
 	training/test_fit.py datasets/test_loader.py diagnostics/test_gradient_error.py diagnostics/test_contributions.py)
 LEAST := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2

@@ -20,12 +20,12 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from winnow import app
-from winnow.artifacts import provenance, write_atomically
-from winnow.components import function
-from winnow.errors import OptionError
+from winnow.cli import app
+from winnow.cli.components import function
+from winnow.core.errors import OptionError
+from winnow.core.machine import device_name
 from winnow.figures.style import Drawing, save
-from winnow.machine import device_name
+from winnow.store.artifacts import provenance, write_atomically
 
 
 def task(cfg: DictConfig) -> None:

@@ -16,8 +16,8 @@ sys.path.pop(0)  # this folder: its select.py must not hide the standard library
 import argparse
 from pathlib import Path
 
-from winnow.errors import WinnowError
-from winnow.scaling.report import report
+from winnow.core.errors import WinnowError
+from winnow.reports.sweep import report
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from winnow import app
+from winnow.cli import app
 
 
 def task(cfg: DictConfig) -> None:

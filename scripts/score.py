@@ -7,7 +7,7 @@ sys.path.pop(0)  # this folder: its select.py must not hide the standard library
 
 from omegaconf import DictConfig
 
-from winnow import app
+from winnow.cli import app
 
 
 def task(cfg: DictConfig) -> None:

@@ -26,12 +26,11 @@ from golden_cases import CASES
 
 from golden import Case, Golden, load
 from winnow import pipeline
-from winnow.artifacts import ArtifactStore, provenance, write_atomically
+from winnow.core.machine import device_name
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.digits import Digits
 from winnow.diagnostics.metric_properties import hardest_overlap, kendall
-from winnow.machine import device_name
 from winnow.metrics.aum import AUM
 from winnow.metrics.base import Metric
 from winnow.metrics.el2n import EL2N
@@ -41,6 +40,7 @@ from winnow.metrics.tdds import TDDS
 from winnow.metrics.uncertainty import Uncertainty
 from winnow.models.smallconv import SmallConv
 from winnow.probes.probe import Probe
+from winnow.store.artifacts import ArtifactStore, provenance, write_atomically
 from winnow.training.recipe import Recipe
 
 GOLDEN = Path(__file__).parents[2] / "tests" / "golden"

@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr, stdtrit
 
-from winnow.artifacts import device_name, provenance, write_atomically
 from winnow.scaling.replicates import Design
+from winnow.store.artifacts import device_name, provenance, write_atomically
 
 RULES, LEVEL, TRUE = 4, 0.95, 3.0
 SPREADS = (0, 1, 3)

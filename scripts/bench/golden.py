@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csc_array
 
+from winnow.core.types import Evidence, SubsetRuns, Trajectory
 from winnow.metrics.base import Metric
 from winnow.metrics.forgetting import Forgetting
 from winnow.metrics.grand import GraNd
@@ -25,7 +26,6 @@ from winnow.selectors.facility_location import FacilityLocation, lazy_greedy
 from winnow.selectors.moderate import Moderate
 from winnow.selectors.strata import equal_width
 from winnow.training.callbacks.forgetting import observe
-from winnow.types import Evidence, SubsetRuns, Trajectory
 
 Arrays = dict[str, NDArray[Any]]
 Pair = tuple[NDArray[Any], NDArray[Any]]

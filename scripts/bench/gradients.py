@@ -19,8 +19,8 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor
 
+from winnow.core.machine import device_name
 from winnow.datasets.loader import Batch
-from winnow.machine import device_name
 from winnow.models.base import Classifier
 from winnow.probes.gradients import gradient_norms, losses, parameter_gradients
 from winnow.probes.passes import IN_CACHE

@@ -17,19 +17,19 @@ import torch
 import torch.distributed as dist
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from winnow import workers
-from winnow.artifacts import ArtifactStore
+from winnow.core.machine import device_name
+from winnow.core.types import Subset
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.synthetic import Synthetic
-from winnow.machine import device_name
 from winnow.models.base import ModelSpec
 from winnow.models.resnet_cifar import ResNetCifar
 from winnow.models.resnet_torchvision import ResNetTorchvision
+from winnow.parallel import workers
+from winnow.store.artifacts import ArtifactStore
 from winnow.training.callbacks.forgetting import Forgetting
 from winnow.training.devices import TrainerSpec
 from winnow.training.fit import fit
 from winnow.training.recipe import Recipe
-from winnow.types import Subset
 
 MODELS: dict[str, ModelSpec] = {"resnet8": ResNetCifar(depth=8), "resnet18": ResNetTorchvision(depth=18)}
 spent: dict[str, list[float]] = {"epoch": [], "steps": [], "merging": []}

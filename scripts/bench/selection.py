@@ -28,9 +28,9 @@ import numpy as np
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from winnow.machine import device_name
+from winnow.core.machine import device_name
+from winnow.core.types import Evidence, Trajectory
 from winnow.selectors.base import Selector
-from winnow.types import Evidence, Trajectory
 
 CONF = Path(__file__).parents[2] / "conf"
 GEOMETRIC_SIZE, DIMENSIONS, CLASSES = 100_000, 512, 10

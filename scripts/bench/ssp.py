@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from winnow.machine import device_name
+from winnow.core.machine import device_name
+from winnow.core.types import Evidence
 from winnow.metrics.ssp import SSP
-from winnow.types import Evidence
 
 ROWS_IN_BLOCK = 16_384
 

@@ -23,10 +23,11 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from winnow import app, pipeline
-from winnow.composing import QuickLoader
-from winnow.records import save_row
-from winnow.types import Row
+from winnow import pipeline
+from winnow.cli import app
+from winnow.cli.composing import QuickLoader
+from winnow.core.types import Row
+from winnow.store.records import save_row
 
 HYDRAS_OWN = 12  # cells that Hydra composes, for the time of all
 SWEPT = {

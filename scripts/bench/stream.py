@@ -32,19 +32,19 @@ from torchvision.datasets import ImageFolder as TorchImageFolder
 from torchvision.io import decode_image
 from torchvision.transforms import v2
 
-from winnow.artifacts import ArtifactStore
+from winnow.core.machine import device_name
+from winnow.core.seeds import stream
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.batches import batches
 from winnow.datasets.imagefolder import ImageFolder
-from winnow.machine import device_name
 from winnow.metrics.el2n import EL2N
 from winnow.models.resnet_cifar import ResNetCifar
 from winnow.pipeline import CellSpec, train_cell
 from winnow.probes.probe import Probe
-from winnow.seeds import stream
 from winnow.selectors.alpha import Fixed
 from winnow.selectors.calibrated import Calibrated
 from winnow.selectors.compression import Fraction
+from winnow.store.artifacts import ArtifactStore
 from winnow.training.devices import TrainerSpec
 from winnow.training.recipe import Recipe
 

@@ -26,17 +26,17 @@ from typing import Any
 import joblib
 import torch
 
-from winnow.artifacts import ArtifactStore
+from winnow.core.machine import device_name, processor_name
+from winnow.core.types import Subset
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.synthetic import Synthetic
-from winnow.machine import device_name, processor_name
 from winnow.models.base import ModelSpec
 from winnow.models.resnet_cifar import ResNetCifar
 from winnow.models.resnet_torchvision import ResNetTorchvision
+from winnow.store.artifacts import ArtifactStore
 from winnow.training.devices import TrainerSpec
 from winnow.training.fit import fit
 from winnow.training.recipe import Recipe
-from winnow.types import Subset
 
 READY = "ready\n"
 CELLS = {"selector": ("threshold", "calibrated"), "compression.r": ("0.1", "0.3"), "seed": ("0", "1", "2")}

@@ -20,20 +20,20 @@ import torch
 import torch.nn.functional as F
 from pytorch_lightning import Trainer
 
-from winnow.artifacts import ArtifactStore
+from winnow.core.machine import device_name
+from winnow.core.types import Subset
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.loader import InMemoryLoader, on_device
 from winnow.datasets.synthetic import Synthetic
-from winnow.machine import device_name
 from winnow.models.base import ModelSpec
 from winnow.models.resnet_cifar import ResNetCifar
 from winnow.models.resnet_torchvision import ResNetTorchvision
+from winnow.store.artifacts import ArtifactStore
 from winnow.training.callbacks.forgetting import Forgetting
 from winnow.training.devices import TrainerSpec
 from winnow.training.fit import fit
 from winnow.training.recipe import Recipe
-from winnow.types import Subset
 
 MODELS: dict[str, ModelSpec] = {"resnet8": ResNetCifar(depth=8), "resnet18": ResNetTorchvision(depth=18)}
 

@@ -5,12 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from winnow import results
-from winnow.comparison.report import report
 from winnow.comparison.tables import gather, metrics_of, properties, read, save_scored
+from winnow.core.errors import MismatchError, WinnowError
+from winnow.core.types import Scores
 from winnow.diagnostics.metric_properties import spearman_brown
-from winnow.errors import MismatchError, WinnowError
-from winnow.types import Scores
+from winnow.reports.scores import report
+from winnow.store import results
 
 LABELS = np.array([0, 0, 1, 1, 2, 2])
 FLIPPED = np.array([False, True, False, False, False, False])

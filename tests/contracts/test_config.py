@@ -11,8 +11,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf, open_dict
 
 from helpers.config import composed_cell
-from winnow import app
-from winnow.errors import OptionError
+from winnow.cli import app
+from winnow.core.errors import OptionError
 from winnow.pipeline import CellSpec
 from winnow.probes.embeddings.probe import ProbeFeatures
 from winnow.probes.probe import Probe

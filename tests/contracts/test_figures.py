@@ -7,7 +7,7 @@ import pytest
 from hydra.utils import get_method
 from omegaconf import OmegaConf
 
-from winnow import app
+from winnow.cli import app
 from winnow.figures.style import Drawing
 
 FIGURES = sorted((Path(app.CONF) / "figure").glob("*.yaml"))

@@ -9,9 +9,9 @@ from hydra.utils import instantiate
 
 from helpers.config import composed, is_preset, options
 from helpers.evidence import make_evidence, only, planted_difficulty, reordered
-from winnow.keys import make_key
+from winnow.core.types import Evidence, Scores
 from winnow.metrics.base import Metric
-from winnow.types import Evidence, Scores
+from winnow.store.keys import make_key
 
 CONFIGS = options("metric")
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from helpers.config import composed, is_preset, options
 from helpers.evidence import make_evidence
 from helpers.strategies import data_sets
-from winnow.errors import BudgetError, OptionError
-from winnow.keys import make_key
+from winnow.core.errors import BudgetError, OptionError
+from winnow.core.types import Evidence, Scores, Subset
 from winnow.selectors.base import Selector
 from winnow.selectors.calibrated import Calibrated
-from winnow.types import Evidence, Scores, Subset
+from winnow.store.keys import make_key
 
 CONFIGS = options("selector")
 LABELS = make_evidence().labels

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from winnow.core.errors import OptionError
 from winnow.datasets.augmentation import Augmentation
-from winnow.errors import OptionError
 
 HEIGHT, WIDTH, BATCH = 8, 12, 600
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]

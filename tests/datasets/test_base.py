@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from winnow.artifacts import ArtifactStore
+from winnow.core.errors import DatasetError, OptionError
 from winnow.datasets.base import DatasetSpec, ImageDataset
-from winnow.errors import DatasetError, OptionError
+from winnow.store.artifacts import ArtifactStore
 
 SHARES = (60, 30, 10)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from winnow.artifacts import ArtifactStore
 from winnow.datasets.digits import Digits
+from winnow.store.artifacts import ArtifactStore
 
 
 @pytest.fixture(scope="module")

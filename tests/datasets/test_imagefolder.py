@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from winnow.artifacts import ArtifactStore
+from winnow.core.errors import DatasetError, OptionError
 from winnow.datasets import imagefolder, progress
 from winnow.datasets.imagefolder import ImageFolder
-from winnow.errors import DatasetError, OptionError
-from winnow.keys import describe
+from winnow.store.artifacts import ArtifactStore
+from winnow.store.keys import describe
 
 
 def save(path, pixels):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from winnow.artifacts import ArtifactStore
+from winnow.core.errors import DatasetError, OptionError
 from winnow.datasets.base import DatasetSpec, ImageDataset
 from winnow.datasets.label_noise import confused
-from winnow.errors import DatasetError, OptionError
+from winnow.store.artifacts import ArtifactStore
 
 N, CLASSES = 60, 3
 RNG = np.random.default_rng(0)

@@ -6,11 +6,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from winnow.core.types import Subset
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.loader import Batch, InMemoryLoader, Shard, on_device
 from winnow.datasets.views import Views
-from winnow.types import Subset
 
 N, SHAPE = 23, (6, 5, 3)
 CPU = torch.device("cpu")

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from helpers.jpegs import make_jpegs
-from winnow.artifacts import ArtifactStore
+from winnow.core.errors import DatasetError, OptionError
+from winnow.core.types import Subset
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.batches import batches
@@ -17,11 +18,10 @@ from winnow.datasets.imagefolder import ImageFolder
 from winnow.datasets.loader import EpochOrder, Shard
 from winnow.datasets.stream_loader import worker_count
 from winnow.datasets.views import Views
-from winnow.errors import DatasetError, OptionError
-from winnow.types import Subset
-from winnow.workers import state as group_state
-from winnow.workers.place import Place
-from winnow.workers.state import Group
+from winnow.parallel.workers import state as group_state
+from winnow.parallel.workers.place import Place
+from winnow.parallel.workers.state import Group
+from winnow.store.artifacts import ArtifactStore
 
 CPU = torch.device("cpu")
 N = 24

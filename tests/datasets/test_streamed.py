@@ -12,12 +12,12 @@ from torchvision.datasets import ImageFolder as TorchImageFolder
 from torchvision.transforms import v2
 
 from helpers.jpegs import TURNED, UPSIDE_DOWN, make_jpegs, photo
-from winnow.artifacts import ArtifactStore
+from winnow.core.errors import DatasetError, OptionError
 from winnow.datasets import streamed as streamed_module
 from winnow.datasets.image_files import decode_whole
 from winnow.datasets.imagefolder import ImageFolder
 from winnow.datasets.imagenet import ImageNet
-from winnow.errors import DatasetError, OptionError
+from winnow.store.artifacts import ArtifactStore
 
 SIZE = 14
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from winnow.core.errors import OptionError
 from winnow.datasets.synthetic import CONTRAST, Synthetic
-from winnow.errors import OptionError
 
 
 def load(**options):

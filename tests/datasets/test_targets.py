@@ -10,13 +10,13 @@ from PIL import Image
 
 from helpers.photos import grey, make_photos
 from helpers.training import normalised
-from winnow.artifacts import ArtifactStore
+from winnow.core.errors import DatasetError
 from winnow.datasets.digits import Digits
 from winnow.datasets.image_files import decode_image
 from winnow.datasets.imagefolder import ImageFolder
 from winnow.datasets.loader import InMemoryLoader, on_device
 from winnow.datasets.targets import read_targets
-from winnow.errors import DatasetError
+from winnow.store.artifacts import ArtifactStore
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import pytest
 import scipy.io
 import torchvision
 
-from winnow.artifacts import ArtifactStore
+from winnow.core.errors import DatasetError, OptionError
 from winnow.datasets.torchvision import Torchvision
-from winnow.errors import DatasetError, OptionError
-from winnow.keys import describe
+from winnow.store.artifacts import ArtifactStore
+from winnow.store.keys import describe
 
 RNG = np.random.default_rng(0)
 TRAIN = RNG.integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from winnow.core.errors import OptionError
 from winnow.datasets import views
 from winnow.datasets.views import Views
-from winnow.errors import OptionError
 
 SIDE, BATCH = 40, 800
 PLAIN = {"flip": False, "jitter": 0, "grey": 0}

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 
 from helpers.training import TINY, normalised, tiny_dataset
+from winnow.core.errors import OptionError, ShapeError
 from winnow.diagnostics.contributions import contributions, gradient_sum, summarise
-from winnow.errors import OptionError, ShapeError
 
 RNG = np.random.default_rng(0)
 

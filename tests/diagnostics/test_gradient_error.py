@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from winnow.core.errors import ShapeError
 from winnow.diagnostics.gradient_error import gradient_error
-from winnow.errors import ShapeError
 from winnow.selectors.calibrated import Calibrated
 
 N, CLASSES, WIDTH, R = 300, 4, 6, 0.2

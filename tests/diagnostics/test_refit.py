@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from winnow.core.errors import ShapeError
 from winnow.diagnostics.refit import FLOOR, held_out
-from winnow.errors import ShapeError
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 3, 240)

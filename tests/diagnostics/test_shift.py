@@ -5,14 +5,14 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import cdist
 
+from winnow.core.errors import MismatchError, OptionError, ShapeError
+from winnow.core.seeds import derive
+from winnow.core.types import Scores, Subset
 from winnow.diagnostics import distances
 from winnow.diagnostics.distances import coverage, energy_distance, sliced_wasserstein, total_variation
 from winnow.diagnostics.shift import Shift
-from winnow.errors import MismatchError, OptionError, ShapeError
-from winnow.seeds import derive
 from winnow.selectors.calibrated import Calibrated
 from winnow.selectors.threshold import Threshold
-from winnow.types import Scores, Subset
 
 
 def pooled(x, y, x_weights=None, y_weights=None):

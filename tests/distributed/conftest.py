@@ -2,7 +2,7 @@
 
 import pytest
 
-from winnow import workers
+from winnow.parallel import workers
 
 
 @pytest.fixture(scope="package", autouse=True)

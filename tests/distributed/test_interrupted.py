@@ -10,10 +10,10 @@ import torch
 
 from helpers.parallel import TWO, NoBatchNorm, StopsAt, all_equal
 from helpers.training import CPU, same_state, state, tiny_fit, tiny_recipe
-from winnow import interruption
-from winnow.artifacts import ArtifactStore
+from winnow.core.errors import Interrupted
 from winnow.datasets.synthetic import Synthetic
-from winnow.errors import Interrupted
+from winnow.parallel import interruption
+from winnow.store.artifacts import ArtifactStore
 from winnow.training import checkpoint as checkpoints
 from winnow.training.callbacks.forgetting import Forgetting
 

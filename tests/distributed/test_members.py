@@ -9,15 +9,15 @@ import pytest
 from helpers.parallel import TWO, NoBatchNorm, all_equal, places
 from helpers.scripts import finished_artifacts
 from helpers.training import CPU, same_state, tiny_probe, tiny_recipe
-from winnow import workers
-from winnow.artifacts import ArtifactStore
+from winnow.core.errors import DivergedError
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.synthetic import Synthetic
-from winnow.errors import DivergedError
+from winnow.parallel import workers
+from winnow.pipeline.scoring import probe_dataset
 from winnow.probes import ensemble
 from winnow.probes.ensemble import member_keys
-from winnow.records import load_trajectory
-from winnow.scoring import probe_dataset
+from winnow.store.artifacts import ArtifactStore
+from winnow.store.records import load_trajectory
 from winnow.training.fit import fit
 
 

@@ -12,10 +12,10 @@ import psutil
 import pytest
 
 from helpers.scripts import SCRIPTS, TINY, start_script
-from winnow import workers
-from winnow.artifacts import ArtifactStore
-from winnow.errors import REQUEUE, OptionError
-from winnow.stages import load_recorded
+from winnow.core.errors import REQUEUE, OptionError
+from winnow.parallel import workers
+from winnow.pipeline.stages import load_recorded
+from winnow.store.artifacts import ArtifactStore
 
 CELL = [*TINY, "dataset.n=123", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "callbacks=forgetting"]
 CELL += ["metric=el2n", "compression.r=0.5", "logger=none"]
@@ -70,7 +70,7 @@ def test_followers_do_not_outlive_a_leader_that_is_killed():
 
 @pytest.mark.slow
 def test_a_signal_to_all_while_they_start_is_the_leaders_to_hear():
-    leads = "import sys; from winnow import interruption; from helpers.parallel import *; print('starts', flush=True)\n"
+    leads = "import sys; from winnow.parallel import interruption; from helpers.parallel import *; print('starts', flush=True)\n"
     leads += "with interruption.handled(): TWO.everywhere(busy_for_ever, alone={'told': sys.stdout})"
     leader = subprocess.Popen(
         [sys.executable, "-c", leads],

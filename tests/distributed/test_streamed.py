@@ -6,10 +6,10 @@ import torch
 from helpers.jpegs import make_jpegs
 from helpers.parallel import TWO, NoBatchNorm, SeesIndices
 from helpers.training import CPU, state, tiny_fit, tiny_recipe
-from winnow.artifacts import ArtifactStore
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.imagefolder import ImageFolder
 from winnow.probes.scorer import pass_into
+from winnow.store.artifacts import ArtifactStore
 
 
 def test_two_processes_train_and_pass_as_one(tmp_path):

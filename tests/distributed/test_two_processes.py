@@ -18,17 +18,17 @@ from helpers.parallel import (
     seen_in_epochs,
 )
 from helpers.training import CPU, TINY, same_state, state, tiny_dataset, tiny_fit, tiny_recipe
-from winnow import workers
-from winnow.artifacts import ArtifactStore
+from winnow.core.errors import DatasetError, OptionError
+from winnow.core.types import Subset
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.synthetic import Synthetic
-from winnow.errors import DatasetError, OptionError
+from winnow.parallel import workers
 from winnow.probes.scorer import features, pass_into
+from winnow.store.artifacts import ArtifactStore
 from winnow.training.callbacks.forgetting import Forgetting
 from winnow.training.devices import TrainerSpec
 from winnow.training.fit import measure
 from winnow.training.loggers import CSVLog
-from winnow.types import Subset
 
 N = 61  # not divisible by ranks x batch
 

@@ -9,11 +9,11 @@ from PIL import Image
 
 from helpers.scripts import TINY, finished_artifacts, run_script
 from winnow import pipeline
-from winnow.artifacts import ArtifactStore
+from winnow.core.errors import MismatchError, ShapeError
+from winnow.core.types import Scores
 from winnow.datasets.synthetic import Synthetic
-from winnow.errors import MismatchError, ShapeError
 from winnow.selectors.threshold import Threshold
-from winnow.types import Scores
+from winnow.store.artifacts import ArtifactStore
 
 BAD = {
     "r above one": (["compression.r=1.5"], "must be in (0, 1]"),

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from helpers.scripts import TINY, run_script, start_script
-from winnow.errors import REQUEUE, STOPPED
+from winnow.core.errors import REQUEUE, STOPPED
 from winnow.training.noise import Noise
 
 CELL = [*TINY, "selector=threshold", "compression.r=0.5", "callbacks=forgetting", "logger=none"]

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 
 from helpers.config import options
 from helpers.scripts import run_script
-from winnow import app
+from winnow.cli import app
 
 N, M = 120, 12  # examples, and a tenth of them
 DATA = ["dataset=synthetic", "dataset.n=120", "dataset.n_test=40", "model=resnet8", "model.width=2", "logger=none"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from helpers.scripts import TINY, logs_with, run_script
-from winnow import results
+from winnow.store import results
 
 ray = pytest.importorskip("ray", reason="the ray extra is not installed (make test-ray)")
 

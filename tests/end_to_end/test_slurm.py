@@ -9,7 +9,7 @@ import pytest
 
 from helpers.scripts import TINY, run_script
 from helpers.slurm import FakeSlurm
-from winnow import results
+from winnow.store import results
 
 SWEEP = ["-m", *TINY, "hydra.sweep.dir=grid", "trainer=cpu", "seed=0,1"]
 

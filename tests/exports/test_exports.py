@@ -11,17 +11,17 @@ from torchvision.datasets import ImageFolder as TorchFolder
 
 from helpers.config import composed, options
 from helpers.photos import grey, make_photos
-from winnow.artifacts import ArtifactStore
+from winnow.core.errors import MismatchError, OptionError
+from winnow.core.types import Subset
 from winnow.datasets import torch_subset
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.imagefolder import ImageFolder
 from winnow.datasets.synthetic import Synthetic
-from winnow.errors import MismatchError, OptionError
 from winnow.exports.base import Export
 from winnow.exports.files import Files
 from winnow.exports.links import Links
 from winnow.exports.table import Table
-from winnow.types import Subset
+from winnow.store.artifacts import ArtifactStore
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from faults.kill_sweep import CELLS, kill_and_resume
 from helpers.scripts import finished_artifacts, run_script
 from helpers.sweeps import SHARED, Sweep, wait_until
-from winnow.errors import REQUEUE
+from winnow.core.errors import REQUEUE
 
 FOUR = ["selector=threshold", "compression.r=0.2,0.4,0.6,1.5"]
 

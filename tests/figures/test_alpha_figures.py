@@ -6,12 +6,12 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from helpers.rows import make_row
-from winnow.artifacts import ArtifactStore
-from winnow.errors import FitError, MissingEvidenceError, ShapeError
+from winnow.core.errors import FitError, MissingEvidenceError, ShapeError
 from winnow.figures.alpha_curve import alpha_curve, from_choices
 from winnow.figures.error_against_alpha import error_against_alpha, from_grid
-from winnow.records import save_alpha
 from winnow.scaling import grid
+from winnow.store.artifacts import ArtifactStore
+from winnow.store.records import save_alpha
 
 ALPHAS = (0.0, 0.5, 0.9)
 ABOUT = {"alpha": 0.5, "criterion": "gradient", "rule": "el2n exact auto", "r": 0.1}

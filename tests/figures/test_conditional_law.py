@@ -4,7 +4,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from helpers.rows import make_row
-from winnow.errors import FitError
+from winnow.core.errors import FitError
 from winnow.figures.conditional_law import conditional_law, from_grid
 from winnow.scaling import grid
 from winnow.scaling.joint import fit_families

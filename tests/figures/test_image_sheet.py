@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from winnow.errors import ShapeError
+from winnow.core.errors import ShapeError
 from winnow.figures.image_sheet import image_sheet
 
 

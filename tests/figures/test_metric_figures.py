@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from winnow.core.errors import WinnowError
 from winnow.diagnostics.metric_properties import hardest_overlap, kendall, spearman
-from winnow.errors import WinnowError
 from winnow.figures.label_noise import label_noise
 from winnow.figures.metric_comparison import metric_comparison
 from winnow.figures.probe_agreement import probe_agreement

@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from helpers.rows import make_row
 from helpers.scripts import run_script
-from winnow.errors import OptionError, WinnowError
+from winnow.core.errors import OptionError, WinnowError
 from winnow.figures.scaling_curves import from_grid, scaling_curves
 from winnow.figures.style import rule_looks, save
 from winnow.scaling import grid

@@ -4,7 +4,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from helpers.rows import make_row
-from winnow.errors import FitError
+from winnow.core.errors import FitError
 from winnow.figures.score_phase import score_phase
 
 

@@ -3,13 +3,13 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from winnow.errors import MissingEvidenceError, OptionError, WinnowError
+from winnow.core.errors import MissingEvidenceError, OptionError, WinnowError
+from winnow.core.types import Subset
 from winnow.figures.shift import from_table, shift
 from winnow.figures.shift_against_n import shift_against_n
 from winnow.figures.shift_map import from_table as map_from_table
 from winnow.figures.shift_map import projected, shift_map
-from winnow.results import add_shifts
-from winnow.types import Subset
+from winnow.store.results import add_shifts
 
 
 def table():

@@ -6,14 +6,14 @@ import scipy.stats
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from helpers.scripts import run_script
-from winnow.artifacts import ArtifactStore
-from winnow.errors import MissingEvidenceError, ShapeError
+from winnow.core.errors import MissingEvidenceError, ShapeError
+from winnow.core.seeds import derive
 from winnow.figures.contributions import contributions, from_models
 from winnow.figures.learning_law import draw as draw_law
 from winnow.figures.logistic_landscapes import RULES, logistic_landscapes
 from winnow.figures.minimiser_distance import draw as draw_distances
-from winnow.records import save_contributions
-from winnow.seeds import derive
+from winnow.store.artifacts import ArtifactStore
+from winnow.store.records import save_contributions
 from winnow.theory.learning_law import optimise, spread, supported, teacher_student, train, with_steps_as_long
 from winnow.theory.logistic import Logistic, prune, pruned_minimiser
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from winnow import processes
+from winnow.parallel import processes
 
 
 def says_what_it_is() -> None:

@@ -11,8 +11,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
 from omegaconf import DictConfig, OmegaConf
 
-from winnow import composing
-from winnow.composing import QuickLoader
+from winnow.cli import composing
+from winnow.cli.composing import QuickLoader
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -29,7 +29,7 @@ def _kept(config_search_path: ConfigSearchPath) -> QuickLoader:
 
 @contextmanager
 def composing_once() -> Iterator[None]:
-    """As in winnow.composing, but once a process and not once a command."""
+    """As in winnow.cli.composing, but once a process and not once a command."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(composing, "QuickLoader", _kept)
         with composing.composing_once():

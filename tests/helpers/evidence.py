@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from winnow.types import Evidence, FoldFeatures, SubsetRuns, Trajectory
+from winnow.core.types import Evidence, FoldFeatures, SubsetRuns, Trajectory
 
 EVALUATED = (4, 12)
 

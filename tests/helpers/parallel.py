@@ -12,13 +12,13 @@ from pytorch_lightning import Callback
 from torch import Tensor, nn
 
 from helpers.training import CPU
-from winnow import workers
+from winnow.core.types import Ints
 from winnow.datasets.batches import batches
 from winnow.datasets.loader import Shard
 from winnow.models.base import Classifier, ModelSpec
+from winnow.parallel import workers
 from winnow.training.callbacks.forgetting import Forgetting, TrajectoryRecorder
 from winnow.training.devices import shard
-from winnow.types import Ints
 
 TWO = replace(CPU, devices=2)
 

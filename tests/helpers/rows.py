@@ -3,7 +3,7 @@
 import itertools
 from typing import Any
 
-from winnow.types import Row
+from winnow.core.types import Row
 
 _keys = itertools.count()
 

@@ -11,7 +11,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from helpers.config import composing_once
-from winnow import processes
+from winnow.parallel import processes
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 TINY = [

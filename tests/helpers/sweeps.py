@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from helpers.scripts import SCRIPTS, TINY, finished_artifacts, start_script
-from winnow import processes, results
-from winnow.artifacts import ArtifactStore
+from winnow.parallel import processes
+from winnow.store import results
+from winnow.store.artifacts import ArtifactStore
 
 SHARED = [*TINY, "probe.members=1", "probe.seed=0", "trainer=cpu"]
 """Cells of it share one probe run."""

@@ -7,16 +7,16 @@ import torch
 from numpy.typing import NDArray
 from pytorch_lightning import Callback
 
-from winnow.artifacts import ArtifactStore
+from winnow.core.types import Subset
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.loader import Batch
 from winnow.datasets.synthetic import Synthetic
 from winnow.models.smallconv import SmallConv
 from winnow.probes.probe import Probe
+from winnow.store.artifacts import ArtifactStore
 from winnow.training.devices import TrainerSpec
 from winnow.training.fit import Fitted, fit
 from winnow.training.recipe import Recipe
-from winnow.types import Subset
 
 CPU = TrainerSpec(accelerator="cpu", progress=False)
 TINY = SmallConv(width=8)

@@ -13,8 +13,9 @@ from hydra_plugins.winnow_launchers.base import Cell
 from hydra_plugins.winnow_launchers.pool_jobs import PoolJobs
 from hydra_plugins.winnow_launchers.schedule import DONE, FAILED, INTERRUPTED, Ended, Job
 from hydra_plugins.winnow_launchers.slots import Slots
-from winnow import app, results
-from winnow.errors import BudgetError, OptionError
+from winnow.cli import app
+from winnow.core.errors import BudgetError, OptionError
+from winnow.store import results
 from winnow.training import precision
 
 SOURCES = [{"path": "conf", "provider": "main"}, {"path": "mine", "provider": "command-line"}]

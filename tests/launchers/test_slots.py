@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hydra_plugins.winnow_launchers.slots import Slots, find_slots, visible_gpus
-from winnow.errors import OptionError
+from winnow.core.errors import OptionError
 
 
 @pytest.fixture(autouse=True)

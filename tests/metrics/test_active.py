@@ -3,9 +3,9 @@ from math import log
 import numpy as np
 import pytest
 
-from winnow.errors import OptionError
+from winnow.core.errors import OptionError
+from winnow.core.types import Evidence
 from winnow.metrics.active import Active
-from winnow.types import Evidence
 
 
 def evidence_of(p):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from helpers.evidence import make_evidence, only
-from winnow.errors import MissingEvidenceError, OptionError
-from winnow.keys import make_key
+from winnow.core.errors import MissingEvidenceError, OptionError
+from winnow.core.types import Evidence
 from winnow.metrics.aum import AUM
-from winnow.types import Evidence
+from winnow.store.keys import make_key
 
 
 def hand_made() -> Evidence:

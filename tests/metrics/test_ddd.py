@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from winnow.core.types import Evidence
 from winnow.metrics.ddd import DDD
-from winnow.types import Evidence
 
 
 def test_counts_the_probes_that_are_wrong():

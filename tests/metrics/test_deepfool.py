@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from winnow.errors import MissingEvidenceError, OptionError, ShapeError
+from winnow.core.errors import MissingEvidenceError, OptionError, ShapeError
+from winnow.core.types import Evidence
 from winnow.metrics.deepfool import DeepFool
-from winnow.types import Evidence
 
 
 def evidence_of(distances) -> Evidence:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from helpers.evidence import make_evidence, only
-from winnow.errors import MissingEvidenceError, OptionError
+from winnow.core.errors import MissingEvidenceError, OptionError
+from winnow.core.types import Evidence
 from winnow.metrics.base import ROWS_IN_BLOCK
 from winnow.metrics.el2n import EL2N
-from winnow.types import Evidence
 
 
 def hand_made() -> Evidence:

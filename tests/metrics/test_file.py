@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from winnow.errors import DatasetError, MissingEvidenceError, OptionError
-from winnow.keys import describe
+from winnow.core.errors import DatasetError, MissingEvidenceError, OptionError
+from winnow.core.types import Evidence
 from winnow.metrics.file import File
-from winnow.records import read_score_file
-from winnow.types import Evidence
+from winnow.store.keys import describe
+from winnow.store.records import read_score_file
 
 GIVEN = np.array([0.5, -1.0, 2.0])
 EVIDENCE = Evidence(dataset="hand", labels=np.array([0, 1, 1]), given=GIVEN)

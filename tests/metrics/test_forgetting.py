@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from helpers.evidence import make_evidence, only
-from winnow.errors import MissingEvidenceError, OptionError
+from winnow.core.errors import MissingEvidenceError, OptionError
+from winnow.core.types import Evidence, Trajectory
 from winnow.metrics.forgetting import Forgetting
-from winnow.types import Evidence, Trajectory
 
 # Six presentations of five examples; one line an example.
 RUN = [

@@ -3,10 +3,10 @@ import pytest
 from scipy.special import softmax
 
 from helpers.evidence import make_evidence
-from winnow.errors import MissingEvidenceError, OptionError
+from winnow.core.errors import MissingEvidenceError, OptionError
+from winnow.core.types import Evidence
 from winnow.metrics.grand import GraNd
 from winnow.metrics.sensitivity import Sensitivity
-from winnow.types import Evidence
 
 
 def hand_made() -> Evidence:

@@ -5,11 +5,11 @@ import pytest
 from scipy.special import softmax
 
 from helpers.evidence import make_evidence
+from winnow.core.types import Evidence
 from winnow.metrics.active import Active
 from winnow.metrics.base import jackknife
 from winnow.metrics.ddd import DDD
 from winnow.metrics.uncertainty import Uncertainty
-from winnow.types import Evidence
 
 
 def test_of_a_mean_it_is_the_standard_error_of_the_mean():

@@ -9,15 +9,15 @@ import torch.nn.functional as F
 
 from helpers.evidence import make_evidence
 from helpers.training import normalised, tiny_dataset, tiny_fit, tiny_recipe
+from winnow.core.errors import MissingEvidenceError, OptionError
+from winnow.core.types import Evidence
 from winnow.datasets.loader import Batch
-from winnow.errors import MissingEvidenceError, OptionError
-from winnow.keys import make_key
 from winnow.metrics import gradient_features
 from winnow.metrics.gradient_features import one_minus_p
 from winnow.metrics.less import LESS
 from winnow.probes.gradients import losses, parameter_gradients
 from winnow.probes.projections import projected_gradients
-from winnow.types import Evidence
+from winnow.store.keys import make_key
 
 TARGETS = (3, 10, 41)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from helpers.evidence import make_evidence
-from winnow.errors import MissingEvidenceError
+from winnow.core.errors import MissingEvidenceError
+from winnow.core.types import Evidence
 from winnow.metrics.loss import Loss
-from winnow.types import Evidence
 
 
 def test_closed_form():

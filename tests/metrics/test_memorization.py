@@ -3,12 +3,12 @@ import pytest
 from scipy.stats import binom
 
 from helpers.evidence import make_evidence
-from winnow.errors import MissingEvidenceError, OptionError
+from winnow.core.errors import MissingEvidenceError, OptionError
+from winnow.core.types import Evidence, SubsetRuns
 from winnow.metrics import influence
 from winnow.metrics.influence import Influence
 from winnow.metrics.inside_outside import share_variance
 from winnow.metrics.memorization import Memorization
-from winnow.types import Evidence, SubsetRuns
 
 
 def evidence_of(membership, correct, test_correct=None) -> Evidence:

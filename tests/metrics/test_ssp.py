@@ -3,10 +3,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from winnow.errors import MissingEvidenceError, OptionError
+from winnow.core.errors import MissingEvidenceError, OptionError
+from winnow.core.types import Evidence
 from winnow.metrics import ssp
 from winnow.metrics.ssp import SSP
-from winnow.types import Evidence
 
 
 def evidence_of(embeddings, labels=None):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from helpers.evidence import make_evidence
-from winnow.errors import MissingEvidenceError, OptionError
-from winnow.keys import describe
+from winnow.core.errors import MissingEvidenceError, OptionError
+from winnow.core.types import Evidence
 from winnow.metrics.dual import DUAL
 from winnow.metrics.dyn_unc import DynUnc
 from winnow.metrics.tdds import TDDS
-from winnow.types import Evidence
+from winnow.store.keys import describe
 
 
 def with_field(values: list[list[float]], *names: str) -> Evidence:

@@ -7,12 +7,12 @@ from sklearn.metrics import roc_auc_score
 
 from helpers.evidence import make_evidence
 from helpers.training import CPU, tiny_dataset, tiny_probe, tiny_recipe
-from winnow.artifacts import ArtifactStore
-from winnow.errors import MissingEvidenceError, OptionError
+from winnow.core.errors import MissingEvidenceError, OptionError
+from winnow.core.types import Evidence
 from winnow.metrics import gradient_features
 from winnow.metrics.trak import TRAK
-from winnow.scoring import probe_dataset, score_dataset
-from winnow.types import Evidence
+from winnow.pipeline.scoring import probe_dataset, score_dataset
+from winnow.store.artifacts import ArtifactStore
 
 DATASET = tiny_dataset(200, n_classes=4, hard=0.1, mislabelled=0.05)
 PROBE = tiny_probe(members=2, epochs=8, recipe=tiny_recipe(lr=0.1))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from helpers.evidence import make_evidence
-from winnow.errors import OptionError
+from winnow.core.errors import OptionError
+from winnow.core.types import Evidence
 from winnow.metrics.uncertainty import Uncertainty
-from winnow.types import Evidence
 
 # Two probes; their mean predictions are (.5, .3, .2), (1/3, 1/3, 1/3) and, as they contradict each other, (.5, .5, 0).
 P = np.array([[[0.6, 0.2, 0.2], [1 / 3] * 3, [1, 1e-30, 1e-30]], [[0.4, 0.4, 0.2], [1 / 3] * 3, [1e-30, 1, 1e-30]]])

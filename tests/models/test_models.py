@@ -9,7 +9,7 @@ import torchvision
 from hydra.utils import instantiate
 
 from helpers.config import composed, options
-from winnow.errors import OptionError
+from winnow.core.errors import OptionError
 from winnow.models.base import Classifier
 from winnow.models.efficientnet import EfficientNetB0
 from winnow.models.resnet_cifar import ResNetCifar

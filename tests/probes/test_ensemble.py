@@ -8,10 +8,9 @@ from pytorch_lightning.loggers import Logger
 from sklearn.metrics import roc_auc_score
 
 from helpers.training import CPU, TINY, normalised, same_state, tiny_dataset, tiny_fit, tiny_probe, tiny_recipe
-from winnow.artifacts import ArtifactStore
+from winnow.core.errors import MissingEvidenceError
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.targets import TargetImages
-from winnow.errors import MissingEvidenceError
 from winnow.metrics.aum import AUM
 from winnow.metrics.el2n import EL2N
 from winnow.metrics.forgetting import Forgetting
@@ -19,6 +18,7 @@ from winnow.metrics.gradient_features import one_minus_p
 from winnow.metrics.loss import Loss
 from winnow.probes import ensemble
 from winnow.probes.ensemble import gather, member_keys
+from winnow.store.artifacts import ArtifactStore
 from winnow.training.callbacks.forgetting import Forgetting as Recorder
 from winnow.training.loggers import CSVLog, NoLog
 

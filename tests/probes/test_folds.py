@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from helpers.training import CPU, tiny_dataset, tiny_probe
-from winnow.artifacts import ArtifactStore
-from winnow.errors import ShapeError
+from winnow.core.errors import ShapeError
+from winnow.core.types import FoldFeatures
 from winnow.probes import subset_runs
 from winnow.probes.ensemble import gather
 from winnow.probes.folds import folds
+from winnow.store.artifacts import ArtifactStore
 from winnow.training.loggers import NoLog
-from winnow.types import FoldFeatures
 
 
 def test_each_model_sees_all_but_its_fold_and_gives_features_of_everything(tmp_path, monkeypatch):

@@ -5,11 +5,11 @@ from hydra.utils import instantiate
 
 from helpers.config import options
 from helpers.training import TINY, tiny_dataset, tiny_probe, tiny_recipe
-from winnow.errors import MissingEvidenceError, OptionError
+from winnow.cli.taken_over import with_taken_over
+from winnow.core.errors import MissingEvidenceError, OptionError
 from winnow.models.smallconv import SmallConv
 from winnow.probes.ensemble import member_keys
 from winnow.probes.probe import Probe
-from winnow.taken_over import with_taken_over
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from helpers.models import MODELS
+from winnow.core.seeds import derive
 from winnow.datasets.loader import Batch
 from winnow.models.base import Classifier
 from winnow.models.smallconv import SmallConv
 from winnow.probes.gradients import examples_at_once
 from winnow.probes.projections import _projection, exact_losses, margins, projected_gradients, scratch
-from winnow.seeds import derive
 
 N = 6
 

@@ -7,14 +7,14 @@ import pytest
 
 from helpers.jpegs import make_jpegs
 from helpers.training import CPU, Watcher, normalised, same_state, tiny_dataset, tiny_fit, tiny_probe, tiny_recipe
-from winnow.artifacts import ArtifactStore
+from winnow.core.types import Subset
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.imagefolder import ImageFolder
 from winnow.probes import ensemble
 from winnow.probes.ensemble import gather, member_keys
 from winnow.probes.subset_runs import run_keys
+from winnow.store.artifacts import ArtifactStore
 from winnow.training.loggers import NoLog
-from winnow.types import Subset
 
 MOVED = tiny_recipe(augmentation=Augmentation(shift=0.25, flip=True))
 WHOLE = tiny_probe(members=1, recipe=MOVED, epochs=5, evaluate_at=(2, 5), checkpoint_at=(4,))

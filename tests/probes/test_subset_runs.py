@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from helpers.training import CPU, tiny_dataset, tiny_probe, tiny_recipe
-from winnow.artifacts import ArtifactStore
-from winnow.errors import OptionError
+from winnow.core.errors import OptionError
 from winnow.metrics.memorization import Memorization
 from winnow.probes import subset_runs
 from winnow.probes.ensemble import gather
 from winnow.probes.subset_runs import membership
+from winnow.store.artifacts import ArtifactStore
 from winnow.training.loggers import NoLog
 
 NEEDS = frozenset({"subset_runs"})

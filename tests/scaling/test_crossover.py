@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from helpers.rows import make_row
-from winnow.errors import FitError
+from winnow.core.errors import FitError
 from winnow.scaling import grid
 from winnow.scaling.crossover import crossover
 from winnow.scaling.savings import data_saved, equal_cost, frontier

@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 
 from helpers.rows import make_row
-from winnow import results
+from winnow.reports.sweep import report
 from winnow.scaling import grid
 from winnow.scaling.fits import crossovers, fit_records, fit_rules, seed_spread
 from winnow.scaling.fits_table import print_fits
-from winnow.scaling.report import report
+from winnow.store import results
 
 FRACTIONS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 RULE = "el2n hardest"

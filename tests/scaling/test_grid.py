@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from helpers.rows import make_row
-from winnow.errors import WinnowError
+from winnow.core.errors import WinnowError
+from winnow.core.types import Row
 from winnow.scaling import grid
-from winnow.types import Row
 
 BLOBS = ("blobs", "mlp", "short")
 

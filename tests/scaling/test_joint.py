@@ -7,14 +7,14 @@ from rich.console import Console
 
 from helpers.conditional import PLANTED, planted_error
 from helpers.rows import make_row
-from winnow import results
-from winnow.errors import FitError
+from winnow.core.errors import FitError
 from winnow.figures.conditional_law import conditional_law
+from winnow.reports.sweep import report
 from winnow.scaling import grid
 from winnow.scaling.costs import TrainingCost
 from winnow.scaling.joint import allocations, budgets_of, family_records, fit_families
 from winnow.scaling.joint_table import print_families
-from winnow.scaling.report import report
+from winnow.store import results
 
 WIDTHS = (4, 8, 16)
 FRACTIONS = (0.05, 0.1, 0.2, 0.4, 1.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from helpers.rows import make_row
-from winnow.errors import FitError
+from winnow.core.errors import FitError
 from winnow.scaling import grid
 from winnow.scaling.paired import differences, holm, pairs
 

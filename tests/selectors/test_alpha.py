@@ -2,12 +2,12 @@ from dataclasses import fields
 
 import pytest
 
-from winnow.errors import OptionError
+from winnow.core.errors import OptionError
+from winnow.core.types import Evidence
 from winnow.selectors.alpha import CRITERIA, Auto, Fixed
 from winnow.selectors.calibrated import Calibrated
 from winnow.selectors.random import Random
 from winnow.selectors.threshold import Threshold
-from winnow.types import Evidence
 
 
 def test_bad_options():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from helpers.evidence import recorded
 from helpers.strategies import data_sets
-from winnow.errors import BudgetError, MissingEvidenceError, OptionError
+from winnow.core.errors import BudgetError, MissingEvidenceError, OptionError
 from winnow.selectors.calibrated import Calibrated
 from winnow.selectors.random import Random
 from winnow.selectors.threshold import Threshold

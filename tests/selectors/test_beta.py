@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import beta
 
 from helpers.evidence import recorded
-from winnow.errors import MissingEvidenceError, OptionError
+from winnow.core.errors import MissingEvidenceError, OptionError
 from winnow.selectors.beta import Beta
 from winnow.selectors.calibrated import Calibrated
 

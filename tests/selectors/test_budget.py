@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from winnow.errors import BudgetError
+from winnow.core.errors import BudgetError
 from winnow.selectors.budget import kept_count, largest_remainder, least_counts, round_half_up
 
 

@@ -3,7 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from winnow.errors import BudgetError, OptionError
+from winnow.core.errors import BudgetError, OptionError
 from winnow.selectors.calibrated import Calibrated
 from winnow.selectors.random import Random
 

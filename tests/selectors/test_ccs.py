@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.evidence import recorded
-from winnow.errors import MissingEvidenceError, OptionError
-from winnow.keys import describe
+from winnow.core.errors import MissingEvidenceError, OptionError
 from winnow.selectors.ccs import CCS
 from winnow.selectors.random import Random
+from winnow.store.keys import describe
 
 # Four strata of width one once the two hardest are gone: 8 in [0, 1), none in [1, 2), 2 in [2, 3), 8 in [3, 4].
 SCORES = np.array(

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from winnow.errors import MissingEvidenceError, OptionError
+from winnow.core.errors import MissingEvidenceError, OptionError
+from winnow.core.types import Evidence
 from winnow.selectors.d2 import D2, neighbour_graph
-from winnow.types import Evidence
 
 HALF = np.log(2)  # exp(−HALF d²) = 2^(−d²)
 

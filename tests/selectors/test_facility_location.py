@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from helpers.evidence import embedded
-from winnow.errors import MissingEvidenceError, OptionError
+from winnow.core.errors import MissingEvidenceError, OptionError
 from winnow.selectors.facility_location import FacilityLocation, lazy_greedy, similarities
 
 

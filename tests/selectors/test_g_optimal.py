@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from winnow.errors import MissingEvidenceError, OptionError
+from winnow.core.errors import MissingEvidenceError, OptionError
+from winnow.core.types import Evidence
 from winnow.selectors.g_optimal import GOptimal
-from winnow.types import Evidence
 
 
 def kept(selector, embeddings, *, r, seed=0):

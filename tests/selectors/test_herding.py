@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 
 from helpers.evidence import embedded
-from winnow.errors import MissingEvidenceError, OptionError
+from winnow.core.errors import MissingEvidenceError, OptionError
 from winnow.selectors.herding import Herding
 
 

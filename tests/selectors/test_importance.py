@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from winnow.errors import BudgetError, OptionError
-from winnow.sampling import systematic
+from winnow.core.errors import BudgetError, OptionError
+from winnow.core.sampling import systematic
 from winnow.selectors.importance import Importance
 from winnow.selectors.random import Random
 

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from helpers.evidence import embedded
-from winnow.errors import MissingEvidenceError
+from winnow.core.errors import MissingEvidenceError
 from winnow.selectors.k_center import KCenter, farthest_first
 
 

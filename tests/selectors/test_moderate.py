@@ -5,10 +5,10 @@ import pytest
 from numpy.typing import NDArray
 
 from helpers.evidence import embedded
-from winnow.errors import MissingEvidenceError, OptionError
+from winnow.core.errors import MissingEvidenceError, OptionError
+from winnow.core.types import Subset
 from winnow.selectors.calibrated import Calibrated
 from winnow.selectors.moderate import Moderate
-from winnow.types import Subset
 
 # Two classes of five on a line each. Class 0: mean 4, distances 4 3 1 2 6, median 3. Class 1: the same, ten times as
 # far apart: mean 40, distances 40 30 10 20 60, median 30.

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from winnow.seeds import stream
+from winnow.core.seeds import stream
 from winnow.selectors.pool import Pool
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from winnow.errors import BudgetError, OptionError
+from winnow.core.errors import BudgetError, OptionError
 from winnow.selectors.random import Random
 
 LABELS = np.random.default_rng(1).integers(0, 4, 200)

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
-from winnow.errors import MissingEvidenceError, OptionError
+from winnow.core.errors import MissingEvidenceError, OptionError
+from winnow.core.types import Evidence
 from winnow.selectors.design import Posterior
 from winnow.selectors.g_optimal import GOptimal
 from winnow.selectors.sal import SAL, expected_largest_uncertainty
-from winnow.types import Evidence
 
 LINEAR = SAL(model="linear", targets=None, epsilon=None)
 EXACT = SAL(targets=None, epsilon=None)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from winnow.errors import MismatchError, MissingEvidenceError, OptionError, ShapeError
+from winnow.core.errors import MismatchError, MissingEvidenceError, OptionError, ShapeError
 from winnow.selectors.threshold import Threshold
 
 SCORES = np.array([0.3, 0.9, 0.1, 0.7, 0.5, 0.2])

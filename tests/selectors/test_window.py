@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from winnow.errors import OptionError
+from winnow.core.errors import OptionError
 from winnow.selectors.calibrated import Calibrated
 from winnow.selectors.threshold import Threshold
 from winnow.selectors.window import Window

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from winnow.errors import OptionError
+from winnow.core.errors import OptionError
 from winnow.theory.learning_law import (
     Task,
     optimise,

@@ -4,7 +4,7 @@ from scipy.integrate import quad
 from scipy.optimize import brentq, check_grad
 from scipy.stats import linregress, norm
 
-from winnow.errors import OptionError, ShapeError
+from winnow.core.errors import OptionError, ShapeError
 from winnow.theory.logistic import Linear, Logistic, distances, prune, pruned_minimiser
 
 TOYS = (Logistic(), Linear(), Linear(noise="normal"))

@@ -6,7 +6,7 @@ import pytest
 from scipy.optimize import root
 from scipy.stats import norm
 
-from winnow.errors import OptionError, TheoryError
+from winnow.core.errors import OptionError, TheoryError
 from winnow.theory.kept import kept_distribution, moments, signed_threshold
 from winnow.theory.perceptron import solve
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from winnow.errors import OptionError, TheoryError
+from winnow.core.errors import OptionError, TheoryError
 from winnow.theory import simulation
 from winnow.theory.perceptron import solve
 from winnow.theory.simulation import max_margin, simulate

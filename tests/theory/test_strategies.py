@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from winnow.errors import OptionError
+from winnow.core.errors import OptionError
 from winnow.theory.perceptron import solve
 from winnow.theory.strategies import best_strategy, crossover, envelope
 

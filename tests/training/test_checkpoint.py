@@ -15,14 +15,14 @@ from torch import nn
 
 from helpers.disk import files_up_to
 from helpers.training import CPU, TINY, Watcher, same_state, state, tiny_dataset, tiny_fit, tiny_recipe
-from winnow import interruption
+from winnow.core.errors import REQUEUE, Interrupted, StoreError
+from winnow.core.types import Subset
 from winnow.datasets.augmentation import Augmentation
-from winnow.errors import REQUEUE, Interrupted, StoreError
 from winnow.models.base import Classifier, ModelSpec
+from winnow.parallel import interruption
 from winnow.training.callbacks.contributions import Contributions
 from winnow.training.callbacks.forgetting import FIELDS, Forgetting
 from winnow.training.checkpoint import _CheckpointFile
-from winnow.types import Subset
 
 AUGMENTED = Augmentation(shift=0.125, flip=True)
 STEPS = 12  # of the recipe below: three epochs of four batches

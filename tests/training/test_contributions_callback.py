@@ -9,15 +9,15 @@ from pytorch_lightning import Callback
 
 from helpers.training import TINY, Watcher, normalised, same_state, state, tiny_dataset, tiny_fit, tiny_recipe
 from winnow import pipeline
-from winnow.artifacts import ArtifactStore
+from winnow.core.errors import MissingEvidenceError, OptionError
+from winnow.core.types import Subset
 from winnow.datasets.augmentation import Augmentation
 from winnow.diagnostics.contributions import summarise
-from winnow.errors import MissingEvidenceError, OptionError
-from winnow.records import load_contributions
+from winnow.store.artifacts import ArtifactStore
+from winnow.store.records import load_contributions
 from winnow.training.callbacks.contributions import Contributions
 from winnow.training.callbacks.forgetting import Forgetting
 from winnow.training.loggers import CSVLog
-from winnow.types import Subset
 
 
 @pytest.fixture(scope="module")

@@ -10,14 +10,14 @@ import torch
 from pytorch_lightning import Callback
 
 from helpers.training import CPU, TINY, Watcher, same_state, state, tiny_dataset, tiny_fit, tiny_recipe
+from winnow.core.errors import OptionError
+from winnow.core.types import Subset
 from winnow.datasets.augmentation import Augmentation
-from winnow.errors import OptionError
+from winnow.parallel.workers import state as group_state
+from winnow.parallel.workers.place import Place
+from winnow.parallel.workers.state import Group
 from winnow.training.devices import TrainerSpec, quiet
 from winnow.training.fit import measure
-from winnow.types import Subset
-from winnow.workers import state as group_state
-from winnow.workers.place import Place
-from winnow.workers.state import Group
 
 
 @pytest.fixture(scope="module")

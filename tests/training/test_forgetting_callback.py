@@ -9,11 +9,11 @@ from pytorch_lightning import Callback
 from scipy.special import log_softmax
 
 from helpers.training import tiny_dataset, tiny_fit, tiny_recipe
+from winnow.core.errors import OptionError
+from winnow.core.types import Subset
 from winnow.datasets.augmentation import Augmentation
-from winnow.errors import OptionError
 from winnow.training.callbacks.forgetting import FIELDS, Forgetting, observe
 from winnow.training.loggers import CSVLog
-from winnow.types import Subset
 
 LN2, LN3 = np.log(2), np.log(3)
 FLOATS = [name for name in FIELDS if name != "correct"]

@@ -14,7 +14,7 @@ from wandb.util import get_core_path
 from helpers.disk import files_up_to
 from helpers.rows import make_row
 from helpers.training import tiny_dataset, tiny_fit, tiny_recipe
-from winnow.errors import OptionError, StoreError
+from winnow.core.errors import OptionError, StoreError
 from winnow.training import loggers
 from winnow.training.callbacks.forgetting import Forgetting
 from winnow.training.loggers import CSVLog, NoLog, WandbLog

@@ -5,13 +5,13 @@ import torch.nn.functional as F
 from scipy.special import log_softmax
 
 from helpers.training import CPU, TINY, Watcher, normalised, same_state, state, tiny_dataset, tiny_fit, tiny_recipe
+from winnow.core.types import Subset
 from winnow.datasets.batches import batches
 from winnow.datasets.loader import Batch, InMemoryLoader, on_device
 from winnow.training import fit as fit_module
 from winnow.training.callbacks.forgetting import Forgetting
 from winnow.training.fit import Measured, measure
 from winnow.training.module import ClassifierModule, weighted_loss
-from winnow.types import Subset
 
 
 @pytest.fixture(scope="module")

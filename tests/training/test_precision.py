@@ -11,17 +11,17 @@ import torch
 from helpers.scripts import TINY as TINY_CELL
 from helpers.scripts import run_script
 from helpers.training import CPU, TINY, tiny_dataset, tiny_fit, tiny_probe, tiny_recipe
-from winnow.artifacts import ArtifactStore
+from winnow.core.errors import OptionError
+from winnow.core.machine import device_name
 from winnow.datasets.synthetic import Synthetic
-from winnow.errors import OptionError
-from winnow.keys import make_key
-from winnow.machine import device_name
 from winnow.metrics.el2n import EL2N
 from winnow.pipeline import CellSpec, cell_key, score_dataset, train_cell
 from winnow.selectors.alpha import Fixed
 from winnow.selectors.compression import Fraction
 from winnow.selectors.random import Random
 from winnow.selectors.threshold import Threshold
+from winnow.store.artifacts import ArtifactStore
+from winnow.store.keys import make_key
 from winnow.training import precision
 from winnow.training.precision import settled, slow_choice, slowdown, tell_slow_choice
 

@@ -5,9 +5,9 @@ from hydra.utils import instantiate
 
 from helpers.config import composed, options
 from helpers.training import TINY, tiny_recipe
+from winnow.core.errors import OptionError
 from winnow.datasets.augmentation import Augmentation
-from winnow.errors import OptionError
-from winnow.keys import describe
+from winnow.store.keys import describe
 from winnow.training.recipe import Recipe
 
 

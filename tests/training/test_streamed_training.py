@@ -11,19 +11,19 @@ from pytorch_lightning import Callback
 
 from helpers.jpegs import make_jpegs, photo
 from helpers.training import CPU, TINY, Watcher, same_state, state, tiny_fit, tiny_recipe
-from winnow import interruption
-from winnow.artifacts import ArtifactStore
+from winnow.core.errors import DatasetError, Interrupted, OptionError
+from winnow.core.types import Subset
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.batches import batches, normalisation
 from winnow.datasets.imagefolder import ImageFolder
 from winnow.datasets.targets import read_targets
-from winnow.errors import DatasetError, Interrupted, OptionError
 from winnow.figures.image_sheet import image_sheet
 from winnow.metrics.el2n import EL2N
 from winnow.metrics.forgetting import Forgetting as ForgettingMetric
 from winnow.metrics.less import LESS
 from winnow.metrics.ssp import SSP
+from winnow.parallel import interruption
 from winnow.pipeline import CellSpec, train_cell
 from winnow.probes.embeddings.encoder import Encoder
 from winnow.probes.embeddings.simclr import SimCLR
@@ -32,11 +32,11 @@ from winnow.probes.scorer import pass_into
 from winnow.selectors.alpha import Fixed
 from winnow.selectors.calibrated import Calibrated
 from winnow.selectors.compression import Fraction
+from winnow.store.artifacts import ArtifactStore
 from winnow.training.callbacks.contributions import Contributions
 from winnow.training.callbacks.forgetting import FIELDS, Forgetting
 from winnow.training.fit import measure
 from winnow.training.loggers import NoLog
-from winnow.types import Subset
 
 RECIPE = tiny_recipe(epochs=3, batch_size=7, augmentation=Augmentation(flip=True))
 SUBSET = Subset(np.arange(0, 24, 2), np.linspace(0.5, 1.5, 12), np.zeros(12, dtype=bool), 24)

@@ -46,7 +46,7 @@ class SweepLauncher(Launcher):
             differing = " ".join(override for override in title if override not in everywhere)
             cells.append(Cell(number, differing, list(overrides), folder / str(number)))
         if self.of == "cells" and self.config.plan:
-            from winnow import app
+            from winnow.cli import app
 
             slots, per_device = self.room()
             print(app.plan([self.compose(cell) for cell in cells], slots=slots, per_device=per_device))
@@ -83,8 +83,9 @@ class SweepLauncher(Launcher):
 
 def fail(cell: Cell, error: BaseException) -> JobReturn:
     """The return of a cell that stopped with this error, which is left in its folder. Raises StoreError as it is."""
-    from winnow import entry, results
-    from winnow.errors import StoreError
+    from winnow.cli import entry
+    from winnow.core.errors import StoreError
+    from winnow.store import results
 
     if isinstance(error, StoreError):  # the next cells would fail alike
         raise error

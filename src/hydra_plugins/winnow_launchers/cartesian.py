@@ -43,7 +43,7 @@ class CartesianSweeper(BasicSweeper):
         self.of = of
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        from winnow.errors import OptionError
+        from winnow.core.errors import OptionError
 
         self.folder = Path(str(config.hydra.sweep.dir))
         self.option = f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']}"
@@ -60,8 +60,8 @@ class CartesianSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         if not self.foreign:
             return super().sweep(arguments)
-        from winnow import results
-        from winnow.errors import OptionError
+        from winnow.core.errors import OptionError
+        from winnow.store import results
 
         assert self.config is not None
         if self.config.get("plan"):

@@ -55,8 +55,8 @@ class PoolLauncher(SweepLauncher):
         from hydra_plugins.winnow_launchers.pool_progress import PoolProgress
         from hydra_plugins.winnow_launchers.schedule import Schedule
         from hydra_plugins.winnow_launchers.signals import Signals
-        from winnow import processes
-        from winnow.errors import REQUEUE, Interrupted, OptionError
+        from winnow.core.errors import REQUEUE, Interrupted, OptionError
+        from winnow.parallel import processes
 
         if self.of != "cells":
             raise OptionError("hydra/launcher=pool runs the cells of scripts/run.py; leave it out for this script.")

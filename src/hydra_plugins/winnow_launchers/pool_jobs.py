@@ -13,7 +13,7 @@ from hydra_plugins.winnow_launchers.schedule import DONE, FAILED, INTERRUPTED, E
 from hydra_plugins.winnow_launchers.slots import Slots, Taken
 
 if TYPE_CHECKING:
-    from winnow.processes import Child
+    from winnow.parallel.processes import Child
 
 OF_THE_LAUNCHER = ("hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.sweep", "hydra.run", "hydra.mode")
 TAIL = 30  # lines of the log of a job that died without a word
@@ -32,8 +32,11 @@ class PoolJobs:
 
         Raises the error of a cell that cannot be run.
         """
-        from winnow import app, pipeline, results, sharing
-        from winnow.errors import OptionError
+        from winnow import pipeline
+        from winnow.cli import app
+        from winnow.core.errors import OptionError
+        from winnow.pipeline import sharing
+        from winnow.store import results
         from winnow.training import precision
 
         config = self.compose(cell)
@@ -81,7 +84,8 @@ class PoolJobs:
 
     def spawn(self, job: Job, taken: Taken) -> "Child":
         """Start a job on what it was given."""
-        from winnow import processes, results
+        from winnow.parallel import processes
+        from winnow.store import results
 
         results.clear_result(job.folder)
         log, environment = job.folder / results.LOG, self.slots.environment(taken)
@@ -91,8 +95,8 @@ class PoolJobs:
 
     def judge(self, job: Job, code: int) -> tuple[str, str | None]:
         """How a job ended, and why it failed. One that failed has left its reason in its folder, or it is left here."""
-        from winnow import results
-        from winnow.errors import REQUEUE, STOPPED
+        from winnow.core.errors import REQUEUE, STOPPED
+        from winnow.store import results
 
         if (code == 0 or self.ending) and job.is_finished():
             return DONE, None
@@ -105,7 +109,7 @@ class PoolJobs:
 
     def settle(self, ended: Ended) -> None:
         """Leave in the folder of a cell, or shared stage, why it could not even begin."""
-        from winnow import results
+        from winnow.store import results
 
         if ended.outcome == FAILED and ended.blamed is not None:
             text = f"what it needs failed, see {ended.blamed.folder}:\n{ended.reason} ({ended.blamed.title})"

@@ -102,7 +102,7 @@ class PoolProgress(CellProgress):
 
 def last_line(folder: Path) -> str:
     """The last line in the log of a job, without its time stamp."""
-    from winnow import results
+    from winnow.store import results
 
     try:
         with (folder / results.LOG).open("rb") as file:

@@ -11,7 +11,7 @@ from hydra.core.utils import filter_overrides
 
 def begin(folder: Path, cells: Sequence[Sequence[str]]) -> None:
     """Write sweep.json. cells: the overrides of each; a cell's place in the list is the name of its folder."""
-    from winnow import results
+    from winnow.store import results
 
     command = shlex.join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
     listed = [results.SweepCell(str(number), list(filter_overrides(cell))) for number, cell in enumerate(cells)]
@@ -23,10 +23,10 @@ def report(folder: Path, of: str) -> bool:
 
     of: "cells", for a grid of rows, or "scores", for a comparison.
     """
-    from winnow import entry
-    from winnow.comparison.report import report as report_scores
-    from winnow.errors import WinnowError
-    from winnow.scaling.report import report as report_cells
+    from winnow.cli import entry
+    from winnow.core.errors import WinnowError
+    from winnow.reports.scores import report as report_scores
+    from winnow.reports.sweep import report as report_cells
 
     try:
         if of == "cells":

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hydra_plugins.winnow_launchers.slots import Slots, Taken
-from winnow.processes import Child, end
+from winnow.parallel.processes import Child, end
 
 DONE, CACHED, FAILED, INTERRUPTED = "done", "cached", "failed", "interrupted"
 

@@ -31,7 +31,7 @@ class SequentialLauncher(SweepLauncher):
 
     def run(self, cells: Sequence[Cell], folder: Path) -> Sequence[JobReturn]:
         from hydra_plugins.winnow_launchers.progress import CellProgress
-        from winnow.errors import Interrupted
+        from winnow.core.errors import Interrupted
 
         returned: list[JobReturn] = []
         try:
@@ -52,8 +52,9 @@ class SequentialLauncher(SweepLauncher):
 
     def _run(self, cell: Cell) -> tuple[JobReturn, bool]:
         """One cell, and whether its row was there already. Its error is in the JobReturn and left in its folder."""
-        from winnow import app, entry, results
-        from winnow.errors import StoreError
+        from winnow.cli import app, entry
+        from winnow.core.errors import StoreError
+        from winnow.store import results
 
         cached = False
         try:

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from winnow.errors import REQUEUE, STOPPED, Interrupted
-from winnow.interruption import SIGNALS
+from winnow.core.errors import REQUEUE, STOPPED, Interrupted
+from winnow.parallel.interruption import SIGNALS
 
 
 class Signals:

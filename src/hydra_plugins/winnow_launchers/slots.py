@@ -46,7 +46,7 @@ def find_slots(devices: int | None, jobs_per_device: int, *, use_gpus: bool) -> 
     """
     import joblib
 
-    from winnow.errors import OptionError
+    from winnow.core.errors import OptionError
 
     for name, value in (("devices", devices), ("jobs_per_device", jobs_per_device)):
         if value is not None and value < 1:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from winnow import results
-from winnow.artifacts import write_atomically
+from winnow.core.errors import MismatchError, WinnowError
+from winnow.core.types import Floats, Scores
 from winnow.diagnostics.metric_properties import (
     class_share,
     flip_auc,
@@ -17,9 +17,9 @@ from winnow.diagnostics.metric_properties import (
     spearman_brown,
     tied_pairs,
 )
-from winnow.errors import MismatchError, WinnowError
-from winnow.types import Floats, Scores
-from winnow.writing import in_one_step, writing
+from winnow.store import results
+from winnow.store.artifacts import write_atomically
+from winnow.store.writing import in_one_step, writing
 
 EXAMPLE = ("index", "label", "file", "source_index", "flipped")
 """What a table of scores says of an example; every other column is a metric."""

@@ -1,5 +1,5 @@
 """Data sets in canonical order; and a subset for those who train with plain PyTorch."""
 
-from winnow.datasets.kept import KeptExamples, torch_subset, weighted_sampler
+import lazy_loader
 
-__all__ = ["KeptExamples", "torch_subset", "weighted_sampler"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

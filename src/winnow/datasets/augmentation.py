@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from winnow.errors import OptionError, check_choice
-from winnow.keys import LATER, Component
+from winnow.core.errors import OptionError, check_choice
+from winnow.store.keys import LATER, Component
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.artifacts import ArtifactStore
+from winnow.core.errors import DatasetError, OptionError
+from winnow.core.seeds import stream
+from winnow.core.types import Ints
 from winnow.datasets.label_noise import check_noise, confused, noise_name, read_confusion, uniform
 from winnow.datasets.streamed import StreamedImages
-from winnow.errors import DatasetError, OptionError
-from winnow.keys import Component
-from winnow.seeds import stream
-from winnow.types import Ints
+from winnow.store.artifacts import ArtifactStore
+from winnow.store.keys import Component
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from winnow.core.types import Subset
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.loader import WHOLE, DeviceImages, InMemoryLoader, Shard, at_once, on_device
@@ -12,7 +13,6 @@ from winnow.datasets.stream_loader import Stream, StreamLoader, stream_part
 from winnow.datasets.streamed import StreamedImages
 from winnow.datasets.targets import TargetImages
 from winnow.datasets.views import Views
-from winnow.types import Subset
 
 Part = Literal["train", "test"] | TargetImages
 """Which images: the training or the test set, or a target set, normalised like the training set."""

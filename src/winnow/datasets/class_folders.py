@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from winnow.core.errors import DatasetError, OptionError
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.image_files import ENDINGS, class_folders, held_out, image_files
 from winnow.datasets.streamed import StreamedImages
-from winnow.errors import DatasetError, OptionError
 
 LAYOUT = "train/<class>/<image> and test/<class>/<image> (or val/ for test/)"
 

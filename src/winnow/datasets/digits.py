@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.datasets import load_digits
 
-from winnow.artifacts import ArtifactStore
+from winnow.core.seeds import stream
 from winnow.datasets.base import DatasetSpec, ImageDataset
-from winnow.seeds import stream
+from winnow.store.artifacts import ArtifactStore
 
 N_TEST = 360
 SPLIT_SEED = 1797

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.artifacts import ArtifactStore, Draft
+from winnow.core.errors import DatasetError, OptionError, check_choice
 from winnow.datasets.base import DatasetSpec, ImageDataset
 from winnow.datasets.class_folders import ClassFolders, check_stream, streamed
 from winnow.datasets.image_files import decode_image
 from winnow.datasets.progress import decoding_progress
-from winnow.errors import DatasetError, OptionError, check_choice
-from winnow.keys import NOT_IN_KEY, make_key
+from winnow.store.artifacts import ArtifactStore, Draft
+from winnow.store.keys import NOT_IN_KEY, make_key
 
 log = logging.getLogger(__name__)
 

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from winnow.artifacts import ArtifactStore
+from winnow.core.errors import DatasetError, OptionError
 from winnow.datasets.base import DatasetSpec, ImageDataset
 from winnow.datasets.class_folders import ClassFolders, check_stream, streamed
 from winnow.datasets.image_files import ENDINGS, class_folders
-from winnow.errors import DatasetError, OptionError
-from winnow.keys import NOT_IN_KEY
+from winnow.store.artifacts import ArtifactStore
+from winnow.store.keys import NOT_IN_KEY
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from winnow.errors import DatasetError, OptionError, check_choice
-from winnow.foreign import foreign_array, foreign_digest
-from winnow.rounding import round_half_up
-from winnow.sampling import capped, systematic
-from winnow.seeds import stream
-from winnow.types import Floats, Ints
+from winnow.core.errors import DatasetError, OptionError, check_choice
+from winnow.core.rounding import round_half_up
+from winnow.core.sampling import capped, systematic
+from winnow.core.seeds import stream
+from winnow.core.types import Floats, Ints
+from winnow.store.foreign import foreign_array, foreign_digest
 
 KINDS = ("uniform", "class", "example")
 
@@ -53,7 +53,7 @@ def confused(labels: Ints, confusion: Floats, noise: float, seed: int) -> Moved:
     confusion [n, C]: of each example its confusion with each class; that with its own label does not count. With q_i
     the sum over the other classes, example i is moved with probability min(1, κ q_i), κ such that these sum to the
     number of moved labels, and then to class c in proportion to confusion[i, c]. The draw meets the number and every
-    probability exactly (winnow.sampling).
+    probability exactly (winnow.core.sampling).
 
     Raises DatasetError where fewer examples than are to be moved are confused with another class.
     """

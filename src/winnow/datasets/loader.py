@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from winnow.core.seeds import derive
+from winnow.core.types import Subset
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.views import Views
-from winnow.seeds import derive
-from winnow.types import Subset
 
 
 class Batch(NamedTuple):

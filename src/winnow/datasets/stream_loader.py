@@ -14,15 +14,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from winnow import workers
+from winnow.core.errors import DatasetError, OptionError
+from winnow.core.seeds import derive
+from winnow.core.types import Ints, Subset
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.loader import WHOLE, Batch, EpochOrder, Shard
 from winnow.datasets.streamed import StreamedImages
 from winnow.datasets.views import Views
-from winnow.errors import DatasetError, OptionError
-from winnow.seeds import derive
-from winnow.types import Ints, Subset
+from winnow.parallel import workers
 
 MOST_WORKERS = 8
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
+from winnow.core.errors import DatasetError
+from winnow.core.types import Ints
 from winnow.datasets.image_files import decode_whole
-from winnow.errors import DatasetError
-from winnow.types import Ints
 
 EVALUATED_SIDE = 256 / 224
 """The short side that an image gets before its centre is cut out for evaluation, in units of the cut."""

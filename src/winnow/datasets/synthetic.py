@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from winnow.artifacts import ArtifactStore
+from winnow.core.errors import OptionError
+from winnow.core.rounding import round_half_up
+from winnow.core.seeds import stream
+from winnow.core.types import Bools, Floats, Ints
 from winnow.datasets.base import DatasetSpec, ImageDataset
-from winnow.errors import OptionError
-from winnow.rounding import round_half_up
-from winnow.seeds import stream
-from winnow.types import Bools, Floats, Ints
+from winnow.store.artifacts import ArtifactStore
 
 CONTRAST = 0.2
 """Root mean square of a prototype's pixels about mid-grey; the full range of a pixel is 1."""

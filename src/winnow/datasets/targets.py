@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from winnow.core.errors import DatasetError
+from winnow.core.types import Ints
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.image_files import (
     ENDINGS,
@@ -24,8 +26,6 @@ from winnow.datasets.image_files import (
 from winnow.datasets.loader import DeviceImages
 from winnow.datasets.stream_loader import Stream
 from winnow.datasets.streamed import StreamedImages
-from winnow.errors import DatasetError
-from winnow.types import Ints
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from winnow.artifacts import ArtifactStore
+from winnow.core.errors import DatasetError, check_choice
+from winnow.core.types import Ints
 from winnow.datasets.base import DatasetSpec, ImageDataset
-from winnow.errors import DatasetError, check_choice
-from winnow.keys import NOT_IN_KEY
-from winnow.types import Ints
+from winnow.store.artifacts import ArtifactStore
+from winnow.store.keys import NOT_IN_KEY
 
 
 class _Source(NamedTuple):

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from winnow.errors import OptionError
-from winnow.keys import Component
+from winnow.core.errors import OptionError
+from winnow.store.keys import Component
 
 GREY = (0.299, 0.587, 0.114)
 """Luma of red, green and blue (ITU-R BT.601)."""

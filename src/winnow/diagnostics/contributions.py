@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import softmax
 
-from winnow.errors import OptionError, ShapeError
-from winnow.types import Floats, Ints
+from winnow.core.errors import OptionError, ShapeError
+from winnow.core.types import Floats, Ints
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 

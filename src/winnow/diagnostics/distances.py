@@ -8,7 +8,7 @@ pass, because the passes over pairs and orders of points are what costs.
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.types import Bools, Floats, Ints
+from winnow.core.types import Bools, Floats, Ints
 
 BLOCK = 512  # of rows and columns of distances: one megabyte, which a core's cache holds
 Points = NDArray[np.float32] | Floats

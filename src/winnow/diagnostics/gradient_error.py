@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from winnow.core.errors import ShapeError
+from winnow.core.types import Floats, Ints
 from winnow.diagnostics.contributions import gradient_factors
-from winnow.errors import ShapeError
-from winnow.types import Floats, Ints
 
 BLOCK = 4096
 """Examples whose factors are in memory at once."""

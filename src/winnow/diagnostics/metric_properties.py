@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import kendalltau, rankdata
 
-from winnow.rounding import round_half_up
-from winnow.types import Bools, Floats, Ints
+from winnow.core.rounding import round_half_up
+from winnow.core.types import Bools, Floats, Ints
 
 
 def spearman(scores: Floats) -> Floats:

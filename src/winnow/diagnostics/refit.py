@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from winnow.errors import ShapeError
-from winnow.types import Floats, Ints
+from winnow.core.errors import ShapeError
+from winnow.core.types import Floats, Ints
 
 FLOOR = 1e-3
 """Probability that is shared by all classes, so that a class that was not kept costs a finite loss."""

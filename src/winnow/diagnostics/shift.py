@@ -6,11 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from winnow.core.errors import MismatchError, OptionError, ShapeError
+from winnow.core.seeds import stream
+from winnow.core.types import Floats, Ints, Subset
 from winnow.diagnostics.distances import coverage, energy_distance, sliced_wasserstein, total_variation
-from winnow.errors import MismatchError, OptionError, ShapeError
-from winnow.keys import Component
-from winnow.seeds import stream
-from winnow.types import Floats, Ints, Subset
+from winnow.store.keys import Component
 
 DECILES = 10
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from winnow.core.errors import MismatchError, OptionError
+from winnow.core.types import Subset
 from winnow.datasets.base import ImageDataset
-from winnow.errors import MismatchError, OptionError
-from winnow.types import Subset
-from winnow.writing import writing
+from winnow.store.writing import writing
 
 log = logging.getLogger(__name__)
 

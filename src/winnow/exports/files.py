@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from winnow.core.types import Subset
 from winnow.datasets.base import ImageDataset
 from winnow.exports.base import Export, check_files, kept_files, weights_table
-from winnow.results import EXPORTED_FILES, EXPORTED_WEIGHTS
-from winnow.types import Subset
+from winnow.store.results import EXPORTED_FILES, EXPORTED_WEIGHTS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from winnow.core.errors import OptionError
+from winnow.core.types import Subset
 from winnow.datasets.base import ImageDataset
-from winnow.errors import OptionError
 from winnow.exports.base import Export, check_files, kept_files, weights_table
-from winnow.results import EXPORTED_WEIGHTS
-from winnow.types import Subset
+from winnow.store.results import EXPORTED_WEIGHTS
 
 log = logging.getLogger(__name__)
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from winnow.core.types import Subset
 from winnow.datasets.base import ImageDataset
 from winnow.exports.base import Export
-from winnow.records import subset_table
-from winnow.results import EXPORTED_TABLE
-from winnow.types import Subset
+from winnow.store.records import subset_table
+from winnow.store.results import EXPORTED_TABLE
 
 
 @dataclass(frozen=True, kw_only=True)

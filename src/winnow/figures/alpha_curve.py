@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from winnow.artifacts import Artifact
-from winnow.errors import MissingEvidenceError, ShapeError
+from winnow.core.errors import MissingEvidenceError, ShapeError
 from winnow.figures.style import Drawing, house_style
-from winnow.records import load_alpha
+from winnow.store.artifacts import Artifact
+from winnow.store.records import load_alpha
 
 TITLE = 40  # characters that a panel has room for
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"

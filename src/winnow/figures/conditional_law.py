@@ -10,13 +10,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from winnow.errors import FitError
+from winnow.core.errors import FitError
 from winnow.figures.scaling_curves import BARS_FROM, scale
 from winnow.figures.style import GREY, Drawing, house_style, log_bars, plain_log_ticks, rule_looks
-from winnow.scaling.allocation import Allocation
-from winnow.scaling.conditional import ConditionalFit
 from winnow.scaling.grid import read, summarise
 from winnow.scaling.joint import FamilyFit, allocations, budgets_of, fit_families
+from winnow.scaling.laws.allocation import Allocation
+from winnow.scaling.laws.conditional import ConditionalFit
 from winnow.scaling.replicates import ONE_ENSEMBLE
 
 POINTS = 200  # of a curve

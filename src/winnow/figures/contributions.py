@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, SymmetricalLogLocator
 from scipy.stats import t as student
 
-from winnow.artifacts import Artifact
+from winnow.core.errors import MissingEvidenceError, ShapeError
 from winnow.diagnostics.contributions import summarise
-from winnow.errors import MissingEvidenceError, ShapeError
 from winnow.figures.style import Drawing, house_style
-from winnow.records import load_contributions
+from winnow.store.artifacts import Artifact
+from winnow.store.records import load_contributions
 
 LEVELS = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 BLUE, VERMILION, ORANGE = "#0072B2", "#D55E00", "#E69F00"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.axes import Axes
 
-from winnow.errors import FitError
+from winnow.core.errors import FitError
 from winnow.figures.style import Drawing, house_style
 from winnow.scaling.grid import RANDOM, read, summarise
 from winnow.scaling.regret import is_auto, regrets

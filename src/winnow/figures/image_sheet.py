@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from winnow.arrays import Images
-from winnow.errors import ShapeError
+from winnow.core.arrays import Images
+from winnow.core.errors import ShapeError
+from winnow.core.types import Floats, Ints
 from winnow.figures.style import house_style
-from winnow.types import Floats, Ints
 
 GAP = 0.08  # of an image's side
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from winnow.comparison.tables import properties, read
-from winnow.errors import WinnowError
+from winnow.core.errors import WinnowError
 from winnow.figures.style import GREY, Drawing, house_style
 
 LOOKS = (("#0072B2", "o"), ("#E69F00", "s"), ("#D55E00", "^"), ("#009E73", "D"), ("#CC79A7", "v"), ("#56B4E9", "p"))

@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from winnow.core.types import Floats
 from winnow.figures.style import GREY, Drawing, house_style
 from winnow.theory.learning_law import (
     Run,
@@ -16,7 +17,6 @@ from winnow.theory.learning_law import (
     train,
     with_steps_as_long,
 )
-from winnow.types import Floats
 
 BLUE, VERMILION = "#0072B2", "#D55E00"
 DASHED = (0, (5, 1.5))

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.lines import Line2D
 
+from winnow.core.seeds import derive
+from winnow.core.types import Floats, Subset
 from winnow.figures.style import Drawing, house_style
-from winnow.seeds import derive
 from winnow.theory.logistic import Logistic, prune, pruned_minimiser
-from winnow.types import Floats, Subset
 
 RULES = ("full", "random", "hardest", "exact", "approximate")
 CLASS_LOOKS = (("#0072B2", "o"), ("#D55E00", "^"))

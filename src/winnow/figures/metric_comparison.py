@@ -11,10 +11,10 @@ from scipy.cluster.hierarchy import dendrogram, leaves_list, linkage, optimal_le
 from scipy.spatial.distance import squareform
 
 from winnow.comparison.tables import metrics_of, read, scores_of
+from winnow.core.errors import WinnowError
+from winnow.core.types import Floats
 from winnow.diagnostics.metric_properties import hardest_overlap, kendall, spearman
-from winnow.errors import WinnowError
 from winnow.figures.style import GREY, Drawing, house_style
-from winnow.types import Floats
 
 HARDEST = 0.1
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from winnow.core.types import Floats
 from winnow.figures.style import GREY, Drawing, house_style, plain_log_ticks
 from winnow.theory.logistic import Linear, Logistic, distances
-from winnow.types import Floats
 
 SIZES = (200, 500, 1000, 3000, 10_000, 30_000)
 LOOKS: dict[str, dict] = {

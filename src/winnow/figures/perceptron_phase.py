@@ -12,10 +12,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from scipy.interpolate import CubicSpline
 
+from winnow.core.types import Floats
 from winnow.figures.style import Drawing, house_style, plain_log_ticks
 from winnow.theory.kept import Keep
 from winnow.theory.strategies import STRATEGIES, best_strategy
-from winnow.types import Floats
 
 DATA = (1.0, 100.0)  # examples per parameter before pruning, the horizontal axis
 KEPT = (0.05, 0.98)  # fractions kept; at 1 all strategies are one

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from winnow.comparison.tables import read
+from winnow.core.errors import WinnowError
 from winnow.diagnostics.metric_properties import probes_for, spearman_brown
-from winnow.errors import WinnowError
 from winnow.figures.style import GREY, Drawing, house_style
 
 PANELS_ABREAST = 6

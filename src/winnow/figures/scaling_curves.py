@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from winnow.errors import WinnowError, check_choice
+from winnow.core.errors import WinnowError, check_choice
 from winnow.figures.style import GREY, Drawing, house_style, log_bars, plain_log_ticks, rule_looks
 from winnow.scaling.grid import GROUP, Group, full_data_error, read, rule_order, summarise
 from winnow.scaling.replicates import ONE_ENSEMBLE

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from winnow.errors import FitError
+from winnow.core.errors import FitError
 from winnow.figures.scaling_curves import PANELS_ABREAST, panel_title, scale
 from winnow.figures.style import Drawing, house_style, rule_looks
 from winnow.scaling.fits import RuleFits, fit_rules

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 
-from winnow.errors import FitError
+from winnow.core.errors import FitError
 from winnow.figures.style import Drawing, house_style
 from winnow.scaling.grid import read
 from winnow.scaling.paired import differences

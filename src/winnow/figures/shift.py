@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from winnow.errors import OptionError
+from winnow.core.errors import OptionError
 from winnow.figures.style import Drawing, house_style, plain_log_ticks, selector_looks
-from winnow.results import read_shifts
 from winnow.scaling.grid import rule_order
+from winnow.store.results import read_shifts
 
 DISTANCES = {
     "energy": "energy distance / √spread",

@@ -8,14 +8,14 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from winnow.artifacts import Artifact, ArtifactStore, Stage
-from winnow.errors import MissingEvidenceError, OptionError, check_choice
+from winnow.core.errors import MissingEvidenceError, OptionError, check_choice
+from winnow.core.seeds import stream
+from winnow.core.types import Floats, Ints, Subset
 from winnow.figures.style import Drawing, house_style
-from winnow.records import load_subset
-from winnow.results import read_shifts
 from winnow.scaling.grid import rule_order
-from winnow.seeds import stream
-from winnow.types import Floats, Ints, Subset
+from winnow.store.artifacts import Artifact, ArtifactStore, Stage
+from winnow.store.records import load_subset
+from winnow.store.results import read_shifts
 
 PANELS_ABREAST = 3
 KEPT, DROPPED = "#D55E00", "0.75"

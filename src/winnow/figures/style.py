@@ -13,9 +13,9 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from winnow.errors import OptionError
-from winnow.types import Floats
-from winnow.writing import in_one_step, writing
+from winnow.core.errors import OptionError
+from winnow.core.types import Floats
+from winnow.store.writing import in_one_step, writing
 
 T = TypeVar("T")
 

@@ -6,9 +6,9 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import entr, softmax
 
-from winnow.errors import check_choice
+from winnow.core.errors import check_choice
+from winnow.core.types import Evidence, Floats, Ints
 from winnow.metrics.base import Metric, jackknife, mean_over_members, over_mean_prediction
-from winnow.types import Evidence, Floats, Ints
 
 
 @dataclass(frozen=True, kw_only=True)

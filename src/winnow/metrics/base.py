@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from winnow.keys import Component
-from winnow.types import Evidence, Floats, Ints, Scores
+from winnow.core.types import Evidence, Floats, Ints, Scores
+from winnow.store.keys import Component
 
 ROWS_IN_BLOCK = 65_536
 

@@ -5,9 +5,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from winnow.core.types import Evidence, Floats, Ints
 from winnow.metrics.base import Metric, mean_over_members
 from winnow.metrics.inside_outside import share_variance
-from winnow.types import Evidence, Floats, Ints
 
 
 @dataclass(frozen=True, kw_only=True)

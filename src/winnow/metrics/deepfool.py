@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from winnow.errors import MissingEvidenceError, OptionError
+from winnow.core.errors import MissingEvidenceError, OptionError
+from winnow.core.types import Evidence, Floats
 from winnow.metrics.base import Metric
-from winnow.types import Evidence, Floats
 
 
 @dataclass(frozen=True, kw_only=True)

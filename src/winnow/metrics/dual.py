@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from winnow.core.types import Floats
 from winnow.metrics.windows import OfWindows
-from winnow.types import Floats
 
 
 @dataclass(frozen=True, kw_only=True)

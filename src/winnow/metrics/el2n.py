@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import softmax
 
-from winnow.errors import MissingEvidenceError, OptionError, check_choice
+from winnow.core.errors import MissingEvidenceError, OptionError, check_choice
+from winnow.core.types import Evidence, Floats, Ints
 from winnow.metrics.base import Metric, mean_over_members
-from winnow.types import Evidence, Floats, Ints
 
 
 @dataclass(frozen=True, kw_only=True)

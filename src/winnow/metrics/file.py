@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from winnow.errors import MissingEvidenceError, check_choice
-from winnow.keys import NOT_IN_KEY
+from winnow.core.errors import MissingEvidenceError, check_choice
+from winnow.core.types import Evidence, Floats
 from winnow.metrics.base import Metric
-from winnow.types import Evidence, Floats
+from winnow.store.keys import NOT_IN_KEY
 
 
 @dataclass(frozen=True, kw_only=True)

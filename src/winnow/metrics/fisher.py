@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.errors import OptionError
+from winnow.core.errors import OptionError
+from winnow.core.types import Evidence, Floats
 from winnow.metrics.base import Metric, last_layer_blocks
-from winnow.types import Evidence, Floats
 
 
 @dataclass(frozen=True, kw_only=True)

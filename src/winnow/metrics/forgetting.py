@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from winnow.errors import check_choice
-from winnow.keys import LATER
+from winnow.core.errors import check_choice
+from winnow.core.types import Evidence, Floats
 from winnow.metrics.base import Metric
 from winnow.metrics.windows import check_first, check_recorded
-from winnow.types import Evidence, Floats
+from winnow.store.keys import LATER
 
 
 @dataclass(frozen=True, kw_only=True)

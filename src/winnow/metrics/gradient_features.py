@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import expit, logsumexp
 
-from winnow.errors import OptionError
+from winnow.core.errors import OptionError
+from winnow.core.rounding import round_half_up
+from winnow.core.seeds import stream
+from winnow.core.types import Bools, Evidence, Floats
 from winnow.metrics.base import Metric
-from winnow.rounding import round_half_up
-from winnow.seeds import stream
-from winnow.types import Bools, Evidence, Floats
 
 ROWS = 8_192
 

@@ -5,9 +5,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from winnow.errors import OptionError, check_choice
+from winnow.core.errors import OptionError, check_choice
+from winnow.core.types import Evidence, Floats
 from winnow.metrics.base import Metric, last_layer_blocks
-from winnow.types import Evidence, Floats
 
 
 @dataclass(frozen=True, kw_only=True)

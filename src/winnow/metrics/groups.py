@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from winnow.errors import MissingEvidenceError
+from winnow.core.errors import MissingEvidenceError
+from winnow.core.types import Evidence, Floats
 from winnow.metrics.base import Metric
-from winnow.types import Evidence, Floats
 
 SIZES = 6
 MOST_GROUPS = 4  # of a size; six pairs of them are enough, and a metric may be slow

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.errors import check_choice
+from winnow.core.errors import check_choice
+from winnow.core.types import Evidence, Floats, SubsetRuns
 from winnow.metrics.base import Metric
 from winnow.metrics.inside_outside import check_both
-from winnow.types import Evidence, Floats, SubsetRuns
 
 BLOCK = 4_096
 

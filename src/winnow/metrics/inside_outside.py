@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from winnow.errors import MissingEvidenceError
-from winnow.types import Floats, Ints, SubsetRuns
+from winnow.core.errors import MissingEvidenceError
+from winnow.core.types import Floats, Ints, SubsetRuns
 
 
 def check_both(runs: SubsetRuns) -> None:

@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from winnow.errors import OptionError, check_choice
-from winnow.keys import NOT_IN_KEY
+from winnow.core.errors import OptionError, check_choice
+from winnow.core.types import Bools, Evidence, Floats
 from winnow.metrics.gradient_features import GradientFeatures, blocks, one_minus_p
-from winnow.types import Bools, Evidence, Floats
+from winnow.store.keys import NOT_IN_KEY
 
 
 @dataclass(frozen=True, kw_only=True)

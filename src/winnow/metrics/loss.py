@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import log_softmax
 
+from winnow.core.types import Evidence, Floats, Ints
 from winnow.metrics.base import Metric, mean_over_members
-from winnow.types import Evidence, Floats, Ints
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from winnow.core.types import Evidence, Floats
 from winnow.metrics.base import Metric
 from winnow.metrics.inside_outside import rates
-from winnow.types import Evidence, Floats
 
 
 @dataclass(frozen=True, kw_only=True)

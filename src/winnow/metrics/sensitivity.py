@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from winnow.errors import MissingEvidenceError
+from winnow.core.errors import MissingEvidenceError
+from winnow.core.types import Evidence, Floats
 from winnow.metrics.base import Metric
-from winnow.types import Evidence, Floats
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.errors import OptionError
+from winnow.core.errors import OptionError
+from winnow.core.seeds import derive, stream
+from winnow.core.types import Evidence, Floats, Ints
 from winnow.metrics.base import Metric
-from winnow.seeds import derive, stream
-from winnow.types import Evidence, Floats, Ints
 
 POINTS_PER_CENTROID = 256  # what k-means is trained on at most; more changes the centroids little
 SAMPLE_BYTES = 2**31  # nor more than this of them: it is the only part that is held in memory

@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from winnow.errors import OptionError, check_choice
+from winnow.core.errors import OptionError, check_choice
+from winnow.core.types import Evidence, Floats
 from winnow.metrics.base import Metric
 from winnow.metrics.windows import check_recorded, check_window, windows
-from winnow.types import Evidence, Floats
 
 
 @dataclass(frozen=True, kw_only=True)

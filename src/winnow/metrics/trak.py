@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from winnow.errors import OptionError, check_choice
+from winnow.core.errors import OptionError, check_choice
+from winnow.core.types import Evidence, Floats
 from winnow.metrics.gradient_features import GradientFeatures, blocks, one_minus_p
-from winnow.types import Evidence, Floats
 
 
 @dataclass(frozen=True, kw_only=True)

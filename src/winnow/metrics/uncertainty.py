@@ -7,10 +7,10 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import entr
 
-from winnow.errors import OptionError, check_choice
-from winnow.keys import LATER
+from winnow.core.errors import OptionError, check_choice
+from winnow.core.types import Evidence, Floats, Ints
 from winnow.metrics.base import Metric, jackknife, mean_over_members, over_mean_prediction
-from winnow.types import Evidence, Floats, Ints
+from winnow.store.keys import LATER
 
 
 @dataclass(frozen=True, kw_only=True)

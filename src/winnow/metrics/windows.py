@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.errors import MissingEvidenceError, OptionError
+from winnow.core.errors import MissingEvidenceError, OptionError
+from winnow.core.types import Evidence, Floats
 from winnow.metrics.base import Metric
-from winnow.types import Evidence, Floats
 
 
 def check_first(first_epochs: int | None) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from winnow.keys import Component
+from winnow.store.keys import Component
 
 
 class Classifier(nn.Module):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 from torchvision.models import efficientnet_b0
 
-from winnow.errors import check_choice
+from winnow.core.errors import check_choice
 from winnow.models.base import Classifier, ModelSpec
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from winnow.errors import OptionError
+from winnow.core.errors import OptionError
 from winnow.models.base import Classifier, ModelSpec
 
 

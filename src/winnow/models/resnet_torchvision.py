@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-from winnow.errors import check_choice
+from winnow.core.errors import check_choice
 from winnow.models.base import Classifier, ModelSpec
 
 _BLOCKS: dict[int, tuple[type[BasicBlock | Bottleneck], list[int]]] = {

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from winnow import workers
-from winnow.artifacts import ArtifactStore, Stage
+from winnow.core.errors import WinnowError
 from winnow.datasets.base import ImageDataset
-from winnow.errors import WinnowError
+from winnow.parallel import workers
 from winnow.probes.probe import Probe
+from winnow.store.artifacts import ArtifactStore, Stage
 from winnow.training.devices import TrainerSpec
 from winnow.training.loggers import LoggerSpec
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from winnow.artifacts import Artifact, ArtifactStore, Draft
+from winnow.core.errors import DivergedError, MissingEvidenceError
+from winnow.core.types import Evidence, Subset, Trajectory
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.targets import TargetImages
-from winnow.errors import DivergedError, MissingEvidenceError
-from winnow.keys import make_key
 from winnow.probes.apart import train_apart
 from winnow.probes.folds import fold_keys, gather_fold_features
 from winnow.probes.passes import MemberPass, member_passes, pass_of_member
@@ -20,12 +19,13 @@ from winnow.probes.scorer import pass_into
 from winnow.probes.snapshots import Snapshots
 from winnow.probes.stopped import Stopped, member_key, stopped_before
 from winnow.probes.subset_runs import gather_subset_runs, run_keys
-from winnow.records import load_trajectory
+from winnow.store.artifacts import Artifact, ArtifactStore, Draft
+from winnow.store.keys import make_key
+from winnow.store.records import load_trajectory
 from winnow.training.callbacks.forgetting import Forgetting
 from winnow.training.devices import TrainerSpec
 from winnow.training.fit import Fitted, fit
 from winnow.training.loggers import LoggerSpec
-from winnow.types import Evidence, Subset, Trajectory
 
 log = logging.getLogger(__name__)
 

@@ -5,19 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from winnow.artifacts import Artifact, ArtifactStore, Draft
+from winnow.core.errors import DivergedError
+from winnow.core.seeds import stream
+from winnow.core.types import FoldFeatures, Ints
 from winnow.datasets.base import ImageDataset
-from winnow.errors import DivergedError
-from winnow.keys import make_key
 from winnow.probes.apart import train_apart
 from winnow.probes.probe import Probe
 from winnow.probes.scorer import features, pass_into
 from winnow.probes.snapshots import Snapshots
 from winnow.probes.subset_runs import fit_part
-from winnow.seeds import stream
+from winnow.store.artifacts import Artifact, ArtifactStore, Draft
+from winnow.store.keys import make_key
 from winnow.training.devices import TrainerSpec
 from winnow.training.loggers import LoggerSpec
-from winnow.types import FoldFeatures, Ints
 
 
 def folds(n: int, probe: Probe) -> Ints:

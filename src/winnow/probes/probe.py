@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, field, replace
 
+from winnow.core.errors import MissingEvidenceError, OptionError, check_choice
+from winnow.core.rounding import round_half_up
+from winnow.core.seeds import derive
 from winnow.datasets.base import ImageDataset
-from winnow.errors import MissingEvidenceError, OptionError, check_choice
-from winnow.keys import NOT_IN_KEY, Component
 from winnow.models.base import ModelSpec
 from winnow.probes.embeddings.base import Embedding
 from winnow.probes.embeddings.probe import ProbeFeatures
-from winnow.rounding import round_half_up
-from winnow.seeds import derive
+from winnow.store.keys import NOT_IN_KEY, Component
 from winnow.training.devices import TrainerSpec
 from winnow.training.precision import settled
 from winnow.training.recipe import Recipe

@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from winnow.core.seeds import derive
 from winnow.datasets.loader import Batch
 from winnow.models.base import Classifier
 from winnow.probes.gradients import Objective, all_known, layer_gradients, parameter_gradients, standardised
-from winnow.seeds import derive
 
 Draw = Callable[[str, int], Tensor]
 """(name, columns) -> a random matrix [s, columns]."""

@@ -9,11 +9,11 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor, nn
 
-from winnow import workers
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.batches import Part, batches, length
 from winnow.datasets.loader import Batch
 from winnow.models.base import Classifier
+from winnow.parallel import workers
 from winnow.training.devices import TrainerSpec, quiet, shard
 
 Output = Callable[[Classifier, Batch], Tensor]

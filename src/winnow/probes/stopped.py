@@ -10,8 +10,8 @@ they were in its evaluate_at or checkpoint_at.
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from winnow.artifacts import Artifact, ArtifactStore
-from winnow.keys import make_key
+from winnow.store.artifacts import Artifact, ArtifactStore
+from winnow.store.keys import make_key
 
 _OF_THE_STOP = ("stop_after", "evaluate_at", "checkpoint_at")
 

@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 from pytorch_lightning import Callback
 
-from winnow.artifacts import Artifact, ArtifactStore, Draft
+from winnow.core.errors import DivergedError
+from winnow.core.rounding import round_half_up
+from winnow.core.seeds import stream
+from winnow.core.types import Bools, Subset, SubsetRuns
 from winnow.datasets.base import ImageDataset
-from winnow.errors import DivergedError
-from winnow.keys import make_key
 from winnow.probes.apart import train_apart
 from winnow.probes.probe import Probe
 from winnow.probes.scorer import pass_into
-from winnow.rounding import round_half_up
-from winnow.seeds import stream
+from winnow.store.artifacts import Artifact, ArtifactStore, Draft
+from winnow.store.keys import make_key
 from winnow.training.devices import TrainerSpec
 from winnow.training.fit import Fitted, fit
 from winnow.training.loggers import LoggerSpec
-from winnow.types import Bools, Subset, SubsetRuns
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from winnow.errors import FitError
-from winnow.types import Floats
+from winnow.core.errors import FitError
+from winnow.core.types import Floats
 
 
 class ModelCosts(NamedTuple):

@@ -5,12 +5,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from winnow.errors import FitError
+from winnow.core.errors import FitError
+from winnow.core.types import Floats
 from winnow.scaling.grid import GROUP, RANDOM
 from winnow.scaling.paired import pairs
 from winnow.scaling.panel import Panel, panel
 from winnow.scaling.replicates import ONE_ENSEMBLE, t_ends
-from winnow.types import Floats
 
 Beats = Literal["above", "below", "everywhere", "nowhere"]
 FINE = 400  # fractions between two sizes at which the difference is tested

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from winnow.errors import FitError
+from winnow.core.errors import FitError
+from winnow.core.types import Floats
 from winnow.scaling.crossover import Crossover, crossover
 from winnow.scaling.grid import GROUP, RANDOM, Group, rule_order, runs
 from winnow.scaling.laws import LAWS, LawFit, aicc_weights, fit
@@ -17,7 +18,6 @@ from winnow.scaling.panel import panel
 from winnow.scaling.points import positive
 from winnow.scaling.replicates import ONE_ENSEMBLE, design
 from winnow.scaling.savings import equal_cost, frontier
-from winnow.types import Floats
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

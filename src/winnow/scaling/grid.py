@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from winnow.errors import WinnowError
+from winnow.core.errors import WinnowError
+from winnow.core.types import Row
 from winnow.scaling.replicates import ONE_ENSEMBLE, SEEDS, design
-from winnow.types import Row
 
 Group = tuple[str, str, str]
 

@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from winnow.errors import FitError
-from winnow.scaling.allocation import Allocation, allocate
-from winnow.scaling.conditional import ConditionalFit, fit_conditional
+from winnow.core.errors import FitError
+from winnow.core.types import Floats
 from winnow.scaling.costs import TrainingCost
 from winnow.scaling.fits import plain, seed_spread
 from winnow.scaling.grid import GROUP, runs
+from winnow.scaling.laws.allocation import Allocation, allocate
+from winnow.scaling.laws.conditional import ConditionalFit, fit_conditional
 from winnow.scaling.panel import panel
 from winnow.scaling.replicates import ONE_ENSEMBLE, design, share_ensemble
-from winnow.types import Floats
 
 FAMILY = ["dataset", "family", "recipe"]
 TERMS = {"width": "B width^-c", "depth": "D depth^-e"}

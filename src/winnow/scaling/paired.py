@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from winnow.errors import FitError
+from winnow.core.errors import FitError
+from winnow.core.types import Floats
 from winnow.scaling.grid import CELL, GROUP, RANDOM, runs
 from winnow.scaling.replicates import PAIR, design
-from winnow.types import Floats
 
 
 def pairs(table: pd.DataFrame, baseline: str = RANDOM) -> pd.DataFrame:

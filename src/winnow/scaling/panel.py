@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from winnow.core.types import Floats
 from winnow.scaling.replicates import Design, codes, design
-from winnow.types import Floats
 
 
 @dataclass(frozen=True, eq=False)

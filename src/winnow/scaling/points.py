@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from winnow.errors import FitError
-from winnow.types import Floats
+from winnow.core.errors import FitError
+from winnow.core.types import Floats
 
 
 @dataclass(frozen=True, eq=False)

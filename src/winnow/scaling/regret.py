@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from winnow.errors import FitError
+from winnow.core.errors import FitError
 from winnow.scaling.grid import GROUP
 from winnow.scaling.replicates import PAIR, design
 

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import chdtri, stdtr, stdtrit
 
-from winnow.types import Floats, Ints
+from winnow.core.types import Floats, Ints
 
 PAIR = ["selection_seed", "train_seed"]
 SEEDS = ["probe_seed", *PAIR]

@@ -5,14 +5,14 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from winnow.errors import FitError
+from winnow.core.errors import FitError
+from winnow.core.types import Floats
 from winnow.scaling.crossover import one_group
 from winnow.scaling.grid import GROUP, RANDOM, rule_order, runs, summarise
 from winnow.scaling.paired import differences
 from winnow.scaling.panel import panel
 from winnow.scaling.points import positive
 from winnow.scaling.replicates import share_ensemble, t_ends
-from winnow.types import Floats
 
 
 class DataSaved(NamedTuple):

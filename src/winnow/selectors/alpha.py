@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from winnow.errors import OptionError, check_choice
-from winnow.keys import LATER, NOT_IN_KEY, Component
+from winnow.core.errors import OptionError, check_choice
+from winnow.store.keys import LATER, NOT_IN_KEY, Component
 
 CRITERIA = {"gradient": frozenset({"logits", "features"}), "validation": frozenset({"features"})}
 """What Auto may choose by, and the fields of Evidence that each reads."""

@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from winnow.errors import BudgetError, MismatchError, MissingEvidenceError, OptionError, check_choice
-from winnow.keys import Component
-from winnow.rounding import round_half_up
-from winnow.seeds import derive, stream
+from winnow.core.errors import BudgetError, MismatchError, MissingEvidenceError, OptionError, check_choice
+from winnow.core.rounding import round_half_up
+from winnow.core.seeds import derive, stream
+from winnow.core.types import Evidence, Floats, Ints, Scores, Subset
 from winnow.selectors.budget import kept_count, largest_remainder, least_counts
 from winnow.selectors.pool import Pool, label_vector
 from winnow.selectors.strata import by_class
-from winnow.types import Evidence, Floats, Ints, Scores, Subset
+from winnow.store.keys import Component
 
 
 @dataclass(frozen=True, kw_only=True)

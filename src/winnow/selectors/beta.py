@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from winnow.errors import OptionError
-from winnow.keys import LATER
+from winnow.core.errors import OptionError
+from winnow.core.types import Ints
 from winnow.selectors.base import Selector
 from winnow.selectors.pool import Pool
-from winnow.types import Ints
+from winnow.store.keys import LATER
 
 SUM = 16.0  # a + b
 MOST = 15.0  # b where the hardest are hopeless and nearly all is kept

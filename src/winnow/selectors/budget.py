@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.errors import BudgetError
-from winnow.rounding import TOLERANCE, round_half_up
-from winnow.types import Ints
+from winnow.core.errors import BudgetError
+from winnow.core.rounding import TOLERANCE, round_half_up
+from winnow.core.types import Ints
 
 
 def kept_count(n: int, r: float) -> int:

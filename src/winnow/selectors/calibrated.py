@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from winnow.errors import BudgetError, OptionError, check_choice
+from winnow.core.errors import BudgetError, OptionError, check_choice
+from winnow.core.types import Floats, Ints
 from winnow.selectors.base import Selector
 from winnow.selectors.pool import Pool
-from winnow.types import Floats, Ints
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.errors import OptionError, check_choice
-from winnow.keys import named_in_key
-from winnow.rounding import TOLERANCE
+from winnow.core.errors import OptionError, check_choice
+from winnow.core.rounding import TOLERANCE
+from winnow.core.types import Ints
 from winnow.selectors.base import Selector
 from winnow.selectors.pool import Pool
 from winnow.selectors.strata import check_cut, equal_shares, equal_width, without_hardest
-from winnow.types import Ints
+from winnow.store.keys import named_in_key
 
 BETAS: dict[str, dict[float, float]] = {
     "cifar10": {0.1: 0.3, 0.2: 0.1, 0.3: 0.1, 0.5: 0.0, 0.7: 0.0},

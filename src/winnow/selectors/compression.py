@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from winnow.errors import BudgetError
-from winnow.keys import Component
+from winnow.core.errors import BudgetError
+from winnow.store.keys import Component
 
 
 @dataclass(frozen=True, kw_only=True)

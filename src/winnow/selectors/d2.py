@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from winnow.errors import OptionError, check_choice
-from winnow.keys import LATER
+from winnow.core.errors import OptionError, check_choice
+from winnow.core.types import Floats, Ints
 from winnow.selectors.base import Selector
 from winnow.selectors.pool import Pool
 from winnow.selectors.strata import check_cut, equal_shares, equal_width, without_hardest
-from winnow.types import Floats, Ints
+from winnow.store.keys import LATER
 
 BLOCK = 100_000
 """Edges whose lengths are computed at once: 200 MB of differences at 512 dimensions."""

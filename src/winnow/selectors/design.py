@@ -6,7 +6,7 @@ from math import ceil, log
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.types import Floats, Ints
+from winnow.core.types import Floats, Ints
 
 FIRST = 8
 """Targets that every candidate is held against."""

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
-from winnow.errors import OptionError
+from winnow.core.errors import OptionError
+from winnow.core.types import Ints
 from winnow.selectors.of_embeddings import OfEmbeddings
 from winnow.selectors.pool import Pool
-from winnow.types import Ints
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from winnow.errors import OptionError
-from winnow.seeds import stream
+from winnow.core.errors import OptionError
+from winnow.core.seeds import stream
+from winnow.core.types import Floats, Ints
 from winnow.selectors.design import Posterior, add_greedily, largest_variance
 from winnow.selectors.of_embeddings import OfEmbeddings
 from winnow.selectors.pool import Pool
-from winnow.types import Floats, Ints
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.errors import check_choice
+from winnow.core.errors import check_choice
+from winnow.core.types import Ints
 from winnow.selectors.of_embeddings import OfEmbeddings
 from winnow.selectors.pool import Pool
-from winnow.types import Ints
 
 
 @dataclass(frozen=True, kw_only=True)

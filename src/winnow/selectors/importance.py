@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from winnow.errors import BudgetError, OptionError
-from winnow.sampling import capped, systematic
+from winnow.core.errors import BudgetError, OptionError
+from winnow.core.sampling import capped, systematic
+from winnow.core.types import Floats, Ints
 from winnow.selectors.base import Selector
 from winnow.selectors.pool import Pool
-from winnow.types import Floats, Ints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Importance(Selector):
     alike. Where the loss, or the norm of the gradient, is proportional to s, power 1 and a small floor have the least
     variance.
 
-    The draw is systematic (winnow.sampling), so m and every π_i are met exactly.
+    The draw is systematic (winnow.core.sampling), so m and every π_i are met exactly.
 
     power: 0 is uniform; more follows the score more closely. floor: the share of q that is uniform, in (0, 1]; no
     weight exceeds 1/floor. With balance the draw is within each class, by n_c and m_c, and the weight is (m/n)/π_i, at

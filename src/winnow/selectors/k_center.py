@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from winnow.core.types import Ints
 from winnow.selectors.of_embeddings import OfEmbeddings
 from winnow.selectors.pool import Pool
-from winnow.types import Ints
 
 _BLOCK = 512  # of points whose distances are brought up to date together
 

@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.errors import check_choice
+from winnow.core.errors import check_choice
+from winnow.core.types import Floats, Ints
 from winnow.selectors.of_embeddings import OfEmbeddings
 from winnow.selectors.pool import Pool
-from winnow.types import Floats, Ints
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from winnow.errors import MissingEvidenceError, ShapeError
-from winnow.seeds import stream
-from winnow.types import Evidence, Floats, Ints, Trajectory
+from winnow.core.errors import MissingEvidenceError, ShapeError
+from winnow.core.seeds import stream
+from winnow.core.types import Evidence, Floats, Ints, Trajectory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from winnow.core.types import Ints
 from winnow.selectors.base import Selector
 from winnow.selectors.pool import Pool
-from winnow.types import Ints
 
 
 @dataclass(frozen=True, kw_only=True)

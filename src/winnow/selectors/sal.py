@@ -6,12 +6,12 @@ from functools import partial
 import numpy as np
 from scipy.special import log_softmax, logsumexp
 
-from winnow.errors import MissingEvidenceError, check_choice
-from winnow.seeds import stream
+from winnow.core.errors import MissingEvidenceError, check_choice
+from winnow.core.seeds import stream
+from winnow.core.types import Floats, Ints
 from winnow.selectors.design import BLOCK, Candidates, Posterior, add_greedily
 from winnow.selectors.g_optimal import GOptimal
 from winnow.selectors.pool import Pool
-from winnow.types import Floats, Ints
 
 ELEMENTS = 2**18
 """Targets × candidates × classes worked on at once, eight arrays of 2 MB."""

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.errors import OptionError, check_choice
-from winnow.rounding import round_half_up
+from winnow.core.errors import OptionError, check_choice
+from winnow.core.rounding import round_half_up
+from winnow.core.types import Floats, Ints
 from winnow.selectors.pool import Pool
-from winnow.types import Floats, Ints
 
 
 def by_class(labels: NDArray[Any]) -> list[Ints]:

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from winnow.errors import check_choice
+from winnow.core.errors import check_choice
+from winnow.core.types import Ints
 from winnow.selectors.base import Selector
 from winnow.selectors.pool import Pool
-from winnow.types import Ints
 
 
 @dataclass(frozen=True, kw_only=True)

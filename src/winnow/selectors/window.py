@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from winnow.errors import OptionError
-from winnow.rounding import round_half_up
+from winnow.core.errors import OptionError
+from winnow.core.rounding import round_half_up
+from winnow.core.types import Ints
 from winnow.selectors.base import Selector
 from winnow.selectors.pool import Pool
-from winnow.types import Ints
 
 
 @dataclass(frozen=True, kw_only=True)

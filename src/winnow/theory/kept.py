@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import ndtr, ndtri, owens_t
 
-from winnow.types import Floats
+from winnow.core.types import Floats
 
 Keep = Literal["hardest", "easiest", "random"]
 Margin = Literal["absolute", "signed"]

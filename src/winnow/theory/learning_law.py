@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from winnow.errors import OptionError
-from winnow.seeds import stream
-from winnow.types import Floats, Ints
+from winnow.core.errors import OptionError
+from winnow.core.seeds import stream
+from winnow.core.types import Floats, Ints
 
 SUPPORT = 1e-6
 """A weight below this share of the step's weight is none: the projection leaves zeros, and rounding little more."""

@@ -14,13 +14,13 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from winnow.errors import OptionError, ShapeError, check_choice
-from winnow.seeds import derive, stream
+from winnow.core.errors import OptionError, ShapeError, check_choice
+from winnow.core.seeds import derive, stream
+from winnow.core.types import Floats, Subset
 from winnow.selectors.base import Selector
 from winnow.selectors.calibrated import Calibrated
 from winnow.selectors.random import Random
 from winnow.selectors.threshold import Threshold
-from winnow.types import Floats, Subset
 
 SELECTORS: dict[str, Selector] = {
     "random": Random(),

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from winnow.errors import OptionError, TheoryError, check_choice
+from winnow.core.errors import OptionError, TheoryError, check_choice
+from winnow.core.types import Bools, Floats
 from winnow.theory.kept import Keep, KeptDistribution, Margin, kept_distribution, moments
-from winnow.types import Bools, Floats
 
 _EASY = 0.1  # kept examples per parameter so few that the solution is near k = α^−½, p = q = 0
 _STEP = np.log(2.0)  # of the continuation, in log α

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import nnls
 
-from winnow.errors import OptionError, TheoryError, check_choice
+from winnow.core.errors import OptionError, TheoryError, check_choice
+from winnow.core.types import Floats
 from winnow.theory.kept import Keep, Margin
-from winnow.types import Floats
 
 _KKT_TOLERANCE = 1e-8
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from winnow.errors import OptionError
+from winnow.core.errors import OptionError
+from winnow.core.types import Floats
 from winnow.theory.kept import Keep, Margin
 from winnow.theory.perceptron import solve
-from winnow.types import Floats
 
 STRATEGIES: tuple[Keep, ...] = ("hardest", "easiest", "random")
 

@@ -20,13 +20,13 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from winnow import interruption, workers
-from winnow.artifacts import OPTION
 from winnow.datasets.loader import InMemoryLoader
 from winnow.datasets.stream_loader import StreamLoader
-from winnow.keys import make_key
+from winnow.parallel import interruption, workers
+from winnow.store.artifacts import OPTION
+from winnow.store.keys import make_key
+from winnow.store.writing import writing
 from winnow.training.loggers import ContinuedCSVLogger
-from winnow.writing import writing
 
 log = logging.getLogger(__name__)
 FORMAT = 1  # raised when what the callbacks of a training keep has changed

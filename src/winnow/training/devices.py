@@ -12,9 +12,9 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 
-from winnow import workers
+from winnow.core.errors import OptionError, check_choice
 from winnow.datasets.loader import Shard
-from winnow.errors import OptionError, check_choice
+from winnow.parallel import workers
 
 T = TypeVar("T")
 

@@ -11,14 +11,15 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
-from winnow import workers
+from winnow.core.errors import OptionError
+from winnow.core.machine import device_name
+from winnow.core.seeds import derive
+from winnow.core.types import Subset
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.batches import batches
-from winnow.errors import OptionError
-from winnow.keys import make_key
-from winnow.machine import device_name
 from winnow.models.base import Classifier, ModelSpec
-from winnow.seeds import derive
+from winnow.parallel import workers
+from winnow.store.keys import make_key
 from winnow.training.averaging import WeightAverage, weights_of
 from winnow.training.checkpoint import Checkpoints
 from winnow.training.devices import TrainerSpec, quiet, shard
@@ -28,7 +29,6 @@ from winnow.training.precision import tell_slow_choice
 from winnow.training.progress import progress_callback
 from winnow.training.recipe import Recipe
 from winnow.training.sync_batchnorm import synchronised
-from winnow.types import Subset
 
 log = logging.getLogger(__name__)
 
@@ -74,9 +74,9 @@ def fit(
     that a longer training of the same needs to go on from there. begun: such a file of a shorter one, to go on from.
     With several devices, each has a part of every batch, and gradients are those of the batch's weighted loss.
 
-    Raises Interrupted when a signal ended it (see winnow.interruption); OptionError where a batch has fewer examples
-    than there are devices, where batch norm cannot normalise one (check_batches), or where the recipe's precision is
-    not settled.
+    Raises Interrupted when a signal ended it (see winnow.parallel.interruption); OptionError where a batch has fewer
+    examples than there are devices, where batch norm cannot normalise one (check_batches), or where the recipe's
+    precision is not settled.
     """
     recipe.check_settled()
     spec = trainer or TrainerSpec()

@@ -14,10 +14,10 @@ from urllib.parse import urlparse
 
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
-from winnow.artifacts import write_atomically
-from winnow.errors import check_choice
-from winnow.types import Row
-from winnow.writing import writing
+from winnow.core.errors import check_choice
+from winnow.core.types import Row
+from winnow.store.artifacts import write_atomically
+from winnow.store.writing import writing
 
 log = logging.getLogger(__name__)
 OPTION = "hydra.run.dir=DIR, or none by logger=none"  # where users choose where logs go

@@ -30,9 +30,9 @@ def training_bytes(
 
     Weights, gradients, momentum, what the backward pass keeps of the forward one, and what it makes on its way. With
     bfloat16 the activations and a copy of the weights are of half the size. unfolded: whether the device's convolutions
-    copy each image's patches side by side first (winnow.machine.unfolds), which takes k² times their input while they
-    last. Two steps are taken on torch's meta device, which computes no numbers; what else the real device's
-    convolutions use for themselves, and what its allocator wastes, comes on top.
+    copy each image's patches side by side first (machine.unfolds), which takes k² times their input while they last.
+    Two steps are taken on torch's meta device, which computes no numbers; what else the real device's convolutions use
+    for themselves, and what its allocator wastes, comes on top.
     """
     half = recipe.precision == "bfloat16"
     with _Live(unfolded=unfolded) as live, torch.device("meta"):

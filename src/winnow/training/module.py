@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from torch import Tensor
 
-from winnow import workers
 from winnow.datasets.loader import Batch
 from winnow.models.base import Classifier
+from winnow.parallel import workers
 from winnow.training.recipe import Recipe
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from winnow.seeds import derive
+from winnow.core.seeds import derive
 
 
 class Noise(Callback):

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 
-from winnow.machine import device_name, trains_faster_in_bfloat16
+from winnow.core.machine import device_name, trains_faster_in_bfloat16
 from winnow.training.devices import TrainerSpec
 from winnow.training.recipe import Recipe
 
@@ -21,7 +21,7 @@ ROUNDS = 3
 
 
 def settled(recipe: Recipe, trainer: TrainerSpec | None = None) -> Recipe:
-    """The recipe with precision=auto replaced by what the trainer's device is faster in (see winnow.machine).
+    """The recipe with precision=auto replaced by what the trainer's device is faster in (see winnow.core.machine).
 
     A key says what was computed in, so this is called before any is made: what another device has finished in another
     precision is not taken for this one's.

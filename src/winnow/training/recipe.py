@@ -16,9 +16,9 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
+from winnow.core.errors import OptionError, check_choice
 from winnow.datasets.augmentation import Augmentation
-from winnow.errors import OptionError, check_choice
-from winnow.keys import LATER, NOT_IN_KEY, Component
+from winnow.store.keys import LATER, NOT_IN_KEY, Component
 
 log = logging.getLogger(__name__)
 FEW_STEPS = 50

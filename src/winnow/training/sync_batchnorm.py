@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from winnow import workers
 from winnow.models.base import Classifier
+from winnow.parallel import workers
 
 
 def synchronised(model: Classifier, device: torch.device) -> Classifier:

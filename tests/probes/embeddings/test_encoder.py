@@ -9,10 +9,10 @@ import torchvision
 from safetensors.torch import save_file
 
 from helpers.training import CPU, tiny_dataset, tiny_probe
-from winnow.artifacts import ArtifactStore
+from winnow.core.errors import OptionError
 from winnow.datasets.base import ImageDataset
-from winnow.errors import OptionError
 from winnow.probes.embeddings.encoder import Encoder
+from winnow.store.artifacts import ArtifactStore
 
 NAME, SIZE = "shufflenet_v2_x0_5", 32
 

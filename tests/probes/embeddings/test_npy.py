@@ -3,13 +3,13 @@ import pytest
 
 from helpers.training import CPU, tiny_dataset, tiny_probe
 from winnow import pipeline
-from winnow.artifacts import ArtifactStore
-from winnow.errors import OptionError, ShapeError
+from winnow.core.errors import OptionError, ShapeError
+from winnow.core.types import Evidence
 from winnow.metrics.el2n import EL2N
 from winnow.metrics.ssp import SSP
 from winnow.probes.embeddings.npy import Npy
 from winnow.probes.ensemble import evidence_keys, member_keys
-from winnow.types import Evidence
+from winnow.store.artifacts import ArtifactStore
 
 EMBEDDINGS = frozenset({"embeddings"})
 

@@ -7,12 +7,12 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier
 
 from helpers.training import CPU, TINY, normalised, tiny_dataset
-from winnow.artifacts import ArtifactStore
+from winnow.core.errors import DivergedError, OptionError
 from winnow.datasets.digits import Digits
 from winnow.datasets.views import Views
-from winnow.errors import DivergedError, OptionError
 from winnow.models.smallconv import SmallConv
 from winnow.probes.embeddings.simclr import SimCLR, nt_xent
+from winnow.store.artifacts import ArtifactStore
 from winnow.training.loggers import CSVLog, NoLog
 
 QUICK = {"model": TINY, "epochs": 2, "batch_size": 16, "projection": 8}

@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.artifacts import ArtifactStore, Stage
 from winnow.datasets.base import ImageDataset
-from winnow.keys import Component
+from winnow.store.artifacts import ArtifactStore, Stage
+from winnow.store.keys import Component
 from winnow.training.devices import TrainerSpec
 from winnow.training.loggers import LoggerSpec
 

@@ -14,16 +14,16 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from winnow.artifacts import ArtifactStore, Stage
+from winnow.core.errors import OptionError, check_choice
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.batches import normalisation
-from winnow.errors import OptionError, check_choice
-from winnow.foreign import foreign_digest, foreign_tensors
-from winnow.keys import NOT_IN_KEY, make_key
 from winnow.models.base import Classifier
 from winnow.probes.embeddings.base import Embedding
 from winnow.probes.passes import Pass, kept_pass
 from winnow.probes.scorer import features
+from winnow.store.artifacts import ArtifactStore, Stage
+from winnow.store.foreign import foreign_digest, foreign_tensors
+from winnow.store.keys import NOT_IN_KEY, make_key
 from winnow.training.devices import TrainerSpec
 
 

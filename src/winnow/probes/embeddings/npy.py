@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from winnow.core.errors import OptionError, ShapeError
 from winnow.datasets.base import ImageDataset
-from winnow.errors import OptionError, ShapeError
-from winnow.foreign import foreign_array, foreign_digest
-from winnow.keys import NOT_IN_KEY, make_key
 from winnow.probes.embeddings.base import Embedding
+from winnow.store.foreign import foreign_array, foreign_digest
+from winnow.store.keys import NOT_IN_KEY, make_key
 
 ROWS_IN_BLOCK = 16_384
 

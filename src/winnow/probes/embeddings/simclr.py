@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from winnow.artifacts import ArtifactStore, Draft, Stage
+from winnow.core.errors import DivergedError, OptionError
+from winnow.core.machine import device_name
+from winnow.core.seeds import derive
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.batches import batches
 from winnow.datasets.loader import Batch
 from winnow.datasets.views import Views
-from winnow.errors import DivergedError, OptionError
-from winnow.keys import make_key
-from winnow.machine import device_name
 from winnow.models.base import Classifier, ModelSpec
 from winnow.probes.embeddings.base import Embedding
 from winnow.probes.passes import PASSES, kept_pass, load_model
-from winnow.seeds import derive
+from winnow.store.artifacts import ArtifactStore, Draft, Stage
+from winnow.store.keys import make_key
 from winnow.training.checkpoint import Checkpoints
 from winnow.training.devices import TrainerSpec, quiet
 from winnow.training.loggers import LoggerSpec

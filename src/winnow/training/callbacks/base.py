@@ -6,10 +6,10 @@ from typing import Any
 
 from pytorch_lightning import Callback
 
-from winnow.artifacts import Draft
-from winnow.keys import Component
+from winnow.core.types import Ints
+from winnow.store.artifacts import Draft
+from winnow.store.keys import Component
 from winnow.training.recipe import Recipe
-from winnow.types import Ints
 
 
 class Recorder(Callback, ABC):

@@ -10,17 +10,17 @@ import pandas as pd
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
-from winnow import workers
-from winnow.artifacts import Draft
+from winnow.core.errors import OptionError
+from winnow.core.seeds import stream
+from winnow.core.types import Floats, Ints, Subset
 from winnow.datasets.loader import InMemoryLoader, at_once
 from winnow.datasets.stream_loader import StreamLoader
 from winnow.diagnostics.contributions import contributions, gradient_sum, summarise
-from winnow.errors import OptionError
 from winnow.models.base import Classifier
-from winnow.records import save_contributions
-from winnow.seeds import stream
+from winnow.parallel import workers
+from winnow.store.artifacts import Draft
+from winnow.store.records import save_contributions
 from winnow.training.callbacks.base import Recorder, RecorderSpec
-from winnow.types import Floats, Ints, Subset
 
 
 @dataclass(frozen=True, kw_only=True)

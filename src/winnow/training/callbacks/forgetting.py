@@ -10,14 +10,14 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
-from winnow import workers
-from winnow.artifacts import Draft
+from winnow.core.errors import OptionError
+from winnow.core.types import Ints, Trajectory
 from winnow.datasets.loader import Batch
-from winnow.errors import OptionError
-from winnow.records import save_trajectory
+from winnow.parallel import workers
+from winnow.store.artifacts import Draft
+from winnow.store.records import save_trajectory
 from winnow.training.callbacks.base import Recorder, RecorderSpec
 from winnow.training.recipe import Recipe
-from winnow.types import Ints, Trajectory
 
 FIELDS = tuple(field.name for field in fields(Trajectory))
 MOST_EVENTS = 10

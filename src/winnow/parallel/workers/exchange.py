@@ -1,0 +1,77 @@
+"""What processes that work together tell each other. In a process that works alone each of these is a plain answer."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from winnow.core.errors import Interrupted
+from winnow.parallel.workers.state import rank, together, world
+
+T = TypeVar("T")
+
+
+def sum_over_ranks(tensor: Tensor) -> Tensor:
+    """The sum over all processes, in place; what was given where there is one."""
+    if together():
+        dist.all_reduce(tensor)
+    return tensor
+
+
+def as_leader(*flags: bool) -> tuple[bool, ...]:
+    """The flags of the leader, in every process."""
+    if not together():
+        return flags
+    sent = torch.tensor(flags, dtype=torch.uint8)
+    dist.broadcast(sent, src=0)
+    return tuple(bool(flag) for flag in sent)
+
+
+def of_leader(function: Callable[[], T]) -> T:
+    """What the function gives in the leader, who alone calls it, in every process."""
+    if not together():
+        return function()
+    box: list[Any] = [function() if rank() == 0 else None]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def with_leader(function: Callable[[], None]) -> None:
+    """Call the function in the leader alone; where that ends it, the others end too, as interrupted."""
+    if rank() == 0:
+        try:
+            function()
+        except BaseException:
+            as_leader(False)
+            raise
+    (goes_on,) = as_leader(True)
+    if not goes_on:
+        raise Interrupted
+
+
+def gathered(value: Any) -> list[Any]:
+    """The values of all processes by rank, in each of them."""
+    if not together():
+        return [value]
+    values: list[Any] = [None] * world()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def send(tensors: list[Tensor]) -> None:
+    """Send CPU tensors to the leader, who takes them by `receive`."""
+    dist.send_object_list([[(tuple(tensor.shape), tensor.dtype) for tensor in tensors]], dst=0)
+    for tensor in tensors:
+        dist.send(tensor.contiguous(), dst=0)
+
+
+def receive(source: int) -> list[Tensor]:
+    """The CPU tensors that the process of rank `source` sends."""
+    described: list[Any] = [None]
+    dist.recv_object_list(described, src=source)
+    tensors = [torch.empty(shape, dtype=dtype) for shape, dtype in described[0]]
+    for tensor in tensors:
+        dist.recv(tensor, src=source)
+    return tensors
