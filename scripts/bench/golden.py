@@ -46,11 +46,11 @@ class Golden:
 
     @property
     def first(self) -> Evidence:
-        return self.both.of_member(0)
+        return self.both.member(0)
 
     @property
     def second(self) -> Evidence:
-        return self.both.of_member(1)
+        return self.both.member(1)
 
 
 def load(folder: Path) -> Golden:

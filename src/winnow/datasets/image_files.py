@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.io import ImageReadMode
 from torchvision.io import decode_image as decode_bytes
 
-from winnow.datasets.natural import natural
+from winnow.datasets.natural_order import natural_key
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
@@ -92,7 +92,7 @@ def image_files(folder: Path, root: Path) -> list[tuple[str, os.stat_result]]:
             if name.lower().endswith(ENDINGS) and not name.startswith("."):
                 path = os.path.join(where, name)
                 found.append((path.removeprefix(prefix).replace(os.sep, "/"), _status(path)))
-    return sorted(found, key=lambda item: natural(item[0]))
+    return sorted(found, key=lambda item: natural_key(item[0]))
 
 
 def _status(path: str) -> os.stat_result:

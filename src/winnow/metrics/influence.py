@@ -51,7 +51,7 @@ class Influence(Metric):
         return self._named("influence")
 
     def _values(self, evidence: Evidence) -> Floats:
-        runs = evidence.parts()
+        runs = evidence.required_subset_runs()
         check_both(runs)
         values = np.zeros(evidence.n) if self.aggregate == "sum_abs" else np.full(evidence.n, -np.inf)
         for rows, _, block in influence_blocks(runs, self.targets):

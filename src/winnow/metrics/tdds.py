@@ -72,7 +72,7 @@ class TDDS(Metric):
         return True
 
     def _values(self, evidence: Evidence) -> Floats:
-        trajectories = evidence.ensemble()
+        trajectories = evidence.required_trajectories()
         check_recorded(self.name, trajectories.epochs, self._window_epochs, self.first_epochs)
         total = np.zeros(evidence.n)
         changes = trajectories.change_kl if self.variant == "paper" else trajectories.change_abs

@@ -97,7 +97,7 @@ class Probe(Component):
     def member_seed(self, member: int) -> int:
         return derive(self.seed, "probe", member)
 
-    def of_members(self, needs: frozenset[str]) -> frozenset[str]:
+    def member_needs(self, needs: frozenset[str]) -> frozenset[str]:
         """Those of `needs` for which members are trained on the whole training set."""
         apart = {"subset_runs", "fold_features"} | (set() if self.embedding.from_members else {"embeddings"})
         return needs - apart
@@ -110,7 +110,7 @@ class Probe(Component):
         n, that target_gradients are of.
         """
         total = self.embedding.cost(n) if "embeddings" in needs else 0
-        if whole := self.of_members(needs):
+        if whole := self.member_needs(needs):
             passes = len(self.evaluated) + len(whole - {"trajectories", "logits", "embeddings", "target_gradients"})
             total += self.members * n * (self.trained_epochs + passes)
             total += self.members * targets if "target_gradients" in whole else 0
@@ -133,7 +133,7 @@ class Probe(Component):
     def check_evaluated(self, reader: str, needs: frozenset[str]) -> None:
         """Raise MissingEvidenceError where `reader` needs a pass over the data and no epoch is evaluated, or folds held
         out of a single member."""
-        passes = sorted(self.of_members(needs) - {"trajectories"})
+        passes = sorted(self.member_needs(needs) - {"trajectories"})
         if passes and not self.evaluated:
             raise MissingEvidenceError(f"{reader} reads {passes[0]}; set probe.evaluate_at to at least one epoch.")
         if "fold_features" in needs and self.members == 1:

@@ -43,7 +43,7 @@ class Selector(Component, ABC):
     of which there are several versions always names its own in brackets (`_title`), so that none passes for another.
     """
 
-    _told_by_title: ClassVar[frozenset[str]] = frozenset()
+    _in_title: ClassVar[frozenset[str]] = frozenset()
 
     balance: float | str | None = None
     drop_suspect: float = 0.0
@@ -67,7 +67,7 @@ class Selector(Component, ABC):
 
     @property
     def _title(self) -> str:
-        """The name in rules; the options in `_told_by_title` are told by it."""
+        """The name in rules; the options in `_in_title` are told by it."""
         return self.name
 
     @property
@@ -112,7 +112,7 @@ class Selector(Component, ABC):
 
     def _rule(self, metric_name: str | None, alpha: str) -> str:
         """The rule's name, with the options that are not at their default, but without balance and drop_suspect."""
-        shared = {field.name for field in fields(Selector)} | self._told_by_title
+        shared = {field.name for field in fields(Selector)} | self._in_title
         own = [f for f in fields(self) if f.name not in shared]
         changed = {f.name: getattr(self, f.name) for f in own if getattr(self, f.name) != f.default}
         words = [value if isinstance(value, str) else f"{name}={_plain(value)}" for name, value in changed.items()]
