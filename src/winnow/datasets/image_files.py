@@ -72,7 +72,7 @@ def _upright(path: Path, channels: int, least: int | None = None) -> Iterator[Im
         yield image if image.mode == mode else image.convert(mode)
 
 
-def held_out(root: Path) -> Path:
+def test_folder(root: Path) -> Path:
     """root/test where it has class folders, or nothing else is there; a flat test/ without labels gives way to val/."""
     test, val = root / "test", root / "val"
     return test if test.is_dir() and (class_folders(test) or not val.is_dir()) else val

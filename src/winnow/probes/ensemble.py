@@ -115,7 +115,7 @@ def gather(
     if members_needed:
         train_apart(train_member, "probe", member_keys(dataset, probe), dataset=dataset, probe=probe, **computing)
     members = [train_member(dataset, probe, member, **computing) for member in members_needed]
-    passed = {
+    outputs_of = {
         each: pass_of_member(
             each.name,
             dataset,
@@ -132,11 +132,11 @@ def gather(
 
     def outputs(name: str, epoch: int | None = None) -> list[np.ndarray]:
         at = probe.evaluated[-1] if epoch is None else epoch
-        return [passed[MemberPass(name, member, at)] for member in members_needed]
+        return [outputs_of[MemberPass(name, member, at)] for member in members_needed]
 
     def embedded() -> np.ndarray:
         def of_probe() -> np.ndarray:
-            return passed[MemberPass("features", 0, probe.evaluated[-1])]
+            return outputs_of[MemberPass("features", 0, probe.evaluated[-1])]
 
         return probe.embedding.embed(dataset, of_probe=of_probe, **computing)
 

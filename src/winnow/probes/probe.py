@@ -99,8 +99,8 @@ class Probe(Component):
 
     def member_needs(self, needs: frozenset[str]) -> frozenset[str]:
         """Those of `needs` for which members are trained on the whole training set."""
-        apart = {"subset_runs", "fold_features"} | (set() if self.embedding.from_members else {"embeddings"})
-        return needs - apart
+        of_others = {"subset_runs", "fold_features"} | (set() if self.embedding.from_members else {"embeddings"})
+        return needs - of_others
 
     def cost(self, n: int, needs: frozenset[str] = frozenset({"logits"}), *, targets: int = 0) -> int:
         """Examples processed for the evidence in `needs` of n examples: presentations in training plus passes.
@@ -124,11 +124,11 @@ class Probe(Component):
     def multiply_adds(self, dataset: ImageDataset, needs: frozenset[str]) -> int:
         """Of one forward pass of one of the examples that `cost` counts; their mean, where models differ."""
         own = self.model.multiply_adds(dataset.image_shape, dataset.n_classes)
-        apart = self.embedding.cost(dataset.n) if "embeddings" in needs else 0
-        if not apart:
+        embedding = self.embedding.cost(dataset.n) if "embeddings" in needs else 0
+        if not embedding:
             return own
         total = self.cost(dataset.n, needs)
-        return ((total - apart) * own + apart * self.embedding.multiply_adds(dataset)) // total
+        return ((total - embedding) * own + embedding * self.embedding.multiply_adds(dataset)) // total
 
     def check_evaluated(self, reader: str, needs: frozenset[str]) -> None:
         """Raise MissingEvidenceError where `reader` needs a pass over the data and no epoch is evaluated, or folds held
