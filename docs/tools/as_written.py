@@ -13,4 +13,4 @@ class AsWritten(griffe.Extension):
             text = re.sub(r"`([^`\n]+)`", r"<code>\1</code>", escape(obj.docstring.value, quote=False))
             # Markdown would end the block at an empty line.
             lines = text.replace("\n\n", "\n&nbsp;\n")
-            obj.docstring.value = f'<div class="as-written" markdown="0">{lines}</div>'
+            obj.docstring.value = f'<div class="as-written">{lines}</div>'

@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from itertools import chain, zip_longest
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,9 +72,8 @@ def cells_of(overrides: Sequence[str]) -> list[list[str]]:
         else [each.input_line]
         for each in parsed
     ]
-    filled = zip_longest(*([*own, *[own[-1]] * 10] for own in values)) if values else [()]
     count = max(map(len, values), default=1)
-    return [[word for word in cell if word is not None] for cell in list(filled)[:count]]
+    return [[own[min(place, len(own) - 1)] for own in values] for place in range(count)]
 
 
 def anchors(page: Path) -> set[str]:
