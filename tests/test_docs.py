@@ -181,6 +181,27 @@ def test_every_option_of_the_other_groups_is_named_somewhere(group: str) -> None
     assert {path.stem for path in options(group)} <= named | {"none", "contributions"}
 
 
+def dotted(node: Any, above: str = "") -> set[str]:
+    """The dotted names of the values in a yaml file."""
+    if not isinstance(node, dict):
+        return {above}
+    return set().union(*(dotted(value, f"{above}.{name}" if above else str(name)) for name, value in node.items()))
+
+
+def test_every_option_that_is_named_by_itself_is_one_of_its_group() -> None:
+    """Such as `dataset.size=32` in a sentence; those of commands are composed."""
+    named = [re.match(r"([a-z]+)\.([a-z_.]+)=", block.text) for block in shown("inline")]
+    pairs = {(match[1], match[2]) for match in named if match and (CONF / match[1]).is_dir() and match[1] != "hydra"}
+    known = {
+        (group, key)
+        for group, _ in pairs
+        for path in options(group)
+        for key in dotted(yaml.safe_load(path.read_text()))
+    }
+    assert len(pairs) > 20
+    assert pairs - known == set()
+
+
 def test_every_path_that_is_named_exists() -> None:
     """In the tree of rooms, and wherever one begins with a folder of the project."""
     tree = next(block.text for block in shown("indented", page="docs/map.md"))
