@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from winnow.datasets.natural import natural
+from winnow.datasets.natural_order import natural_key
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
@@ -73,7 +73,7 @@ def _upright(path: Path, channels: int, least: int | None = None) -> Iterator[Im
         yield image if image.mode == mode else image.convert(mode)
 
 
-def held_out(root: Path) -> Path:
+def test_folder(root: Path) -> Path:
     """root/test where it has class folders, or nothing else is there; a flat test/ without labels gives way to val/."""
     test, val = root / "test", root / "val"
     return test if test.is_dir() and (class_folders(test) or not val.is_dir()) else val
@@ -93,7 +93,7 @@ def image_files(folder: Path, root: Path) -> list[tuple[str, os.stat_result]]:
             if name.lower().endswith(ENDINGS) and not name.startswith("."):
                 path = os.path.join(where, name)
                 found.append((path.removeprefix(prefix).replace(os.sep, "/"), _status(path)))
-    return sorted(found, key=lambda item: natural(item[0]))
+    return sorted(found, key=lambda item: natural_key(item[0]))
 
 
 def _status(path: str) -> os.stat_result:
