@@ -1,7 +1,5 @@
 """How a script enters: its task under Hydra, and a user's mistake told in one line."""
 
-import functools
-import gc
 import logging
 import os
 import re
@@ -25,7 +23,6 @@ from omegaconf.errors import OmegaConfBaseException
 from winnow.cli import composing
 from winnow.core.errors import Interrupted, StoreError, WinnowError
 from winnow.parallel import interruption, workers
-from winnow.store import results
 from winnow.store.writing import unwritable
 
 CONF = str(Path(__file__).parents[3] / "conf")
@@ -40,23 +37,21 @@ warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated
 logging.getLogger("faiss.loader").setLevel(logging.WARNING)
 
 
-def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "config") -> None:
-    """Run a script's task under Hydra. A user's mistake ends in one line on standard error and exit code 1.
+def hydra_script(task: Callable[[DictConfig], None], *, name: str, config_name: str = "config") -> None:
+    """Run a command's task under Hydra, which calls the run, and its log, by the command's name.
 
-    HYDRA_FULL_ERROR=1 shows the traceback instead. Whatever launcher runs it, a task that fails leaves its traceback in
-    the folder of its run. A signal ends it too (winnow.parallel.interruption), with one line and the code of
-    Interrupted. What Hydra refuses, or a folder of the run that it cannot write, is a mistake too.
+    A user's mistake ends in one line on standard error and exit code 1. HYDRA_FULL_ERROR=1 shows the traceback instead.
+    Whatever launcher runs it, a task that fails leaves its traceback in the folder of its run. A signal ends it too
+    (winnow.parallel.interruption), with one line and the code of Interrupted. What Hydra refuses, or a folder of the
+    run that it cannot write, is a mistake too.
     """
     if workers.follow_if_called():
         return
-    if gc.get_freeze_count() == 0:
-        gc.freeze()  # garbage is not looked for in what was imported, which takes a sixth of the time of composing
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own report and exits before this can see the error
     logging.raiseExceptions = False  # else a log that cannot be written prints a traceback for every line of it
     begun = False
 
-    @functools.wraps(task)
     def told_once(cfg: DictConfig) -> None:
         nonlocal begun
         begun = True
@@ -66,6 +61,8 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
             with interruption.handled():  # here as well: a launcher may call the task in a process of its own
                 task(cfg)
         except Exception as error:
+            from winnow.store import results  # pandas with it; by now the task has mostly imported both
+
             with suppress(StoreError):  # what went wrong first is what to tell
                 results.save_failure(HydraConfig.get().runtime.output_dir, failure_text(error))
             # A single run keeps the error from Hydra, which adds lines of its own; a sweep leaves it to the launcher.
@@ -73,6 +70,7 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
                 raise
             _stop(error, config_name)
 
+    told_once.__module__ = f"{__package__}.{name}"  # whose last part Hydra takes
     try:
         with interruption.handled(), composing.composing_once():
             hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(told_once)()

@@ -25,20 +25,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-import torch
 from filelock import FileLock, Timeout
-from safetensors.torch import load_file
-from safetensors.torch import save as serialised
 
 from winnow.core.errors import DivergedError
 from winnow.core.machine import device_name
 from winnow.store.checksums import CHECKSUM, PROVENANCE, damage, provenance_checksum, sha256
 from winnow.store.keys import SCHEMA, describe
 from winnow.store.writing import flush, in_one_step, take_room, writing
+
+if TYPE_CHECKING:
+    import torch  # itself only with the weights of a model: what is kept is mostly read without
 
 log = logging.getLogger(__name__)
 Stage = Literal[
@@ -61,7 +61,9 @@ class Artifact:
     def table(self, name: str) -> pd.DataFrame:
         return pd.read_parquet(self.folder / f"{name}.parquet")
 
-    def tensors(self, name: str) -> dict[str, torch.Tensor]:
+    def tensors(self, name: str) -> "dict[str, torch.Tensor]":
+        from safetensors.torch import load_file
+
         return load_file(self.folder / f"{name}.safetensors")
 
     def json(self, name: str) -> Any:
@@ -111,7 +113,9 @@ class Draft(Artifact):
         with self._part(f"{name}.parquet") as path:
             table.to_parquet(path, index=False)
 
-    def put_tensors(self, name: str, tensors: dict[str, torch.Tensor]) -> None:
+    def put_tensors(self, name: str, tensors: "dict[str, torch.Tensor]") -> None:
+        from safetensors.torch import save as serialised
+
         with self._part(f"{name}.safetensors") as path:
             path.write_bytes(serialised({k: v.detach().cpu().contiguous() for k, v in tensors.items()}))
 
