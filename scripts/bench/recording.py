@@ -54,7 +54,7 @@ class Stopwatch(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._synchronise()
         if self.begins:
-            if workers.together():
+            if workers.is_distributed():
                 dist.barrier()
             now["merging"] = time.perf_counter()
             exchanges.append(0)

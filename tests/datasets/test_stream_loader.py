@@ -314,7 +314,7 @@ def test_how_many_workers(monkeypatch):
     group = Group(Place(0, 10**6, 0, 0, "", 0), sharers=10**6)
     monkeypatch.setattr(group_state, "current", group)
     assert worker_count(None) == min(8, processors)  # it works alone now
-    for at_work in ("inside", "apart"):
+    for at_work in ("inside", "independent"):
         monkeypatch.setattr(group, at_work, True)
         assert worker_count(None) == 1
         assert [worker_count(asked) for asked in (0, 1, 40)] == [0, 1, 40]

@@ -71,9 +71,9 @@ def test_two_processes_go_on_from_a_stop(tmp_path, dataset, parallel, caplog):
 def test_a_failure_of_any_is_told(tmp_path, dataset):
     diverging = tiny_probe(members=2, parallel="members", recipe=tiny_recipe(lr=1e30))
     needs = frozenset({"trajectories"})
-    TWO.everywhere(places, alone={"kept": 0}, given=0)
+    TWO.call_on_all(places, leader_only={"kept": 0}, given=0)
     (follower,) = workers.group.state.current.followers
     with pytest.raises(DivergedError, match=r"recipe\.lr"):
         probe_dataset(dataset, probe=diverging, needs=needs, store=ArtifactStore(tmp_path), trainer=TWO)
-    assert TWO.everywhere(places, alone={"kept": 0}, given=0)[1][0] == 1
+    assert TWO.call_on_all(places, leader_only={"kept": 0}, given=0)[1][0] == 1
     assert workers.group.state.current.followers == [follower]  # it is a mistake of the user's, and lost nobody

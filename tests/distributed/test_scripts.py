@@ -55,7 +55,9 @@ def test_torchrun(tmp_path):
 
 @pytest.mark.slow
 def test_followers_do_not_outlive_a_leader_that_is_killed():
-    leads = "import sys; from helpers.parallel import *; TWO.everywhere(busy_for_ever, alone={'told': sys.stdout})"
+    leads = (
+        "import sys; from helpers.parallel import *; TWO.call_on_all(busy_for_ever, leader_only={'told': sys.stdout})"
+    )
     leader = subprocess.Popen([sys.executable, "-c", leads], stdout=subprocess.PIPE, env=environment(), text=True)
     assert leader.stdout is not None
     first, follower = map(int, leader.stdout.readline().split())
@@ -72,7 +74,7 @@ def test_followers_do_not_outlive_a_leader_that_is_killed():
 def test_a_signal_to_all_while_they_start_is_the_leaders_to_hear():
     leads = "import sys; from winnow.parallel import interruption; from helpers.parallel import *\n"
     leads += "print('starts', flush=True)\n"
-    leads += "with interruption.handled(): TWO.everywhere(busy_for_ever, alone={'told': sys.stdout})"
+    leads += "with interruption.handled(): TWO.call_on_all(busy_for_ever, leader_only={'told': sys.stdout})"
     leader = subprocess.Popen(
         [sys.executable, "-c", leads],
         stdout=subprocess.PIPE,

@@ -40,9 +40,9 @@ def dataset(tmp_path_factory):
 
 
 def test_a_call_reaches_both_and_what_is_the_leaders_stays_there():
-    assert TWO.everywhere(places, alone={"kept": 5}, given="all") == [(0, 2, "all", 5), (1, 2, "all", None)]
-    assert CPU.everywhere(places, alone={"kept": 5}, given="all") == [(0, 1, "all", 5)]
-    assert (workers.rank(), workers.world(), workers.together()) == (0, 1, False)
+    assert TWO.call_on_all(places, leader_only={"kept": 5}, given="all") == [(0, 2, "all", 5), (1, 2, "all", None)]
+    assert CPU.call_on_all(places, leader_only={"kept": 5}, given="all") == [(0, 1, "all", 5)]
+    assert (workers.rank(), workers.world_size(), workers.is_distributed()) == (0, 1, False)
 
 
 def test_a_data_set_travels_as_its_description(dataset):
@@ -71,7 +71,7 @@ def test_trajectories_are_equal_bit_for_bit(stop_after, n_classes):
     given = {"indices": indices, "labels": rng.integers(0, n_classes, N), "n_classes": n_classes, "epochs": 6}
     given |= {"batch": 7, "stop_after": stop_after}
     one, one_events = fed(**given)
-    two, two_events = TWO.everywhere(fed, alone={}, **given)
+    two, two_events = TWO.call_on_all(fed, leader_only={}, **given)
     assert all_equal(one, two)
     assert np.array_equal(one_events, two_events)
     assert one_events.max() > 1
@@ -82,7 +82,7 @@ def test_trajectories_are_equal_bit_for_bit(stop_after, n_classes):
 @pytest.mark.parametrize("batch_size", [7, 16, 61])
 def test_loaders_give_every_example_once_an_epoch(dataset, batch_size):
     options = {"dataset": dataset, "epochs": 3, "batch_size": batch_size, "seed": 1}
-    first, second = TWO.everywhere(seen_in_epochs, alone={}, **options)
+    first, second = TWO.call_on_all(seen_in_epochs, leader_only={}, **options)
     (one,) = seen_in_epochs(**options)
     for epoch in range(3):
         assert sorted(first[epoch] + second[epoch]) == list(range(N)) == sorted(one[epoch])
@@ -195,7 +195,7 @@ def test_fewer_examples_than_processes_in_a_batch_are_refused_in_training_only(d
 
 
 def test_the_leader_works_alone_between_calls(dataset, monkeypatch):
-    TWO.everywhere(places, alone={"kept": 0}, given=0)
+    TWO.call_on_all(places, leader_only={"kept": 0}, given=0)
     alone = tiny_fit(dataset).model
     monkeypatch.setattr(workers.state, "current", None)  # as before any call
     assert same_state(state(alone), state(tiny_fit(dataset).model))
@@ -203,10 +203,10 @@ def test_the_leader_works_alone_between_calls(dataset, monkeypatch):
 
 def test_a_failure_in_either_ends_the_call_and_the_next_one_works(capfd):
     with pytest.raises(ValueError, match="rank 0 fails"):
-        TWO.everywhere(fails_in_rank, alone={}, failing=0)
-    assert TWO.everywhere(fails_in_rank, alone={}, failing=5) == 2  # by a follower whose words are captured here
+        TWO.call_on_all(fails_in_rank, leader_only={}, failing=0)
+    assert TWO.call_on_all(fails_in_rank, leader_only={}, failing=5) == 2  # by a follower whose words are captured here
     with pytest.raises(RuntimeError):
-        TWO.everywhere(fails_in_rank, alone={}, failing=1)
+        TWO.call_on_all(fails_in_rank, leader_only={}, failing=1)
     assert "rank 1 fails" in capfd.readouterr().err
     assert workers.state.current is None
 
@@ -214,4 +214,4 @@ def test_a_failure_in_either_ends_the_call_and_the_next_one_works(capfd):
 def test_more_nodes_need_a_starter(monkeypatch):
     monkeypatch.setattr(workers.state, "current", None)
     with pytest.raises(OptionError, match="torchrun"):
-        TrainerSpec(accelerator="cpu", devices=1, nodes=2).everywhere(places, alone={"kept": 0}, given=0)
+        TrainerSpec(accelerator="cpu", devices=1, nodes=2).call_on_all(places, leader_only={"kept": 0}, given=0)

@@ -38,7 +38,7 @@ class NoBatchNorm(ModelSpec):
 
 def places(*, given: Any, kept: Any) -> list[tuple[int, int, Any, Any]]:
     """Where each process stands, and what reached it."""
-    return workers.gathered((workers.rank(), workers.world(), given, kept))
+    return workers.gathered((workers.rank(), workers.world_size(), given, kept))
 
 
 def fails_in_rank(*, failing: int) -> int:
@@ -82,7 +82,7 @@ def fed(*, indices: Ints, labels: Ints, n_classes: int, epochs: int, batch: int,
     module: Any = SimpleNamespace(device=torch.device("cpu"))
     trainer: Any = SimpleNamespace(loggers=[], global_step=0)
     recorder.on_fit_start(trainer, module)
-    mine = Shard(workers.rank(), workers.world())
+    mine = Shard(workers.rank(), workers.world_size())
     for epoch in range(epochs):
         recorder.on_train_epoch_start(trainer, module)
         order = torch.randperm(len(indices), generator=torch.Generator().manual_seed(100 + epoch))

@@ -19,8 +19,8 @@ from winnow.store import results
 from winnow.training import precision
 
 SOURCES = [{"path": "conf", "provider": "main"}, {"path": "mine", "provider": "command-line"}]
-TOLD = ["hydra.sweep.dir=x", "hydra/launcher=pool", "hydra.mode=MULTIRUN", "hydra.verbose=1"]
-HYDRA = {"runtime": {"config_sources": SOURCES}, "overrides": {"hydra": TOLD}, "job": {"config_name": "config"}}
+WARNED = ["hydra.sweep.dir=x", "hydra/launcher=pool", "hydra.mode=MULTIRUN", "hydra.verbose=1"]
+HYDRA = {"runtime": {"config_sources": SOURCES}, "overrides": {"hydra": WARNED}, "job": {"config_name": "config"}}
 
 
 def _compose(cell: Cell) -> DictConfig:
@@ -165,10 +165,10 @@ def test_a_slow_precision_is_told_by_the_launcher_and_not_by_each_job(
 ) -> None:
     monkeypatch.setattr(precision, "trains_faster_in_bfloat16", lambda kind: False)
     monkeypatch.setattr(precision, "slowdown", lambda kind: 7.4)
-    monkeypatch.delenv(precision.TOLD, raising=False)
+    monkeypatch.delenv(precision.WARNED, raising=False)
     for seed in (0, 1):
         jobs.plan(_cell(tmp_path, "selector=random", f"seed={seed}", "recipe.precision=bfloat16", "trainer=cpu"))
     assert [record.message for record in caplog.records if "takes 7.4 times" in record.message] == [
         precision.slow_choice(["bfloat16"])
     ]
-    assert precision.TOLD in os.environ  # which jobs inherit
+    assert precision.WARNED in os.environ  # which jobs inherit

@@ -155,7 +155,7 @@ def test_one_that_ignores_them_hears_them_for_a_while(monkeypatch):
     monkeypatch.setattr(interruption, "_ignoring", False)  # as it is again afterwards
     try:
         interruption.ignore()
-        assert code_of(lambda: send(signal.SIGTERM), interruption.heard) == REQUEUE
+        assert code_of(lambda: send(signal.SIGTERM), interruption.listening) == REQUEUE
         assert handlers() == {signal.SIG_IGN}
         send(signal.SIGTERM)
     finally:

@@ -9,7 +9,7 @@ import pytest
 
 from helpers.disk import files_up_to
 from winnow.core.errors import StoreError
-from winnow.store.writing import in_one_step, take_room, unwritable, writing
+from winnow.store.writing import replaced_at_once, take_room, unwritable, writing
 
 
 def error(number):
@@ -53,10 +53,15 @@ def test_errors_that_are_not_of_writing_pass(tmp_path):
 
 def test_of_an_error_the_old_file_stays_and_no_other(tmp_path):
     path = tmp_path / "new" / "table.csv"
-    with in_one_step(path) as temporary:
+    with replaced_at_once(path) as temporary:
         temporary.write_text("old")
         assert temporary.suffix == ".csv"
-    with pytest.raises(StoreError, match="no room"), files_up_to(1000), writing(path), in_one_step(path) as temporary:
+    with (
+        pytest.raises(StoreError, match="no room"),
+        files_up_to(1000),
+        writing(path),
+        replaced_at_once(path) as temporary,
+    ):
         temporary.write_text("x" * 2000)
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]

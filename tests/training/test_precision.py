@@ -23,7 +23,7 @@ from winnow.selectors.threshold import Threshold
 from winnow.store.artifacts import ArtifactStore
 from winnow.store.keys import make_key
 from winnow.training import precision
-from winnow.training.precision import settled, slow_choice, slowdown, tell_slow_choice
+from winnow.training.precision import settled, slow_choice, slowdown, warn_of_slow_choice
 
 AUTO = tiny_recipe(precision="auto")
 CELL = CellSpec(
@@ -50,7 +50,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device on which bfloat16 takes 7.4 times as long, and of which nothing was said yet."""
     monkeypatch.setattr(precision, "trains_faster_in_bfloat16", lambda kind: False)
     monkeypatch.setattr(precision, "slowdown", lambda kind: 7.4)
-    monkeypatch.delenv(precision.TOLD, raising=False)
+    monkeypatch.delenv(precision.WARNED, raising=False)
 
 
 def test_auto_is_the_faster_of_the_two_and_what_is_named_stays(fast: bool) -> None:
@@ -116,9 +116,9 @@ def test_it_is_said_once_also_for_the_processes_that_this_one_starts(
     slow: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(2):
-        tell_slow_choice(["bfloat16"], CPU)
+        warn_of_slow_choice(["bfloat16"], CPU)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert precision.TOLD in os.environ
+    assert precision.WARNED in os.environ
 
 
 def test_the_factor_is_measured_and_touches_nothing() -> None:

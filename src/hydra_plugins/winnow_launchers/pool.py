@@ -73,8 +73,8 @@ class PoolLauncher(SweepLauncher):
                     stopped = stop
                 finally:
                     jobs.ending = True
-                    progress.tell_ending(len(schedule.running))
-                    for ended in schedule.end(self.grace, hurry=lambda: signals.hurried):
+                    progress.announce_ending(len(schedule.running))
+                    for ended in schedule.end(self.grace, hurry=lambda: signals.asked_again):
                         progress.ended(ended)
             reported = self.report(folder)
         if stopped is not None:

@@ -57,7 +57,9 @@ class PoolJobs:
         jobs: list[Job] = []
         stages = sharing.missing_stages(spec, dataset, store=store)
         # Said here, because nobody reads the logs of jobs that go well.
-        precision.tell_slow_choice([spec.recipe.precision, *([spec.probe.recipe.precision] if stages else [])], trainer)
+        precision.warn_of_slow_choice(
+            [spec.recipe.precision, *([spec.probe.recipe.precision] if stages else [])], trainer
+        )
         for stage in stages:
             folder = self.folder / results.SHARED / f"{stage.stage}-{stage.key}"
             command = self._command(cell.overrides, folder, f"only={stage.name}")

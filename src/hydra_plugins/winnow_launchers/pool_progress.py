@@ -67,7 +67,7 @@ class PoolProgress(CellProgress):
             stages = f"shared {self.stages['ended']}/{len(self.schedule.keys)}"
             print(f"{stages}: {ended.job.title}: {ended.outcome}", flush=True)
 
-    def tell_ending(self, jobs: int) -> None:
+    def announce_ending(self, jobs: int) -> None:
         """Say what the wait at the end is for."""
         if jobs:
             self.console.print(f"ending {jobs} running jobs; Ctrl-C ends them at once", highlight=False)

@@ -26,7 +26,7 @@ class Signals:
             signal.signal(number, handler)
 
     @property
-    def hurried(self) -> bool:
+    def asked_again(self) -> bool:
         """Whether a Ctrl-C came after the first signal."""
         return signal.SIGINT in self.received[1:]
 

@@ -19,7 +19,7 @@ from winnow.diagnostics.metric_properties import (
 )
 from winnow.store import results
 from winnow.store.artifacts import write_atomically
-from winnow.store.writing import in_one_step, writing
+from winnow.store.writing import replaced_at_once, writing
 
 EXAMPLE = ("index", "label", "file", "source_index", "flipped")
 """What a table of scores says of an example; every other column is a metric."""
@@ -39,7 +39,7 @@ def save_scored(
 
 
 def _save(table: pd.DataFrame, path: Path) -> None:
-    with writing(path), in_one_step(path) as temporary:
+    with writing(path), replaced_at_once(path) as temporary:
         table.to_parquet(temporary, index=False)
 
 

@@ -186,7 +186,7 @@ class StreamLoader:
 def worker_count(asked: int | None) -> int:
     """How many processes decode for this one, which may train together with others on the same processors."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(MOST_WORKERS, processors // workers.sharers())) if asked is None else asked
+    return max(1, min(MOST_WORKERS, processors // workers.processes_sharing_cpu())) if asked is None else asked
 
 
 class _Requests:

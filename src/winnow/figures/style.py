@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from winnow.core.errors import OptionError
 from winnow.core.types import Floats
-from winnow.store.writing import in_one_step, writing
+from winnow.store.writing import replaced_at_once, writing
 
 T = TypeVar("T")
 
@@ -171,6 +171,6 @@ def save(figure: Figure, path: str | Path) -> Path:
     path = Path(path)
     if path.suffix.removeprefix(".") not in figure.canvas.get_supported_filetypes():
         raise OptionError(f"a figure cannot be written as {path.name}; end its name in .png, .pdf or .svg.")
-    with writing(path), in_one_step(path) as temporary:
+    with writing(path), replaced_at_once(path) as temporary:
         figure.savefig(temporary, dpi=200)
     return path

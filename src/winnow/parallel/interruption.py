@@ -59,7 +59,7 @@ def ignore() -> None:
 
 
 @contextmanager
-def heard() -> Iterator[None]:
+def listening() -> Iterator[None]:
     """Within this, a process that ignores the signals hears them: it works on its own for a while."""
     global _ignoring
     if not _ignoring:

@@ -11,12 +11,12 @@ from winnow.core.errors import DivergedError, MissingEvidenceError
 from winnow.core.types import Evidence, Subset, Trajectory
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.targets import TargetImages
-from winnow.probes.apart import train_apart
 from winnow.probes.folds import fold_keys, gather_fold_features
 from winnow.probes.forward import pass_into
+from winnow.probes.one_per_device import train_one_per_device
 from winnow.probes.passes import MemberPass, member_passes, pass_of_member
 from winnow.probes.probe import Probe
-from winnow.probes.stopped import Stopped, member_key, stopped_before
+from winnow.probes.stopped import Stopped, member_key, shorter_members
 from winnow.probes.subset_runs import gather_subset_runs, run_keys
 from winnow.store.artifacts import Artifact, ArtifactStore, Draft
 from winnow.store.keys import make_key
@@ -48,10 +48,10 @@ def member_keys(dataset: ImageDataset, probe: Probe) -> list[str]:
     return [member_key(prefix, member_inputs(dataset, probe, member)) for member in range(probe.members)]
 
 
-def goes_on_from(dataset: ImageDataset, probe: Probe, member: int, *, store: ArtifactStore) -> Iterator[Stopped]:
+def shorter_trainings(dataset: ImageDataset, probe: Probe, member: int, *, store: ArtifactStore) -> Iterator[Stopped]:
     """The finished shorter trainings that a member can go on from, the longest first."""
     inputs = member_inputs(dataset, probe, member)
-    return stopped_before(_prefix(dataset, probe), inputs, probe.trained_epochs, store=store)
+    return shorter_members(_prefix(dataset, probe), inputs, probe.trained_epochs, store=store)
 
 
 def _prefix(dataset: ImageDataset, probe: Probe) -> str:
@@ -112,7 +112,9 @@ def gather(
     folds = gather_fold_features(dataset, probe, **computing) if "fold_features" in needs else None
     members_needed = range(probe.members) if probe.member_needs(needs) else ()
     if members_needed:
-        train_apart(train_member, "probe", member_keys(dataset, probe), dataset=dataset, probe=probe, **computing)
+        train_one_per_device(
+            train_member, "probe", member_keys(dataset, probe), dataset=dataset, probe=probe, **computing
+        )
     members = [train_member(dataset, probe, member, **computing) for member in members_needed]
     outputs_of = {
         each: pass_of_member(
@@ -176,7 +178,7 @@ def _train(
 ) -> None:
     title, epochs = f"probe {member + 1} of {probe.members}", probe.trained_epochs
     log.info("%s: training %s for %d epochs", title, probe.model.name, epochs)
-    candidates = goes_on_from(dataset, probe, member, store=store)
+    candidates = shorter_trainings(dataset, probe, member, store=store)
     begun = next((found for each in candidates if (found := store.load("probe", each.key)) is not None), None)
     if begun is not None:
         log.info("%s: going on from %s", title, begun.folder.name)

@@ -45,9 +45,9 @@ def pass_into(
     from winnow.probes.scorer import score_part  # Lightning takes seconds, and what has been passed needs none
 
     assert out.shape[1] == length(dataset, part)
-    trainer.everywhere(
+    trainer.call_on_all(
         score_part,
-        alone={"out": out},
+        leader_only={"out": out},
         models=models,
         dataset=dataset,
         part=part,

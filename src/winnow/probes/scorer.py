@@ -50,7 +50,7 @@ def score_part(
             dataset,
             part,
             device=lightning.strategy.root_device,
-            batch_size=batch_size and batch_size * workers.world(),
+            batch_size=batch_size and batch_size * workers.world_size(),
             channels_last=channels_last,
             shard=shard(),
         )
@@ -58,7 +58,7 @@ def score_part(
     if out is None:
         workers.send(writer.found())
         return
-    for follower in range(1, workers.world()):
+    for follower in range(1, workers.world_size()):
         found = workers.receive(follower)
         if found:
             out[:, found[0].numpy()] = found[1].numpy()

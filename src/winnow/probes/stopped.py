@@ -34,7 +34,7 @@ def _common(prefix: str, inputs: Mapping[str, Any]) -> str:
     return f"{make_key(prefix, same)}-stop"
 
 
-def stopped_before(prefix: str, inputs: Mapping[str, Any], epochs: int, *, store: ArtifactStore) -> Iterator[Stopped]:
+def shorter_members(prefix: str, inputs: Mapping[str, Any], epochs: int, *, store: ArtifactStore) -> Iterator[Stopped]:
     """Those that the member of these inputs, which is trained for `epochs`, can go on from, the longest first."""
     keys, common = store.keys("probe"), _common(prefix, inputs)
     kept = {*inputs["evaluate_at"], *inputs["checkpoint_at"]}

@@ -35,7 +35,7 @@ from winnow.core.errors import DivergedError
 from winnow.core.machine import device_name
 from winnow.store.checksums import CHECKSUM, PROVENANCE, damage, provenance_checksum, sha256
 from winnow.store.keys import SCHEMA, describe
-from winnow.store.writing import flush, in_one_step, take_room, writing
+from winnow.store.writing import flush, replaced_at_once, take_room, writing
 
 if TYPE_CHECKING:
     import torch  # itself only with the weights of a model: what is kept is mostly read without
@@ -245,7 +245,7 @@ def write_atomically(path: Path, text: str) -> None:
 
     Raises StoreError where it cannot be written; the old text stays then.
     """
-    with writing(path), in_one_step(path) as temporary:
+    with writing(path), replaced_at_once(path) as temporary:
         temporary.write_text(text)
         flush(temporary)
 

@@ -25,7 +25,7 @@ import pandas as pd
 from winnow.core.errors import OptionError, ShapeError, WinnowError
 from winnow.core.types import Row
 from winnow.store.artifacts import write_atomically
-from winnow.store.writing import in_one_step, writing
+from winnow.store.writing import replaced_at_once, writing
 
 ROW, GRID, CURVES, SUMMARY, SWEEP, FAILURE, PROVENANCE = (
     "row.json", "grid.csv", "scaling_curves.png", "summary.json", "sweep.json", "error.txt", "provenance.json"
@@ -192,7 +192,7 @@ def check_confusions(path: str) -> None:
 
 def save_confusions(path: str, confusions: np.ndarray) -> None:
     """Leave what probes take each example for, [n, C], in the file that a user named."""
-    with writing(path), in_one_step(Path(path)) as temporary:
+    with writing(path), replaced_at_once(Path(path)) as temporary:
         np.save(temporary, confusions, allow_pickle=False)
 
 

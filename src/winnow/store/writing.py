@@ -49,7 +49,7 @@ def _reason(path: Path, error: OSError) -> tuple[str, str]:
 
 
 @contextmanager
-def in_one_step(path: Path) -> Iterator[Path]:
+def replaced_at_once(path: Path) -> Iterator[Path]:
     """A file to write, of the same ending, that takes the place of `path` at the end; of an error nothing is left."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")

@@ -69,7 +69,7 @@ class Checkpoints(Callback):
         steps = self.steps or trainer.max_steps
         inputs = {"training": self.training, "version": version, "shapes": shapes, "steps": steps}
         self.identity = make_key("training", inputs)
-        loaded = workers.of_leader(self._load)
+        loaded = workers.result_of_leader(self._load)
         if loaded is not None:
             log.info("going on at step %d of %d", loaded["global_step"], trainer.max_steps)
             for logger in trainer.loggers:
@@ -97,19 +97,19 @@ class Checkpoints(Callback):
         self.written = time.monotonic()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        if workers.together() and trainer.global_step % STEPS_BETWEEN_TALKS:
+        if workers.is_distributed() and trainer.global_step % STEPS_BETWEEN_TALKS:
             return
         due = self.path is not None and time.monotonic() - self.written >= self.every
-        stop, due = workers.as_leader(interruption.pending(), due)
+        stop, due = workers.flags_of_leader(interruption.pending(), due)
         if self.path and (stop or due):
             trainer.save_checkpoint(self.path, weights_only=False)
             self.written = time.monotonic()
         if stop:
-            workers.with_leader(interruption.act)
+            workers.call_in_leader(interruption.act)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # What follows, such as tests and passes, can be interrupted too; short trainings are spared the file.
-        (needed,) = workers.as_leader(self.path is not None and (interruption.pending() or self.path.exists()))
+        (needed,) = workers.flags_of_leader(self.path is not None and (interruption.pending() or self.path.exists()))
         if self.path and needed:
             trainer.save_checkpoint(self.path, weights_only=False)
 

@@ -71,20 +71,20 @@ class TrainerSpec:
         return torch.device("cpu") if self.kind == "cpu" else torch.device(self.kind, workers.local_rank())
 
     @property
-    def alone(self) -> "TrainerSpec":
+    def single_device(self) -> "TrainerSpec":
         """The same, on one device."""
         return replace(self, devices=1, nodes=1)
 
-    def everywhere(self, function: Callable[..., T], *, alone: Mapping[str, Any], **shared: Any) -> T:
-        """Call a function in all processes that this asks for, the result of the first (see workers.everywhere)."""
-        return workers.everywhere(
-            function, devices=self.devices, nodes=self.nodes, gpu=self.on_gpu, alone=alone, **shared
+    def call_on_all(self, function: Callable[..., T], *, leader_only: Mapping[str, Any], **shared: Any) -> T:
+        """Call a function in all processes that this asks for, the result of the first (see workers.call_on_all)."""
+        return workers.call_on_all(
+            function, devices=self.devices, nodes=self.nodes, gpu=self.on_gpu, leader_only=leader_only, **shared
         )
 
 
 def shard() -> Shard:
     """The part of every batch that is this process's."""
-    return Shard(workers.rank(), workers.world())
+    return Shard(workers.rank(), workers.world_size())
 
 
 @contextmanager

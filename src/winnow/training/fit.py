@@ -13,7 +13,7 @@ from winnow.core.types import Subset
 from winnow.datasets.base import ImageDataset
 from winnow.models.base import Classifier, ModelSpec
 from winnow.training.devices import TrainerSpec
-from winnow.training.precision import tell_slow_choice
+from winnow.training.precision import warn_of_slow_choice
 from winnow.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -72,10 +72,10 @@ def fit(
     spec = trainer or TrainerSpec()
     if check_batches(dataset, subset.m, model=model, recipe=recipe, trainer=spec, title=title) == 1:
         log.warning("%s: batches of one example; batch norm, if there is any, sees one image at a time.", title)
-    tell_slow_choice([recipe.precision], spec)
-    return spec.everywhere(
+    warn_of_slow_choice([recipe.precision], spec)
+    return spec.call_on_all(
         train,
-        alone={"logger": logger},
+        leader_only={"logger": logger},
         dataset=dataset,
         subset=subset,
         model=model,
@@ -144,7 +144,7 @@ def measure(
     from winnow.training.loop import test
 
     spec = trainer or TrainerSpec()
-    sums = spec.everywhere(test, alone={}, dataset=dataset, model=model, recipe=recipe, spec=spec)
+    sums = spec.call_on_all(test, leader_only={}, dataset=dataset, model=model, recipe=recipe, spec=spec)
     loss, counts = sums[0], sums[1:].to(torch.int64)
     wrong, tested = counts.reshape(2, -1).tolist()
     assert sum(tested) == dataset.n_test

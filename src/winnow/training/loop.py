@@ -77,8 +77,8 @@ def train(
         )
         root = lightning.strategy.root_device
         device = device_name(root.type)
-        if workers.together():
-            device = f"{workers.world()} x {device}"
+        if workers.is_distributed():
+            device = f"{workers.world_size()} x {device}"
             if spec.sync_batchnorm:
                 classifier = synchronised(classifier, root)
         loader = batches(

@@ -38,7 +38,7 @@ class ClassifierModule(LightningModule):
         logits = self.model(batch.image).float()
         losses = F.cross_entropy(logits, batch.label, reduction="none", label_smoothing=self.recipe.label_smoothing)
         # DDP takes the mean of the processes' gradients: times their number, it is the gradient of the batch's loss.
-        loss = weighted_loss(losses, batch.weight, batch.size) * workers.world()
+        loss = weighted_loss(losses, batch.weight, batch.size) * workers.world_size()
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=batch.size, sync_dist=True)
         return {"loss": loss, "logits": logits.detach()}
 

@@ -15,7 +15,7 @@ from winnow.training.devices import TrainerSpec
 from winnow.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
-TOLD = "WINNOW_TOLD_OF_PRECISION"  # environment variable: this process, or the one that started it, has said it
+WARNED = "WINNOW_TOLD_OF_PRECISION"  # environment variable: this process, or the one that started it, has said it
 WORTH_TELLING = 1.1
 ROUNDS = 3
 
@@ -46,10 +46,10 @@ def slow_choice(precisions: Iterable[str], trainer: TrainerSpec | None = None) -
     )
 
 
-def tell_slow_choice(precisions: Iterable[str], trainer: TrainerSpec | None = None) -> None:
+def warn_of_slow_choice(precisions: Iterable[str], trainer: TrainerSpec | None = None) -> None:
     """Log the sentence, if there is one, once for this process and those that it starts."""
-    if TOLD not in os.environ and (said := slow_choice(precisions, trainer)) is not None:
-        os.environ[TOLD] = "1"
+    if WARNED not in os.environ and (said := slow_choice(precisions, trainer)) is not None:
+        os.environ[WARNED] = "1"
         log.warning("%s", said)
 
 

@@ -13,7 +13,7 @@ from winnow.training.devices import TrainerSpec
 
 def joint_trainer(spec: TrainerSpec, **options: Any) -> Trainer:
     """A trainer of this process, together with the others that are called at the same time."""
-    if not workers.together():
+    if not workers.is_distributed():
         return solo_trainer(spec, **options)
     backend = "cpu:gloo,cuda:nccl" if spec.on_gpu else "gloo"
     strategy = DDPStrategy(cluster_environment=_Met(), process_group_backend=backend)
@@ -48,10 +48,10 @@ class _Met(LightningEnvironment):
         return True
 
     def world_size(self) -> int:
-        return workers.world()
+        return workers.world_size()
 
     def set_world_size(self, size: int) -> None:
-        assert size == workers.world()
+        assert size == workers.world_size()
 
     def global_rank(self) -> int:
         return workers.rank()

@@ -3,12 +3,12 @@
 import atexit
 
 from winnow.parallel.workers import state
-from winnow.parallel.workers.place import called_to
+from winnow.parallel.workers.place import place_from_environment
 
 
 def follow_if_called() -> bool:
     """Serve the leader, where torchrun, srun or a leader started this process as a follower, and say so at its end."""
-    place = called_to()
+    place = place_from_environment()
     if place is None or state.current is not None:
         return False
     from winnow.parallel.workers import group

@@ -8,54 +8,54 @@ import torch.distributed as dist
 from torch import Tensor
 
 from winnow.core.errors import Interrupted
-from winnow.parallel.workers.state import rank, together, world
+from winnow.parallel.workers.state import is_distributed, rank, world_size
 
 T = TypeVar("T")
 
 
 def sum_over_ranks(tensor: Tensor) -> Tensor:
     """The sum over all processes, in place; what was given where there is one."""
-    if together():
+    if is_distributed():
         dist.all_reduce(tensor)
     return tensor
 
 
-def as_leader(*flags: bool) -> tuple[bool, ...]:
+def flags_of_leader(*flags: bool) -> tuple[bool, ...]:
     """The flags of the leader, in every process."""
-    if not together():
+    if not is_distributed():
         return flags
     sent = torch.tensor(flags, dtype=torch.uint8)
     dist.broadcast(sent, src=0)
     return tuple(bool(flag) for flag in sent)
 
 
-def of_leader(function: Callable[[], T]) -> T:
+def result_of_leader(function: Callable[[], T]) -> T:
     """What the function gives in the leader, who alone calls it, in every process."""
-    if not together():
+    if not is_distributed():
         return function()
     box: list[Any] = [function() if rank() == 0 else None]
     dist.broadcast_object_list(box, src=0)
     return box[0]
 
 
-def with_leader(function: Callable[[], None]) -> None:
+def call_in_leader(function: Callable[[], None]) -> None:
     """Call the function in the leader alone; where that ends it, the others end too, as interrupted."""
     if rank() == 0:
         try:
             function()
         except BaseException:
-            as_leader(False)
+            flags_of_leader(False)
             raise
-    (goes_on,) = as_leader(True)
+    (goes_on,) = flags_of_leader(True)
     if not goes_on:
         raise Interrupted
 
 
 def gathered(value: Any) -> list[Any]:
     """The values of all processes by rank, in each of them."""
-    if not together():
+    if not is_distributed():
         return [value]
-    values: list[Any] = [None] * world()
+    values: list[Any] = [None] * world_size()
     dist.all_gather_object(values, value)
     return values
 

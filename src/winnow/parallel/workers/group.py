@@ -26,8 +26,18 @@ import torch.distributed as dist
 
 from winnow.parallel import interruption, processes
 from winnow.parallel.workers import state
-from winnow.parallel.workers.place import ADDRESS, KIND, LOCAL, PORT, RANK, WORLD, Place, called_to, check_processes
-from winnow.parallel.workers.state import Group, inside, together
+from winnow.parallel.workers.place import (
+    ADDRESS,
+    KIND,
+    LOCAL,
+    PORT,
+    RANK,
+    WORLD,
+    Place,
+    check_processes,
+    place_from_environment,
+)
+from winnow.parallel.workers.state import Group, inside, is_distributed
 
 T = TypeVar("T")
 
@@ -36,25 +46,25 @@ PATIENCE_TO_DISMISS = timedelta(minutes=1)
 SECONDS_TO_UNWIND = 10.0
 
 
-def everywhere(
-    function: Callable[..., T], *, devices: int, nodes: int, gpu: bool, alone: Mapping[str, Any], **shared: Any
+def call_on_all(
+    function: Callable[..., T], *, devices: int, nodes: int, gpu: bool, leader_only: Mapping[str, Any], **shared: Any
 ) -> T:
-    """Call `function(**shared, **alone)` in all processes at once; what it gives in the leader.
+    """Call `function(**shared, **leader_only)` in all processes at once; what it gives in the leader.
 
-    alone: arguments that only the leader has, such as an open logger; followers get None. With one process, or from
-    within such a call, this is a plain call.
+    leader_only: arguments that only the leader has, such as an open logger; followers get None. With one process, or
+    from within such a call, this is a plain call.
 
     Raises what the function raises in the leader; RuntimeError where a follower is lost; OptionError as
     check_processes does.
     """
-    if devices * nodes == 1 or together():
-        return function(**shared, **alone)
+    if devices * nodes == 1 or is_distributed():
+        return function(**shared, **leader_only)
     try:
         group = _join(devices, nodes, gpu)
         assert group.place.rank == 0, "only the leader calls"
-        dist.broadcast_object_list([(function, shared | dict.fromkeys(alone))], src=0)
+        dist.broadcast_object_list([(function, shared | dict.fromkeys(leader_only))], src=0)
         with inside(group):
-            return function(**shared, **alone)
+            return function(**shared, **leader_only)
     except BaseException:
         stop()  # they stand in the middle of the function, are not met yet, or are lost
         raise
@@ -62,7 +72,7 @@ def everywhere(
 
 def follow() -> None:
     """Serve the leader until it ends, or is killed."""
-    place = called_to()
+    place = place_from_environment()
     assert place is not None
     assert place.rank > 0
     _meet(place)
@@ -89,7 +99,7 @@ def stop() -> None:
     group, state.current = state.current, None
     group.over = True
     for follower in group.followers:
-        follower.send_signal(signal.SIGTERM if group.apart else signal.SIGKILL)  # apart: it takes a checkpoint
+        follower.send_signal(signal.SIGTERM if group.independent else signal.SIGKILL)  # apart: it takes a checkpoint
     for follower in group.followers:
         if follower.wait(SECONDS_TO_UNWIND) is None:
             follower.send_signal(signal.SIGKILL)
@@ -102,7 +112,7 @@ def _join(devices: int, nodes: int, gpu: bool) -> Group:
         stop()
     if state.current is None:
         check_processes(devices, nodes)
-        place = called_to()
+        place = place_from_environment()
         if place is not None:
             _meet(place)
         else:

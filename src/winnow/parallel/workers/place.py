@@ -22,7 +22,7 @@ class Place:
     port: int
 
 
-def called_to() -> Place | None:
+def place_from_environment() -> Place | None:
     """The place that the environment gives to this process; None where it was started alone."""
     if RANK in os.environ:
         names = (RANK, WORLD, LOCAL)
@@ -43,7 +43,7 @@ def called_to() -> Place | None:
 
 def check_processes(devices: int, nodes: int) -> None:
     """Raise OptionError where a starter made another number of processes than are asked for."""
-    place = called_to()
+    place = place_from_environment()
     if place is not None and place.world != devices * nodes:
         raise OptionError(
             f"{place.world} processes were started, but trainer.devices={devices} and trainer.nodes={nodes} ask for "

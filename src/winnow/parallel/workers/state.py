@@ -17,7 +17,7 @@ class Group:
     place: Place
     followers: list[Child] = field(default_factory=list)
     inside: bool = False
-    apart: bool = False
+    independent: bool = False
     over: bool = False
     sharers: int = 1
 
@@ -25,19 +25,19 @@ class Group:
 current: Group | None = None  # set where the processes meet
 
 
-def together() -> bool:
+def is_distributed() -> bool:
     """Whether several processes call the same function at this moment."""
     return current is not None and current.inside
 
 
 def rank() -> int:
     """0 in the leader, and in a process that works alone."""
-    return current.place.rank if together() and current else 0
+    return current.place.rank if is_distributed() and current else 0
 
 
-def world() -> int:
+def world_size() -> int:
     """How many processes work together at this moment."""
-    return current.place.world if together() and current else 1
+    return current.place.world if is_distributed() and current else 1
 
 
 def local_rank() -> int:
@@ -45,9 +45,9 @@ def local_rank() -> int:
     return current.place.local if current else 0
 
 
-def sharers() -> int:
+def processes_sharing_cpu() -> int:
     """How many processes of this run use this one's processors at this moment."""
-    return current.sharers if current and (current.inside or current.apart) else 1
+    return current.sharers if current and (current.inside or current.independent) else 1
 
 
 def node_rank() -> int:
@@ -56,16 +56,16 @@ def node_rank() -> int:
 
 
 @contextmanager
-def apart() -> Iterator[None]:
+def independently() -> Iterator[None]:
     """Each process works alone in here, though all are in a common call; followers hear signals themselves."""
     group = current
     if group is None or not group.inside:
         yield
         return
-    group.inside, group.apart = False, True
-    with interruption.heard():
+    group.inside, group.independent = False, True
+    with interruption.listening():
         yield
-    group.inside, group.apart = True, False  # after an error there is no common call to go back to
+    group.inside, group.independent = True, False  # after an error there is no common call to go back to
 
 
 @contextmanager

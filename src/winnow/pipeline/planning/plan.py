@@ -16,7 +16,7 @@ from winnow.pipeline.planning.memory import Need, cell_need, shared_needs
 from winnow.pipeline.planning.speed import Speed, past_rows, speed_of
 from winnow.pipeline.sharing import SharedStage, shared_stages
 from winnow.pipeline.stages import model_key
-from winnow.probes.ensemble import goes_on_from
+from winnow.probes.ensemble import shorter_trainings
 from winnow.selectors.budget import kept_count
 from winnow.store.artifacts import ArtifactStore
 from winnow.training.devices import TrainerSpec
@@ -130,7 +130,7 @@ def _work_of(stage: SharedStage, cell: CellSpec, dataset: ImageDataset, store: A
     finished, examples = stage.is_finished(store), stage.examples
     kind, _, member = stage.name.partition(":")
     if kind == "probe" and not finished:  # it goes on from a shorter one where there is one
-        begun = next(goes_on_from(dataset, probe, int(member), store=store), None)
+        begun = next(shorter_trainings(dataset, probe, int(member), store=store), None)
         examples -= 0 if begun is None else begun.epochs * dataset.n
     if elsewhere:
         multiply_adds = probe.embedding.multiply_adds(dataset)

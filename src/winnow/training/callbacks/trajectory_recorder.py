@@ -56,7 +56,7 @@ def merge(columns: list[Tensor], seen: Tensor) -> None:
     An example is seen by one process between two calls. Rows that none saw stay as they are, so they must be alike
     everywhere. Bits are added as whole numbers to the zeros of those who saw nothing, which no order of adding changes.
     """
-    if not workers.together():
+    if not workers.is_distributed():
         return
     bits = [_bits(column).reshape(len(seen), -1) for column in columns]
     exchanged = torch.cat([*bits, seen[:, None].int()], dim=1)

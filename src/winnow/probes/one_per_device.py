@@ -12,7 +12,7 @@ from winnow.training.devices import TrainerSpec
 from winnow.training.loggers import LoggerSpec
 
 
-def train_apart(
+def train_one_per_device(
     train: Callable[..., Any],
     stage: Stage,
     keys: list[str],
@@ -31,7 +31,7 @@ def train_apart(
     missing = [member for member, key in enumerate(keys) if not store.exists(stage, key)]
     if probe.parallel == "members" and missing and trainer.devices * trainer.nodes > 1:
         given = {"dataset": dataset, "probe": probe, "store": store, "logger": logger}
-        failed = trainer.everywhere(_share, alone={}, train=train, missing=missing, trainer=trainer, **given)
+        failed = trainer.call_on_all(_share, leader_only={}, train=train, missing=missing, trainer=trainer, **given)
         if failed is not None:
             raise failed
 
@@ -39,12 +39,12 @@ def train_apart(
 def _share(*, train: Callable[..., Any], missing: list[int], trainer: TrainerSpec, **given: Any) -> WinnowError | None:
     """Train this process's share of the missing models. What the first that failed raised, if one did: a user's
     mistake, after which the others are as well as before."""
-    mine: list[int] = missing[workers.rank() :: workers.world()]
+    mine: list[int] = missing[workers.rank() :: workers.world_size()]
     failed: WinnowError | None = None
-    with workers.apart():
+    with workers.independently():
         try:
             for member in mine:
-                train(member=member, trainer=trainer.alone, **given)
+                train(member=member, trainer=trainer.single_device, **given)
         except WinnowError as error:
             failed = error
     return next((each for each in workers.gathered(failed) if each is not None), None)
