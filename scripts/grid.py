@@ -12,24 +12,7 @@ import sys
 
 sys.path.pop(0)  # this folder: its select.py must not hide the standard library's select
 
-
-import argparse
-from pathlib import Path
-
-from winnow.core.errors import WinnowError
-from winnow.reports.sweep import report
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Collect rows into a grid, draw the curves, print the test errors.")
-    parser.add_argument("folder", type=Path, help="folder of a run or a sweep")
-    parser.add_argument("--fit", action="store_true", help="fit scaling laws, crossovers and paired differences too")
-    arguments = parser.parse_args()
-    try:
-        report(arguments.folder, fit=arguments.fit)
-    except WinnowError as error:
-        sys.exit(f"error: {error}")
-
+from winnow.cli.commands import grid
 
 if __name__ == "__main__":
-    main()
+    grid()

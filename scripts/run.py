@@ -7,22 +7,7 @@ import sys
 
 sys.path.pop(0)  # this folder: its select.py must not hide the standard library's select
 
-
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig
-
-from winnow.cli import app
-
-
-def task(cfg: DictConfig) -> None:
-    if cfg.plan:
-        print(app.plan([cfg]))
-        return
-    path = app.run_cell(cfg)
-    if HydraConfig.get().mode == RunMode.RUN:
-        print(path)
-
+from winnow.cli.commands import run
 
 if __name__ == "__main__":
-    app.hydra_script(task)
+    run()

@@ -4,15 +4,7 @@ import sys
 
 sys.path.pop(0)  # this folder: its select.py must not hide the standard library's select
 
-
-from omegaconf import DictConfig
-
-from winnow.cli import app
-
-
-def task(cfg: DictConfig) -> None:
-    print(app.score(cfg))
-
+from winnow.cli.commands import score
 
 if __name__ == "__main__":
-    app.hydra_script(task, config_name="stage")
+    score()

@@ -7,17 +7,7 @@ import sys
 
 sys.path.pop(0)  # this folder: its select.py must not hide the standard library's select
 
-
-from omegaconf import DictConfig
-
-from winnow.cli import app
-
-
-def task(cfg: DictConfig) -> None:
-    print(app.select(cfg))
-    if "diagnose" in cfg:
-        print(app.diagnose(cfg))
-
+from winnow.cli.commands import select
 
 if __name__ == "__main__":
-    app.hydra_script(task, config_name="select")
+    select()

@@ -24,7 +24,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from winnow import pipeline
-from winnow.cli import app
+from winnow.cli import entry, run
+from winnow.cli.cells import parts_of
 from winnow.cli.composing import QuickLoader
 from winnow.core.types import Row
 from winnow.store.records import save_row
@@ -48,7 +49,7 @@ def main(number: int = 108) -> None:
     choices = list(product(*SWEPT.values()))
     swept = [(*choices[i % len(choices)], i // len(choices)) for i in range(number)]
     cells = [[f"{name}={value}" for name, value in zip((*SWEPT, "seed"), each, strict=True)] for each in sorted(swept)]
-    with tempfile.TemporaryDirectory() as folder, initialize_config_dir(app.CONF, version_base="1.3"):
+    with tempfile.TemporaryDirectory() as folder, initialize_config_dir(entry.CONF, version_base="1.3"):
         path = GlobalHydra.instance().config_loader().get_search_path()
         arguments = ["dataset=digits", f"paths.artifacts={folder}/artifacts"]
         cells = [[*arguments, *cell] for cell in cells]
@@ -65,14 +66,14 @@ def main(number: int = 108) -> None:
         quick = QuickLoader(path)
         begin = time.perf_counter()
         for i, cell in enumerate(cells):
-            assert app.keep_finished(quick.load_sweep_config(master, cell), Path(folder) / "sweep" / str(i))
+            assert run.keep_finished(quick.load_sweep_config(master, cell), Path(folder) / "sweep" / str(i))
         seconds = time.perf_counter() - begin
         print(json.dumps({"finished": {"seconds": round(seconds, 2), "cells_a_second": round(number / seconds, 1)}}))
 
 
 def make_up(config: DictConfig) -> None:
     """Leave a row for a cell, with numbers of no meaning."""
-    cell, dataset, store, _ = app.parts_of(config)
+    cell, dataset, store, _ = parts_of(config)
     key, inputs = pipeline.cell_key(cell, dataset)
     made_up: dict[str, Any] = {field.name: "none" if "str" in str(field.type) else 1 for field in fields(Row)}
     row = Row(**(made_up | {"key": key}))

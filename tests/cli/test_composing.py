@@ -22,10 +22,10 @@ from omegaconf import DictConfig, ListConfig, Node, OmegaConf
 
 from helpers import config
 from helpers.scripts import TINY, run_script
-from winnow.cli import app
+from winnow.cli import entry
 from winnow.cli.composing import QuickLoader
 
-CONF = Path(app.CONF)
+CONF = Path(entry.CONF)
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 SHAPES = ("demo", "label_noise_digits", "score_phase")  # groups and values; one stage; values of what is no group too
 SPREAD = 12  # cells of each sweep, in the long form

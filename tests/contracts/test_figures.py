@@ -7,10 +7,10 @@ import pytest
 from hydra.utils import get_method
 from omegaconf import OmegaConf
 
-from winnow.cli import app
+from winnow.cli import entry
 from winnow.figures.style import Drawing
 
-FIGURES = sorted((Path(app.CONF) / "figure").glob("*.yaml"))
+FIGURES = sorted((Path(entry.CONF) / "figure").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", FIGURES, ids=lambda path: path.stem)

@@ -8,7 +8,8 @@ from hydra import compose, initialize_config_dir
 
 from helpers.config import options
 from helpers.scripts import run_script
-from winnow.cli import app
+from winnow.cli.cells import cell_from
+from winnow.cli.entry import CONF
 
 N, M = 120, 12  # examples, and a tenth of them
 DATA = ["dataset=synthetic", "dataset.n=120", "dataset.n_test=40", "model=resnet8", "model.width=2", "logger=none"]
@@ -54,8 +55,8 @@ def test_scores_after_epoch_20_of_200_are_planned_at_twenty_epochs(capsys: pytes
 
 @pytest.mark.parametrize("name", METRICS)
 def test_what_a_protocol_costs(name: str) -> None:
-    with initialize_config_dir(app.CONF, version_base="1.3"):
-        cell = app.cell_from(compose("config", overrides=protocol(name)))
+    with initialize_config_dir(CONF, version_base="1.3"):
+        cell = cell_from(compose("config", overrides=protocol(name)))
     assert (cell.probe.cost(N, cell.needs), cell.recipe.examples(M, N)) == (N * COSTS[name][0], COSTS[name][1])
     assert cell.probe.recipe.lr == cell.recipe.lr == 0.1
     assert cell.recipe.decay_all

@@ -13,7 +13,7 @@ from hydra_plugins.winnow_launchers.base import Cell
 from hydra_plugins.winnow_launchers.pool_jobs import PoolJobs
 from hydra_plugins.winnow_launchers.schedule import DONE, FAILED, INTERRUPTED, Ended, Job
 from hydra_plugins.winnow_launchers.slots import Slots
-from winnow.cli import app
+from winnow.cli.entry import CONF
 from winnow.core.errors import BudgetError, OptionError
 from winnow.store import results
 from winnow.training import precision
@@ -24,7 +24,7 @@ HYDRA = {"runtime": {"config_sources": SOURCES}, "overrides": {"hydra": TOLD}, "
 
 
 def _compose(cell: Cell) -> DictConfig:
-    with initialize_config_dir(app.CONF, version_base="1.3"):
+    with initialize_config_dir(CONF, version_base="1.3"):
         return compose("config", overrides=[*TINY, *cell.overrides])
 
 

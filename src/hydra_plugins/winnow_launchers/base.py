@@ -46,10 +46,10 @@ class SweepLauncher(Launcher):
             differing = " ".join(override for override in title if override not in everywhere)
             cells.append(Cell(number, differing, list(overrides), folder / str(number)))
         if self.of == "cells" and self.config.plan:
-            from winnow.cli import app
+            from winnow.cli.plan import plan
 
             slots, per_device = self.room()
-            print(app.plan([self.compose(cell) for cell in cells], slots=slots, per_device=per_device))
+            print(plan([self.compose(cell) for cell in cells], slots=slots, per_device=per_device))
             return []
         self.cells += shown  # a sweeper that searches launches one batch after another
         reports.begin(folder, self.cells)

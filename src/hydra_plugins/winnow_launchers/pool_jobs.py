@@ -32,14 +32,14 @@ class PoolJobs:
         Raises the error of a cell that cannot be run.
         """
         from winnow import pipeline
-        from winnow.cli import app
+        from winnow.cli.cells import parts_of
         from winnow.core.errors import OptionError
         from winnow.pipeline import sharing
         from winnow.store import results
         from winnow.training import precision
 
         config = self.compose(cell)
-        spec, dataset, store, trainer = app.parts_of(config)
+        spec, dataset, store, trainer = parts_of(config)
 
         def is_finished() -> bool:
             row = pipeline.finished_row(spec, dataset, store=store)

@@ -52,7 +52,7 @@ class SequentialLauncher(SweepLauncher):
 
     def _run(self, cell: Cell) -> tuple[JobReturn, bool]:
         """One cell, and whether its row was there already. Its error is in the JobReturn and left in its folder."""
-        from winnow.cli import app, entry
+        from winnow.cli import entry, run, score
         from winnow.core.errors import StoreError
         from winnow.store import results
 
@@ -60,10 +60,10 @@ class SequentialLauncher(SweepLauncher):
         try:
             config = self.compose(cell)
             if self.of == "cells":
-                if app.keep_finished(config, cell.folder):
+                if run.keep_finished(config, cell.folder):
                     return JobReturn(overrides=cell.overrides, status=JobStatus.COMPLETED), True
             else:
-                cached = app.is_scored(config)
+                cached = score.is_scored(config)
         except Exception as error:  # any error of one cell must leave the others running
             return fail(cell, error), cached  # it struck before the task, which leaves its own
         results.clear_result(cell.folder)

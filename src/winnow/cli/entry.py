@@ -1,6 +1,5 @@
 """How a script enters: its task under Hydra, and a user's mistake told in one line."""
 
-import functools
 import gc
 import logging
 import os
@@ -40,12 +39,13 @@ warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated
 logging.getLogger("faiss.loader").setLevel(logging.WARNING)
 
 
-def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "config") -> None:
-    """Run a script's task under Hydra. A user's mistake ends in one line on standard error and exit code 1.
+def hydra_script(task: Callable[[DictConfig], None], *, name: str, config_name: str = "config") -> None:
+    """Run a command's task under Hydra, which calls the run, and its log, by the command's name.
 
-    HYDRA_FULL_ERROR=1 shows the traceback instead. Whatever launcher runs it, a task that fails leaves its traceback in
-    the folder of its run. A signal ends it too (winnow.parallel.interruption), with one line and the code of
-    Interrupted. What Hydra refuses, or a folder of the run that it cannot write, is a mistake too.
+    A user's mistake ends in one line on standard error and exit code 1. HYDRA_FULL_ERROR=1 shows the traceback instead.
+    Whatever launcher runs it, a task that fails leaves its traceback in the folder of its run. A signal ends it too
+    (winnow.parallel.interruption), with one line and the code of Interrupted. What Hydra refuses, or a folder of the
+    run that it cannot write, is a mistake too.
     """
     if workers.follow_if_called():
         return
@@ -56,7 +56,6 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
     logging.raiseExceptions = False  # else a log that cannot be written prints a traceback for every line of it
     begun = False
 
-    @functools.wraps(task)
     def told_once(cfg: DictConfig) -> None:
         nonlocal begun
         begun = True
@@ -73,6 +72,7 @@ def hydra_script(task: Callable[[DictConfig], None], *, config_name: str = "conf
                 raise
             _stop(error, config_name)
 
+    told_once.__module__ = f"{__package__}.{name}"  # whose last part Hydra takes
     try:
         with interruption.handled(), composing.composing_once():
             hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(told_once)()

@@ -7,7 +7,7 @@ gc.disable()  # none of it is garbage, and a process that looks through it copie
 import hydra.main  # noqa: E402, F401
 import pytorch_lightning  # noqa: E402, F401
 
-import winnow.cli.app  # noqa: E402, F401
+from winnow.cli import figures, plan, run, score, select  # noqa: E402, F401
 
 gc.freeze()
 gc.enable()

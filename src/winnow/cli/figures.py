@@ -1,0 +1,38 @@
+"""What the command `figures` does: draw a figure, and leave beside it its numbers and how it was made."""
+
+import json
+import shlex
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from winnow.cli.calling import called
+from winnow.cli.components import function
+from winnow.core.errors import OptionError
+from winnow.core.machine import device_name
+from winnow.figures.style import Drawing, save
+from winnow.store.artifacts import provenance, write_atomically
+
+
+def task(cfg: DictConfig) -> None:
+    """Draw the figure that a configuration describes, and print its path."""
+    name = HydraConfig.get().runtime.choices["figure"]
+    if missing := sorted(OmegaConf.missing_keys(cfg)):
+        raise OptionError(f"the figure {name} needs {', '.join(missing)}; give {missing[0]}=... .")
+    draw = function(cfg.figure, "figure", Drawing)
+    options = draw.keywords
+    read = options.get("grid") or options.get("table")
+    folder = Path(read).parent if read else Path(options.get("folder", "outputs/figures"))
+    drawn = name if options.get("error", "mean") == "mean" else f"{name}_{options['error']}"
+    out = Path(cfg.out) if cfg.out else folder / f"{drawn}.png"
+    numbers = out.with_suffix(".csv")
+    if read and numbers.resolve() == Path(read).resolve():
+        raise OptionError(f"{numbers} holds the data of the figure, and its numbers would replace them; give out=... .")
+    drawing = draw()
+    path = save(drawing, out)
+    write_atomically(numbers, drawing.table.to_csv(index=False, float_format="%.7g"))
+    command = shlex.join([*called(), *HydraConfig.get().overrides.task])
+    made = provenance() | {"device": device_name("cpu"), "command": command}
+    write_atomically(out.with_suffix(".provenance.json"), json.dumps(made, indent=1) + "\n")
+    print(path)
