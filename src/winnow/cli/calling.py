@@ -15,6 +15,11 @@ def called() -> list[str]:
     return program.split() if program.startswith(INSTALLED) else ["python", os.path.relpath(program)]
 
 
+def begins(name: str) -> str:
+    """How any command of this name begins where this one is at work: "winnow run", or "python scripts/run.py"."""
+    return f"{INSTALLED}{name}" if sys.argv[0].startswith(INSTALLED) else f"python scripts/{name}.py"
+
+
 def program() -> str:
     """What `call_again` takes to call the command at work from any folder."""
     return sys.argv[0] if sys.argv[0].startswith(INSTALLED) else os.path.abspath(sys.argv[0])

@@ -21,7 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from winnow.cli import composing
+from winnow.cli import calling, composing
 from winnow.cli.configuration import CONF, options
 from winnow.core.errors import Interrupted, StoreError, WinnowError
 from winnow.parallel import interruption, workers
@@ -34,6 +34,8 @@ MISTAKES = (WinnowError, HydraException, OmegaConfBaseException)
 
 # conf/hydra/launcher has defaults of ours under the names that the launchers' own options have.
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
+
+OmegaConf.register_new_resolver("begins", calling.begins, replace=True)  # of the examples in conf/hydra/help
 
 # It logs each instruction set that it looks for and does not find, in lines that read like errors.
 logging.getLogger("faiss.loader").setLevel(logging.WARNING)

@@ -265,7 +265,7 @@ def _versions() -> dict[str, str]:
 
 @functools.cache
 def git_commit() -> str | None:
-    """The commit of the code, `-dirty` where files were changed; None outside a checkout."""
+    """The commit of the code, `-dirty` where files were changed; None of a copy that is installed, wherever that is."""
 
     def git(*arguments: str) -> str:
         folder = Path(__file__).parent
@@ -273,6 +273,7 @@ def git_commit() -> str | None:
         return done.stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # an environment may lie in another project's checkout
         commit = git("rev-parse", "--short=12", "HEAD")
         return commit + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):
