@@ -46,11 +46,11 @@ class Golden:
 
     @property
     def first(self) -> Evidence:
-        return self.both.of_member(0)
+        return self.both.member(0)
 
     @property
     def second(self) -> Evidence:
-        return self.both.of_member(1)
+        return self.both.member(1)
 
 
 def load(folder: Path) -> Golden:
@@ -137,7 +137,7 @@ def grand(batches: bool) -> Callable[[Golden], Pair]:
 def influence(golden: Golden) -> Pair:
     theirs = golden.metrics["influence__feldman_zhang"]
     ours = np.zeros(theirs.shape)
-    for rows, columns, block in influence_blocks(golden.both.parts(), "test"):
+    for rows, columns, block in influence_blocks(golden.both.required_subset_runs(), "test"):
         ours[columns, rows] = block.T
     return ours, theirs.astype(np.float64)
 

@@ -93,7 +93,7 @@ def test_a_mean_over_probes_comes_with_its_error(metric, evidence):
     error = metric(evidence).standard_error
     if not metric.averages_members:
         return
-    each = np.stack([metric(evidence.of_member(k)).values for k in range(evidence.members)])
+    each = np.stack([metric(evidence.member(k)).values for k in range(evidence.members)])
     np.testing.assert_allclose(metric(evidence).values, each.mean(axis=0), rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(error, each.std(axis=0, ddof=1) / np.sqrt(len(each)), rtol=1e-6, atol=1e-12)
-    assert metric(evidence.of_member(0)).standard_error is None
+    assert metric(evidence.member(0)).standard_error is None

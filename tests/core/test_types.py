@@ -161,9 +161,9 @@ def test_evidence_that_was_not_recorded():
     with pytest.raises(MissingEvidenceError, match=r"reads logits; set probe\.evaluate_at"):
         make_probed().logits_at(None)
     with pytest.raises(MissingEvidenceError, match="reads trajectories"):
-        make_probed().ensemble()
+        make_probed().required_trajectories()
     trajectories = make_trajectory((1, 2, 3))
-    assert make_probed(trajectories=trajectories).ensemble() is trajectories
+    assert make_probed(trajectories=trajectories).required_trajectories() is trajectories
 
 
 def frozen_arrays():

@@ -70,7 +70,8 @@ def test_followers_do_not_outlive_a_leader_that_is_killed():
 
 @pytest.mark.slow
 def test_a_signal_to_all_while_they_start_is_the_leaders_to_hear():
-    leads = "import sys; from winnow.parallel import interruption; from helpers.parallel import *; print('starts', flush=True)\n"
+    leads = "import sys; from winnow.parallel import interruption; from helpers.parallel import *\n"
+    leads += "print('starts', flush=True)\n"
     leads += "with interruption.handled(): TWO.everywhere(busy_for_ever, alone={'told': sys.stdout})"
     leader = subprocess.Popen(
         [sys.executable, "-c", leads],

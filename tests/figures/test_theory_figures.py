@@ -14,8 +14,9 @@ from winnow.figures.logistic_landscapes import RULES, logistic_landscapes
 from winnow.figures.minimiser_distance import draw as draw_distances
 from winnow.store.artifacts import ArtifactStore
 from winnow.store.records import save_contributions
-from winnow.theory.learning_law import optimise, spread, supported, teacher_student, train, with_steps_as_long
+from winnow.theory.learning_law import equal_step_control, spread, supported, teacher_student, train
 from winnow.theory.logistic import Logistic, prune, pruned_minimiser
+from winnow.theory.policy_search import optimise
 
 
 def lines(axes):
@@ -80,7 +81,7 @@ def test_the_learning_law_is_drawn_from_its_runs():
     np.testing.assert_array_equal(drawn["constant weights"].get_ydata(), constant.losses)
     np.testing.assert_array_equal(drawn["optimal weights"].get_ydata(), optimal.losses)
     np.testing.assert_array_equal(
-        drawn["constant, steps as long as the optimal"].get_ydata(), with_steps_as_long(task, optimal)
+        drawn["constant, steps as long as the optimal"].get_ydata(), equal_step_control(task, optimal)
     )
     assert f"after {optimal.steps_to(constant.losses[-1])}, not 6 steps" in " ".join(drawn)
     several = supported(policy).sum(axis=1) > 1

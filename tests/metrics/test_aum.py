@@ -14,7 +14,7 @@ def hand_made() -> Evidence:
     """Two runs of two epochs over three examples, with margins written by hand."""
     evidence = make_evidence(members=2, epochs=2, n=3)
     margin = np.array([[[1, -2, 0], [3, -4, 8]], [[5, -6, 0], [7, -8, -8]]], dtype=np.float32)
-    return replace(evidence, trajectories=replace(evidence.ensemble(), margin=margin, probability_margin=margin / 16))
+    return replace(evidence, trajectories=replace(evidence.trajectories, margin=margin, probability_margin=margin / 16))
 
 
 def test_by_hand():

@@ -45,7 +45,7 @@ def test_ensemble_without_logits_is_an_error():
 
 def test_window_is_the_first_run_over_the_first_epochs():
     evidence = make_evidence()
-    el2n = evidence.ensemble().el2n.astype(np.float64)
+    el2n = evidence.trajectories.el2n.astype(np.float64)
     assert EL2N(variant="window")(evidence).values == pytest.approx(el2n[0, :10].mean(axis=0), rel=1e-12)
     assert EL2N(variant="window", window=2)(evidence).values == pytest.approx((el2n[0, 0] + el2n[0, 1]) / 2, rel=1e-12)
 

@@ -20,11 +20,11 @@ def test_groups_are_disjoint_and_score_alone():
     evidence = make_evidence(members=5)
     groups = dict(by_groups(EL2N(), evidence))
     assert {k: len(scores) for k, scores in groups.items()} == {1: 4, 2: 2}
-    each = [EL2N()(evidence.of_member(k)).values for k in range(5)]
+    each = [EL2N()(evidence.member(k)).values for k in range(5)]
     np.testing.assert_array_equal(groups[1], [each[0], each[1], each[3], each[4]])
     np.testing.assert_allclose(groups[2][1], np.mean(each[2:4], axis=0))
     pairs = dict(by_groups(Uncertainty(), evidence))[2]
-    np.testing.assert_array_equal(pairs[0], Uncertainty()(evidence.of_members(slice(0, 2))).values)
+    np.testing.assert_array_equal(pairs[0], Uncertainty()(evidence.some_members(slice(0, 2))).values)
 
 
 def test_models_of_parts_are_grouped_where_they_tell_of_every_example():
@@ -46,4 +46,4 @@ COUNTED = ["logits", "trajectories", "features", "gradient_norms", "input_gradie
 
 @pytest.mark.parametrize("field", COUNTED)
 def test_members_are_counted_in_every_field(field):
-    assert only(make_evidence(members=4), frozenset({field})).of_members(slice(1, 3)).members == 2
+    assert only(make_evidence(members=4), frozenset({field})).some_members(slice(1, 3)).members == 2

@@ -58,4 +58,4 @@ def test_votes_have_none_and_one_probe_has_none():
     assert Active()(make_evidence()).standard_error is None
     for metric in (Uncertainty(), DDD(), Active(kind="mutual_information")):
         assert metric(make_evidence()).standard_error is not None
-        assert metric(make_evidence().of_member(0)).standard_error is None
+        assert metric(make_evidence().member(0)).standard_error is None

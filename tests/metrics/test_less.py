@@ -28,7 +28,7 @@ def test_against_the_definition(similarity, rows, monkeypatch):
     monkeypatch.setattr(gradient_features, "ROWS", rows)
     evidence = make_evidence()
     expected = np.zeros(evidence.n)
-    for k, projected in enumerate(evidence.projected()):
+    for k, projected in enumerate(evidence.projected_gradients):
         gradients = -one_minus_p(evidence, k)[:, None] * projected.astype(float)
         for i in range(evidence.n):
             target = np.mean([gradients[j] for j in TARGETS if j != i], axis=0)
@@ -122,7 +122,7 @@ def test_targets_outside_against_the_definition(similarity, monkeypatch):
     monkeypatch.setattr(gradient_features, "ROWS", 7)
     evidence, metric = make_evidence(), LESS(similarity=similarity, folder="anywhere")
     each = []
-    for k, (projected, theirs) in enumerate(zip(evidence.projected(), evidence.toward(), strict=True)):
+    for k, (projected, theirs) in enumerate(zip(evidence.projected_gradients, evidence.target_gradients, strict=True)):
         gradients, target = -one_minus_p(evidence, k)[:, None] * projected.astype(float), theirs.mean(axis=0)
         lengths = np.linalg.norm(gradients, axis=1) * np.linalg.norm(target) if similarity == "cosine" else 1
         each.append(gradients @ target / lengths)
@@ -132,7 +132,7 @@ def test_targets_outside_against_the_definition(similarity, monkeypatch):
 
 def test_copies_of_training_examples_as_targets_count_the_example_itself():
     evidence, indices = make_evidence(), list(TARGETS)
-    gradients = [-one_minus_p(evidence, k)[:, None] * phi for k, phi in enumerate(evidence.projected())]
+    gradients = [-one_minus_p(evidence, k)[:, None] * phi for k, phi in enumerate(evidence.projected_gradients)]
     copied = replace(evidence, target_gradients=tuple(each[indices] for each in gradients))
     outside, inside = LESS(similarity="inner_product", folder="x"), LESS(similarity="inner_product", indices=TARGETS)
     is_target, own = np.isin(np.arange(evidence.n), indices), np.mean([(g**2).sum(1) for g in gradients], axis=0)

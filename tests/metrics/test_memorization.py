@@ -57,7 +57,7 @@ def slow(runs: SubsetRuns, targets: str) -> np.ndarray:
 def test_influence_against_the_definition(targets, block, monkeypatch):
     monkeypatch.setattr(influence, "BLOCK", block)
     evidence = make_evidence()
-    matrix = slow(evidence.parts(), targets)
+    matrix = slow(evidence.subset_runs, targets)
     assert Influence(targets=targets)(evidence).values == pytest.approx(np.abs(matrix).sum(axis=1), rel=1e-5)
     largest = Influence(targets=targets, aggregate="max")(evidence).values
     assert largest == pytest.approx(matrix.max(axis=1), rel=1e-5)
@@ -65,7 +65,7 @@ def test_influence_against_the_definition(targets, block, monkeypatch):
 
 def test_memorization_against_the_definition():
     evidence = make_evidence()
-    runs = evidence.parts()
+    runs = evidence.subset_runs
     expected = [
         runs.correct[runs.membership[:, i], i].mean() - runs.correct[~runs.membership[:, i], i].mean()
         for i in range(evidence.n)

@@ -19,7 +19,7 @@ def with_field(values: list[list[float]], *names: str) -> Evidence:
     array = np.array(values, dtype=np.float32)[None]
     _, epochs, n = array.shape
     evidence = make_evidence(members=1, epochs=epochs, n=n)
-    return replace(evidence, trajectories=replace(evidence.ensemble(), **dict.fromkeys(names, array)))
+    return replace(evidence, trajectories=replace(evidence.trajectories, **dict.fromkeys(names, array)))
 
 
 def test_dyn_unc_by_hand():
@@ -58,7 +58,7 @@ def test_tdds_by_hand():
 
 def test_every_run_counts_once():
     evidence = make_evidence(members=3)
-    runs = [evidence.of_member(k) for k in range(3)]
+    runs = [evidence.member(k) for k in range(3)]
     for metric in (DynUnc(), DUAL(), TDDS()):
         assert metric(evidence).values == pytest.approx(np.mean([metric(run).values for run in runs], axis=0))
 

@@ -26,16 +26,16 @@ def not_p(evidence: Evidence, member: int) -> np.ndarray:
 def kernel(evidence: Evidence, damping: float) -> np.ndarray:
     """[n, n]: mean over probes of Φ (ΦᵀΦ + λ)⁻¹ Φᵀ, before the weights 1 − p."""
     total = 0
-    for projected in evidence.projected():
+    for projected in evidence.projected_gradients:
         phi = projected.astype(np.float64)
         gram = phi.T @ phi
         total = total + phi @ np.linalg.inv(gram + damping * np.trace(gram) / len(gram) * np.eye(len(gram))) @ phi.T
-    return total / len(evidence.projected())
+    return total / len(evidence.projected_gradients)
 
 
 def influences(evidence: Evidence, damping: float = 0.001) -> np.ndarray:
     """τ [targets, n]"""
-    members = range(len(evidence.projected()))
+    members = range(len(evidence.projected_gradients))
     return kernel(evidence, damping) * np.mean([not_p(evidence, k) for k in members], axis=0)
 
 
@@ -91,7 +91,7 @@ def test_wrong_labels_are_remembered_for_themselves_and_no_help_to_others(store)
 def test_the_pass_is_made_once_a_size_and_seed(store, monkeypatch):
     trained(store, 100)
     monkeypatch.setattr("winnow.probes.passes.pass_into", None)
-    assert trained(store, 100).projected()[1].shape == (DATASET.n, 100)
+    assert trained(store, 100).projected_gradients[1].shape == (DATASET.n, 100)
     with pytest.raises(TypeError):
         trained(store, 121)
 
@@ -99,8 +99,8 @@ def test_the_pass_is_made_once_a_size_and_seed(store, monkeypatch):
 def test_without_options_the_pass_has_its_defaults(store):
     evidence = probe_dataset(DATASET, probe=PROBE, needs=frozenset({"projected_gradients"}), store=store, trainer=CPU)
     same = TRAK().pass_options["projected_gradients"]
-    assert evidence.projected()[0].shape == (DATASET.n, same["size"])
-    np.testing.assert_array_equal(evidence.projected()[0], trained(store, same["size"]).projected()[0])
+    assert evidence.projected_gradients[0].shape == (DATASET.n, same["size"])
+    np.testing.assert_array_equal(evidence.projected_gradients[0], trained(store, same["size"]).projected_gradients[0])
 
 
 def test_names_and_errors():

@@ -129,7 +129,9 @@ def test_in_another_thread_nothing_happens():
 
 
 def test_blocked_they_do_not_reach_a_child_before_it_can_ignore_them():
-    starts = "import time; print(flush=True); time.sleep(0.3); from winnow.parallel import interruption; interruption.ignore();"
+    starts = (
+        "import time; print(flush=True); time.sleep(0.3); from winnow.parallel import interruption as it; it.ignore();"
+    )
     ends = "print('lives', flush=True); time.sleep(60)"
     with interruption.blocked():
         child = subprocess.Popen([sys.executable, "-c", starts + ends], stdout=subprocess.PIPE, text=True)

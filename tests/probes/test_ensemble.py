@@ -86,7 +86,7 @@ def test_evidence_has_exactly_what_is_needed(dataset, store, needs):
 
 def test_shapes(dataset, store):
     evidence = gathered(dataset, PROBE, store)
-    assert evidence.ensemble().p_true.shape == (2, 3, dataset.n)
+    assert evidence.trajectories.p_true.shape == (2, 3, dataset.n)
     assert {epoch: logits.shape for epoch, logits in evidence.logits.items()} == dict.fromkeys(
         (0, 2, 3), (2, dataset.n, 3)
     )
@@ -130,7 +130,7 @@ def test_only_asked_and_evaluated_weights_are_kept(dataset, tmp_path):
 
 
 def test_trajectories_are_of_the_members(dataset, store):
-    evidence = gathered(dataset, PROBE, store, TRAJECTORIES).ensemble()
+    evidence = gathered(dataset, PROBE, store, TRAJECTORIES).trajectories
     for member in range(2):
         recorder = Recorder().build(np.arange(dataset.n), dataset.n_classes)
         tiny_fit(dataset, PROBE.training_recipe, seed=PROBE.member_seed(member), callbacks=[recorder])
@@ -213,7 +213,7 @@ def test_targets_are_passed_through_every_member(dataset, store):
     computing = {"store": store, "trainer": CPU, "logger": NoLog()}
     options = {name: {"size": 64, "seed": 1} for name in ("projected_gradients", "target_gradients")}
     evidence = gather(dataset, PROBE, needs=needs, options=options, targets=targets, **computing)
-    for k, (projected, theirs) in enumerate(zip(evidence.projected(), evidence.toward(), strict=True)):
+    for k, (projected, theirs) in enumerate(zip(evidence.projected_gradients, evidence.target_gradients, strict=True)):
         expected = -one_minus_p(evidence, k)[:, None] * projected
         np.testing.assert_allclose(theirs, expected[[7, 3]], rtol=1e-3, atol=1e-5)
     with pytest.raises(MissingEvidenceError, match="give the images of a target set"):

@@ -56,8 +56,8 @@ def assert_same(one, other):
     assert evidence.logits.keys() == expected.logits.keys()
     for epoch in expected.logits:
         np.testing.assert_array_equal(evidence.logits[epoch], expected.logits[epoch])
-    for field in fields(expected.ensemble()):
-        np.testing.assert_array_equal(*(getattr(each.ensemble(), field.name) for each in (evidence, expected)))
+    for field in fields(expected.trajectories):
+        np.testing.assert_array_equal(*(getattr(each.trajectories, field.name) for each in (evidence, expected)))
     assert artifact.parts() - {"continuation"} == whole.parts() - {"continuation"}
     for name in (part for part in whole.parts() if part.startswith("weights")):
         assert same_state(artifact.tensors(name), whole.tensors(name))
@@ -71,9 +71,9 @@ def whole(dataset, tmp_path_factory):
 def test_a_stopped_member_is_the_beginning_of_the_longer_one(dataset, whole, tmp_path, steps):
     evidence, artifact = trained(dataset, stopped(2), ArtifactStore(tmp_path))
     assert steps == [2 * STEPS]
-    assert evidence.ensemble().epochs == 2
+    assert evidence.trajectories.epochs == 2
     np.testing.assert_array_equal(evidence.logits[2], whole[0].logits[2])
-    np.testing.assert_array_equal(evidence.ensemble().loss, whole[0].ensemble().loss[:, :2])
+    np.testing.assert_array_equal(evidence.trajectories.loss, whole[0].trajectories.loss[:, :2])
     assert same_state(artifact.tensors("weights_2"), whole[1].tensors("weights_2"))
 
 

@@ -90,7 +90,7 @@ def test_equal_scores_are_drawn_at_random():
 def test_the_cut_by_the_margin_of_training():
     margin = np.where(np.arange(20) < 4, -1.0, 1.0) * np.ones((2, 3, 1))
     evidence = recorded(margin, ONE_CLASS)
-    trajectories = replace(evidence.ensemble(), probability_margin=evidence.ensemble().margin[..., ::-1])
+    trajectories = replace(evidence.trajectories, probability_margin=evidence.trajectories.margin[..., ::-1])
     evidence = replace(evidence, trajectories=trajectories)
     by_code = CCS(beta=0.2, cut_by="aum_probability")
     subset = by_code.select(np.arange(20.0), ONE_CLASS, r=0.8, seed=0, evidence=evidence)

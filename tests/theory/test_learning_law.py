@@ -3,16 +3,8 @@ import pytest
 from scipy.optimize import minimize
 
 from winnow.core.errors import OptionError
-from winnow.theory.learning_law import (
-    Task,
-    optimise,
-    project,
-    spread,
-    supported,
-    teacher_student,
-    train,
-    with_steps_as_long,
-)
+from winnow.theory.learning_law import Task, equal_step_control, spread, supported, teacher_student, train
+from winnow.theory.policy_search import optimise, project
 
 
 @pytest.fixture(scope="module")
@@ -123,8 +115,8 @@ def test_flipped_labels_get_next_to_no_weight(task, optimum):
 
 def test_the_control_has_the_lengths_and_not_the_directions(task, optimum):
     run = train(task, task.constant)
-    np.testing.assert_allclose(with_steps_as_long(task, run), run.losses, rtol=1e-10)
-    losses = with_steps_as_long(task, train(task, optimum.policy))
+    np.testing.assert_allclose(equal_step_control(task, run), run.losses, rtol=1e-10)
+    losses = equal_step_control(task, train(task, optimum.policy))
     assert losses.shape == run.losses.shape
     assert losses[-1] != pytest.approx(run.losses[-1])
 

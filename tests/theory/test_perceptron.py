@@ -7,7 +7,7 @@ from scipy.optimize import root
 from scipy.stats import norm
 
 from winnow.core.errors import OptionError, TheoryError
-from winnow.theory.kept import kept_distribution, moments, signed_threshold
+from winnow.theory.kept_distribution import kept_distribution, moments, signed_threshold
 from winnow.theory.perceptron import solve
 
 RULES = list(itertools.product(("hardest", "easiest"), ("absolute", "signed")))

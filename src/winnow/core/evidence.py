@@ -2,101 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.core.arrays import Bools, Floats, Ints, frozen, vector
+from winnow.core.arrays import Floats, Ints, vector
 from winnow.core.errors import MissingEvidenceError, ShapeError
+from winnow.core.recorded import FoldFeatures, SubsetRuns, Trajectory
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Trajectory:
-    """What one training run saw of each example in each epoch, before the update: arrays [T, n].
-
-    An ensemble of K runs stacks them to [K, T, n]. All are of the augmented training minibatch.
-
-    p_true: softmax probability of the true class. margin: true logit minus the largest other logit.
-    probability_margin: the same of probabilities. el2n: ‖p − y‖₂. loss: cross-entropy in nats, unsmoothed.
-    correct: 1 or 0 by the argmax, int8; −1 where the example was not presented (floats are NaN there).
-    change_kl: KL(p_t ‖ p_t−1) to the example's previous presentation, nats. change_abs: Σ_c |p_t log(p_t/p_t−1)|.
-    Both are 0 at an example's first presentation.
-
-    Raises ShapeError unless all have the same shape, [T, n] or [K, T, n].
-    """
-
-    p_true: NDArray[np.float32]
-    margin: NDArray[np.float32]
-    probability_margin: NDArray[np.float32]
-    el2n: NDArray[np.float32]
-    loss: NDArray[np.float32]
-    correct: NDArray[np.int8]
-    change_kl: NDArray[np.float32]
-    change_abs: NDArray[np.float32]
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            array = np.asarray(getattr(self, field.name))
-            if array.ndim not in (2, 3) or array.shape != np.shape(self.p_true):
-                raise ShapeError(
-                    f"trajectory.{field.name} must be [T, n] or [K, T, n] like p_true {list(np.shape(self.p_true))}; "
-                    f"got {list(array.shape)}."
-                )
-            object.__setattr__(self, field.name, frozen(array))
-
-    @property
-    def epochs(self) -> int:
-        return self.p_true.shape[-2]
-
-    @classmethod
-    def stack(cls, runs: "list[Trajectory]") -> "Trajectory":
-        """K runs of [T, n] as one ensemble [K, T, n]."""
-        return cls(**{f.name: np.stack([getattr(run, f.name) for run in runs]) for f in fields(cls)})
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SubsetRuns:
-    """What K models, each trained on a random part of the training set, got right after training: bool arrays.
-
-    membership: [K, n], whether the example was in the model's part. correct: [K, n], of the training set, evaluation
-    mode, no augmentation. test_correct: [K, J], of the test set.
-
-    Raises ShapeError where the shapes do not agree.
-    """
-
-    membership: Bools
-    correct: Bools
-    test_correct: Bools
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            array = np.asarray(getattr(self, field.name), dtype=bool)
-            agrees = array.ndim == 2 and len(array) == len(self.membership)
-            if not agrees or (field.name == "correct" and array.shape != np.shape(self.membership)):
-                raise ShapeError(f"subset_runs.{field.name} must be one row a model; got shape {list(array.shape)}.")
-            object.__setattr__(self, field.name, frozen(array))
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class FoldFeatures:
-    """Features of K models, each trained on all examples but one fold.
-
-    fold: [n] in [0, K), which model did not see the example. features: for each model its penultimate features [n, d]
-    of all examples, as Evidence.features; memory maps.
-
-    Raises ShapeError where the shapes do not agree or a fold is empty.
-    """
-
-    fold: Ints
-    features: tuple[NDArray[np.float32], ...]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "fold", vector(self.fold, np.int64, "fold_features.fold"))
-        if set(self.fold.tolist()) != set(range(len(self.features))):
-            raise ShapeError(f"fold_features.fold must name each of {len(self.features)} models, and no other.")
-        for array in self.features:
-            if array.ndim != 2 or len(array) != self.fold.size:
-                raise ShapeError(f"fold_features must be [{self.fold.size}, d]; got shape {list(array.shape)}.")
+_BY_MEMBER = ("features", "input_gradient_norms", "boundary_distances", "projected_gradients", "target_gradients")
+_BY_EPOCH = ("logits", "gradient_norms")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -179,104 +97,75 @@ class Evidence:
         """K, the number of models behind trajectories, logits, features, gradients or subset_runs; 0 without these."""
         if self.trajectories is not None:
             return len(self.trajectories.p_true)
-        for ensemble in (
-            self.features,
-            self.input_gradient_norms,
-            self.boundary_distances,
-            self.projected_gradients,
-            self.target_gradients,
-        ):
-            if ensemble is not None:
-                return len(ensemble)
-        by_epoch = self.logits or self.gradient_norms or {}
-        if by_epoch:
-            return len(next(iter(by_epoch.values())))
-        return 0 if self.subset_runs is None else len(self.subset_runs.membership)
+        ensembles = [getattr(self, name) for name in _BY_MEMBER]
+        ensembles += [next(iter((getattr(self, name) or {}).values()), None) for name in _BY_EPOCH]
+        ensembles += [self.subset_runs.membership] if self.subset_runs else []
+        return next((len(ensemble) for ensemble in ensembles if ensemble is not None), 0)
 
-    def of_member(self, k: int) -> "Evidence":
+    def member(self, k: int) -> "Evidence":
         """The evidence of the k-th probe alone, as views: what an ensemble of one would have given."""
-        return self.of_members(slice(k, k + 1))
+        return self.some_members(slice(k, k + 1))
 
-    def of_members(self, chosen: slice) -> "Evidence":
+    def some_members(self, chosen: slice) -> "Evidence":
         """The evidence of some of the probes, as views: what an ensemble of those alone would have given.
 
         embeddings, which are those of one probe, stay as they are.
         """
         trajectories, runs = self.trajectories, self.subset_runs
+        present = {name: getattr(self, name) for name in _BY_MEMBER if getattr(self, name) is not None}
+        parts: dict[str, Any] = {name: arrays[chosen] for name, arrays in present.items()}
+        for name in _BY_EPOCH:
+            parts[name] = {epoch: array[chosen] for epoch, array in (getattr(self, name) or {}).items()} or None
         if trajectories is not None:
             trajectories = Trajectory(**{f.name: getattr(trajectories, f.name)[chosen] for f in fields(Trajectory)})
         if runs is not None:
             runs = SubsetRuns(**{f.name: getattr(runs, f.name)[chosen] for f in fields(SubsetRuns)})
-        norms = self.gradient_norms
-        return replace(
-            self,
-            trajectories=trajectories,
-            logits=self.logits and {epoch: array[chosen] for epoch, array in self.logits.items()},
-            features=self.features and self.features[chosen],
-            gradient_norms=norms and {epoch: array[chosen] for epoch, array in norms.items()},
-            input_gradient_norms=None if self.input_gradient_norms is None else self.input_gradient_norms[chosen],
-            boundary_distances=None if self.boundary_distances is None else self.boundary_distances[chosen],
-            projected_gradients=self.projected_gradients and self.projected_gradients[chosen],
-            target_gradients=self.target_gradients and self.target_gradients[chosen],
-            subset_runs=runs,
-        )
+        return replace(self, trajectories=trajectories, subset_runs=runs, **parts)
 
-    def ensemble(self) -> Trajectory:
-        """The trajectories, or MissingEvidenceError."""
-        if self.trajectories is None:
-            raise MissingEvidenceError("this metric reads trajectories, which this evidence does not have.")
-        return self.trajectories
+    def required_trajectories(self) -> Trajectory:
+        return _required(self.trajectories, "trajectories")
 
-    def parts(self) -> SubsetRuns:
-        """The models trained on random parts, or MissingEvidenceError."""
-        if self.subset_runs is None:
-            raise MissingEvidenceError("this reads subset_runs, which this evidence does not have.")
-        return self.subset_runs
+    def required_subset_runs(self) -> SubsetRuns:
+        return _required(self.subset_runs, "subset_runs")
+
+    def required_embeddings(self) -> NDArray[np.float32]:
+        return _required(self.embeddings, "embeddings")
+
+    def required_features(self) -> tuple[NDArray[np.float32], ...]:
+        return _required(self.features, "features")
+
+    def required_projected_gradients(self) -> tuple[NDArray[np.float32], ...]:
+        return _required(self.projected_gradients, "projected_gradients")
+
+    def required_target_gradients(self) -> tuple[NDArray[np.float32], ...]:
+        return _required(self.target_gradients, "target_gradients")
 
     def gradient_norms_at(self, epoch: int | None) -> NDArray[np.float32]:
         """Gradient norms [K, n] after `epoch` epochs; None means the last there is. MissingEvidenceError without."""
-        there = self.gradient_norms or {}
-        if not there or (epoch is not None and epoch not in there):
-            raise MissingEvidenceError(f"this reads gradient_norms after epoch {epoch or 'the last'}; there are none.")
-        return there[max(there) if epoch is None else epoch]
-
-    def embedded(self) -> NDArray[np.float32]:
-        """The embeddings [n, d], or MissingEvidenceError."""
-        if self.embeddings is None:
-            raise MissingEvidenceError("this reads embeddings [n, d], which this evidence does not have.")
-        return self.embeddings
-
-    def penultimate(self) -> tuple[NDArray[np.float32], ...]:
-        """The features of the K probes, or MissingEvidenceError."""
-        if self.features is None:
-            raise MissingEvidenceError("this reads the probes' features, which this evidence does not have.")
-        return self.features
-
-    def projected(self) -> tuple[NDArray[np.float32], ...]:
-        """The projected gradients of the K probes, or MissingEvidenceError."""
-        if self.projected_gradients is None:
-            raise MissingEvidenceError("this reads projected_gradients, which this evidence does not have.")
-        return self.projected_gradients
-
-    def toward(self) -> tuple[NDArray[np.float32], ...]:
-        """The projected loss gradients of the targets, of the K probes, or MissingEvidenceError."""
-        if self.target_gradients is None:
-            raise MissingEvidenceError("this reads target_gradients, which this evidence does not have.")
-        return self.target_gradients
+        return _at(self.gradient_norms, epoch, "gradient_norms")
 
     def logits_at(self, epoch: int | None) -> NDArray[np.float32]:
-        """Logits [K, n, C] after `epoch` epochs; None means the last evaluated epoch.
+        """Logits [K, n, C] after `epoch` epochs; None means the last evaluated epoch. MissingEvidenceError without."""
+        return _at(self.logits, epoch, "logits")
 
-        Raises MissingEvidenceError, naming the epochs there are, when that epoch was not evaluated.
-        """
-        if not self.logits:
-            raise MissingEvidenceError("this metric reads logits; set probe.evaluate_at to the epochs to evaluate.")
-        if epoch is None:
-            epoch = max(self.logits)
-        if epoch not in self.logits:
-            recorded = ", ".join(map(str, sorted(self.logits)))
-            raise MissingEvidenceError(
-                f"the probes were not evaluated after epoch {epoch}; evaluated epochs: {recorded}. "
-                f"Choose one of them or add {epoch} to probe.evaluate_at."
-            )
-        return self.logits[epoch]
+
+def _required(value: T | None, name: str) -> T:
+    """The value of a field, or MissingEvidenceError."""
+    if value is None:
+        raise MissingEvidenceError(f"this reads {name}, which this evidence does not have.")
+    return value
+
+
+def _at(by_epoch: Mapping[int, NDArray[np.float32]] | None, epoch: int | None, name: str) -> NDArray[np.float32]:
+    """What was evaluated after `epoch` epochs, None: the last; else MissingEvidenceError, naming those there are."""
+    if not by_epoch:
+        raise MissingEvidenceError(f"this reads {name}; set probe.evaluate_at to the epochs to evaluate.")
+    if epoch is None:
+        epoch = max(by_epoch)
+    if epoch not in by_epoch:
+        recorded = ", ".join(map(str, sorted(by_epoch)))
+        raise MissingEvidenceError(
+            f"the probes were not evaluated after epoch {epoch}; evaluated epochs: {recorded}. "
+            f"Choose one of them or add {epoch} to probe.evaluate_at."
+        )
+    return by_epoch[epoch]

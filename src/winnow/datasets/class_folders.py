@@ -9,7 +9,7 @@ import numpy as np
 
 from winnow.core.errors import DatasetError, OptionError
 from winnow.datasets.base import ImageDataset
-from winnow.datasets.image_files import ENDINGS, class_folders, held_out, image_files
+from winnow.datasets.image_files import ENDINGS, class_folders, image_files, test_folder
 from winnow.datasets.streamed import StreamedImages
 
 LAYOUT = "train/<class>/<image> and test/<class>/<image> (or val/ for test/)"
@@ -28,7 +28,7 @@ class ClassFolders:
         self.root = root
         if not root.is_dir():
             raise DatasetError(f"there is no data folder {root}; expected {LAYOUT} in it. Set dataset.root.")
-        folders = {"train": root / "train", "test": test or held_out(root)}
+        folders = {"train": root / "train", "test": test or test_folder(root)}
         for part, folder in folders.items():
             if not folder.is_dir():
                 missing = "train/" if part == "train" else "test/ or val/"

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.io import ImageReadMode
 from torchvision.io import decode_image as decode_bytes
 
-from winnow.datasets.natural import natural
+from winnow.datasets.natural_order import natural_key
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
@@ -72,7 +72,7 @@ def _upright(path: Path, channels: int, least: int | None = None) -> Iterator[Im
         yield image if image.mode == mode else image.convert(mode)
 
 
-def held_out(root: Path) -> Path:
+def test_folder(root: Path) -> Path:
     """root/test where it has class folders, or nothing else is there; a flat test/ without labels gives way to val/."""
     test, val = root / "test", root / "val"
     return test if test.is_dir() and (class_folders(test) or not val.is_dir()) else val
@@ -92,7 +92,7 @@ def image_files(folder: Path, root: Path) -> list[tuple[str, os.stat_result]]:
             if name.lower().endswith(ENDINGS) and not name.startswith("."):
                 path = os.path.join(where, name)
                 found.append((path.removeprefix(prefix).replace(os.sep, "/"), _status(path)))
-    return sorted(found, key=lambda item: natural(item[0]))
+    return sorted(found, key=lambda item: natural_key(item[0]))
 
 
 def _status(path: str) -> os.stat_result:

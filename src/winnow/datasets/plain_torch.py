@@ -24,7 +24,7 @@ from torch.utils.data import Subset as TorchSubset
 from winnow.core.errors import MismatchError
 from winnow.core.seeds import derive
 from winnow.core.types import Ints, Subset
-from winnow.datasets.natural import natural
+from winnow.datasets.natural_order import natural_key
 from winnow.store.records import read_subset_table, subset_table
 
 TRAIN = "train/"
@@ -164,7 +164,7 @@ def _by_index(table: pd.DataFrame, dataset: Any, paths: list[str] | None) -> Int
 
 
 def _canonical(paths: list[str], dataset: Any) -> bool:
-    keys = [(label, natural(path)) for path, (_, label) in zip(paths, dataset.samples, strict=True)]
+    keys = [(label, natural_key(path)) for path, (_, label) in zip(paths, dataset.samples, strict=True)]
     return all(first <= second for first, second in itertools.pairwise(keys))
 
 

@@ -20,8 +20,8 @@ from winnow.datasets.image_files import (
     class_folders,
     decode_image,
     decode_whole,
-    held_out,
     image_files,
+    test_folder,
 )
 from winnow.datasets.loader import DeviceImages
 from winnow.datasets.stream_loader import Stream
@@ -95,7 +95,7 @@ def read_targets(dataset: ImageDataset, folder: str | Path) -> TargetImages:
 def _refuse_test_files(dataset: ImageDataset, folder: str | Path, files: Iterable[Path]) -> None:
     if dataset.folder is None:
         return
-    test = held_out(dataset.folder).resolve()
+    test = test_folder(dataset.folder).resolve()
     if any(file.resolve().is_relative_to(test) for file in files):
         raise _of_test_part(f"metric.folder={folder} has files of {test}, the test part of {dataset.name}")
 

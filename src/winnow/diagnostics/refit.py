@@ -19,7 +19,7 @@ class HeldOut(NamedTuple):
     loss: Floats
 
 
-def held_out(
+def errors_held_out(
     features: ArrayLike,
     labels: ArrayLike,
     *,

@@ -52,12 +52,12 @@ class Export(ABC):
         with writing(self.target, option="export.to=DIR"):
             self.target.mkdir(parents=True, exist_ok=True)
             try:
-                told = self._fill(self.target, dataset, subset)
+                summary = self._fill(self.target, dataset, subset)
             except BaseException:
                 for path in self.target.iterdir():  # it was empty, so all of it is this export's
                     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
                 raise
-        log.info("%s: %s", self.to, told)
+        log.info("%s: %s", self.to, summary)
 
     @abstractmethod
     def _fill(self, folder: Path, dataset: ImageDataset, subset: Subset) -> str:

@@ -129,8 +129,8 @@ def _kind(rule: str) -> str:
 
 
 def _regrets(found: pd.DataFrame) -> str:
-    told = ONE_ENSEMBLE if found["one_ensemble"].all() else "95% interval"
-    lines = [f"regret of auto, in points ({told}):"]
+    certainty = ONE_ENSEMBLE if found["one_ensemble"].all() else "95% interval"
+    lines = [f"regret of auto, in points ({certainty}):"]
     for line in found.to_dict("records"):
         interval = f" ({100 * line['low']:.1f} to {100 * line['high']:.1f})" if pd.notna(line["low"]) else ""
         lines.append(f"{line['protocol']}, {_kind(line['rule'])}: {100 * line['regret']:.1f}{interval}")

@@ -7,16 +7,8 @@ from matplotlib.ticker import MaxNLocator
 
 from winnow.core.types import Floats
 from winnow.figures.style import GREY, Drawing, house_style
-from winnow.theory.learning_law import (
-    Run,
-    Task,
-    optimise,
-    spread,
-    supported,
-    teacher_student,
-    train,
-    with_steps_as_long,
-)
+from winnow.theory.learning_law import Run, Task, equal_step_control, spread, supported, teacher_student, train
+from winnow.theory.policy_search import optimise
 
 BLUE, VERMILION = "#0072B2", "#D55E00"
 DASHED = (0, (5, 1.5))
@@ -68,7 +60,7 @@ def _numbers(task: Task, policy: Floats, constant: Run, optimal: Run) -> pd.Data
     several = supported(policy).sum(axis=1) > 1
     losses = {
         "loss_constant": constant.losses,
-        "loss_constant_as_long": with_steps_as_long(task, optimal),
+        "loss_constant_as_long": equal_step_control(task, optimal),
         "loss_optimal": optimal.losses,
     }
     of_steps = {

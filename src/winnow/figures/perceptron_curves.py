@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from winnow.figures.style import Drawing, house_style, plain_log_ticks
-from winnow.theory.kept import Keep
+from winnow.theory.kept_distribution import Keep
 from winnow.theory.perceptron import solve
 from winnow.theory.simulation import simulate
 from winnow.theory.strategies import envelope

@@ -14,7 +14,7 @@ from scipy.interpolate import CubicSpline
 
 from winnow.core.types import Floats
 from winnow.figures.style import Drawing, house_style, plain_log_ticks
-from winnow.theory.kept import Keep
+from winnow.theory.kept_distribution import Keep
 from winnow.theory.strategies import STRATEGIES, best_strategy
 
 DATA = (1.0, 100.0)  # examples per parameter before pruning, the horizontal axis

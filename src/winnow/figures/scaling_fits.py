@@ -122,9 +122,9 @@ def _exponents(best: LawFit) -> str:
     shown = []
     for name in ("b", "b2"):
         if name in best.parameters:
-            told = ONE_ENSEMBLE
+            interval = ONE_ENSEMBLE
             if best.intervals:
                 low, high = best.intervals[name]
-                told = f"{low:.2f} to {high:.2f}" if np.isfinite(high) else f"{low:.2f} or more"
-            shown.append(f"{best.parameters[name]:.2f} ({told})")
+                interval = f"{low:.2f} to {high:.2f}" if np.isfinite(high) else f"{low:.2f} or more"
+            shown.append(f"{best.parameters[name]:.2f} ({interval})")
     return ", b = " + ", then ".join(shown)

@@ -42,10 +42,10 @@ def from_table(
     store = ArtifactStore(Path(artifacts))
 
     def artifact(stage: Stage, key: str) -> Artifact:
-        made = store.load(stage, key)
-        if made is None:
+        artifact = store.load(stage, key)
+        if artifact is None:
             raise MissingEvidenceError(f"there is no {stage} {key} in {artifacts}; run the command of the table again.")
-        return made
+        return artifact
 
     keys = found.drop_duplicates("rule").set_index("rule")["subset"]
     subsets = {rule: load_subset(artifact("subset", keys[rule])) for rule in rule_order(keys.index)}

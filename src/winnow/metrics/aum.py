@@ -52,7 +52,7 @@ class AUM(Metric):
         return True
 
     def _values(self, evidence: Evidence) -> Floats:
-        trajectories = evidence.ensemble()
+        trajectories = evidence.required_trajectories()
         check_recorded(self.name, trajectories.epochs, 1, self.first_epochs)
         margins = trajectories.margin if self.margin == "logit" else trajectories.probability_margin
         return -margins[:, : self.first_epochs].mean(axis=(0, 1), dtype=np.float64)

@@ -91,7 +91,7 @@ class Metric(Component, ABC):
         members = evidence.members
         if not self.averages_members or members < 2:
             return None
-        each = np.stack([self._values(evidence.of_member(k)) for k in range(members)])
+        each = np.stack([self._values(evidence.member(k)) for k in range(members)])
         return each.std(axis=0, ddof=1) / np.sqrt(members)
 
     def __call__(self, evidence: Evidence) -> Scores:
@@ -151,7 +151,7 @@ def last_layer_blocks(evidence: Evidence, member: int) -> Iterator[tuple[slice, 
     The gradient of the example's cross-entropy in the weights and bias of the last layer is their outer product.
     Raises MissingEvidenceError without logits or features.
     """
-    logits, features = evidence.logits_at(None)[member], evidence.penultimate()[member]
+    logits, features = evidence.logits_at(None)[member], evidence.required_features()[member]
     for start in range(0, evidence.n, ROWS_IN_BLOCK):
         rows = slice(start, start + ROWS_IN_BLOCK)
         error = softmax(logits[rows].astype(np.float64), axis=1)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from winnow.core.types import Floats
-from winnow.metrics.windows import OfWindows
+from winnow.metrics.windows import WindowedMetric
 
 
 @dataclass(frozen=True, kw_only=True)
-class DUAL(OfWindows):
+class DUAL(WindowedMetric):
     """The mean over sliding windows of `window` epochs of std · (1 − mean) of p_true within the window.
 
     Cho et al. 2025 (2502.06905), equations 4 and 5: J = 10 and the first T = 30 epochs on CIFAR, of one run; here mean

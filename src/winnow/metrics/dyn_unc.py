@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from winnow.core.types import Floats
-from winnow.metrics.windows import OfWindows
+from winnow.metrics.windows import WindowedMetric
 
 
 @dataclass(frozen=True, kw_only=True)
-class DynUnc(OfWindows):
+class DynUnc(WindowedMetric):
     """The mean over sliding windows of `window` epochs of the standard deviation of p_true within the window.
 
     He et al. 2023 (2306.05175), equations 2 and 3: J = 10, windows over the whole training of one run; here mean over

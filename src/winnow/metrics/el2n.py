@@ -61,7 +61,7 @@ class EL2N(Metric):
     def _values(self, evidence: Evidence) -> Floats:
         if self.variant == "ensemble":
             return mean_over_members(evidence.logits_at(self.epoch), evidence.labels, _error_length)
-        trajectories = evidence.ensemble()
+        trajectories = evidence.required_trajectories()
         if trajectories.epochs < self.window:
             recorded = ", ".join(map(str, range(1, trajectories.epochs + 1)))
             raise MissingEvidenceError(

@@ -44,7 +44,7 @@ class Fisher(Metric):
         return True
 
     def _values(self, evidence: Evidence) -> Floats:
-        total, members = np.zeros(evidence.n), len(evidence.penultimate())
+        total, members = np.zeros(evidence.n), len(evidence.required_features())
         for member in range(members):
             fisher: NDArray[np.float64] | float = 0.0
             for _, error, features in last_layer_blocks(evidence, member):

@@ -59,7 +59,7 @@ class Forgetting(Metric):
         return self.never_learned != "inf"
 
     def _values(self, evidence: Evidence) -> Floats:
-        trajectories = evidence.ensemble()
+        trajectories = evidence.required_trajectories()
         check_recorded(self.name, trajectories.epochs, 1, self.first_epochs)
         correct = trajectories.correct[:, : self.first_epochs]
         members, presentations, n = correct.shape

@@ -76,7 +76,7 @@ class GradientFeatures(Metric):
 
 def blocks(evidence: Evidence, member: int) -> Iterator[tuple[slice, Floats]]:
     """(rows, φ [b, P] float64) of a probe."""
-    projected = evidence.projected()[member]
+    projected = evidence.required_projected_gradients()[member]
     for start in range(0, evidence.n, ROWS):
         rows = slice(start, start + ROWS)
         yield rows, projected[rows].astype(np.float64)

@@ -52,7 +52,7 @@ class GraNd(Metric):
     def _values(self, evidence: Evidence) -> Floats:
         if self.parameters == "all":
             return evidence.gradient_norms_at(self.epoch).mean(axis=0, dtype=np.float64)
-        total, members = np.zeros(evidence.n), len(evidence.penultimate())
+        total, members = np.zeros(evidence.n), len(evidence.required_features())
         for member in range(members):
             for rows, error, hidden in last_layer_blocks(evidence, member):
                 total[rows] += np.linalg.norm(error, axis=1) * np.linalg.norm(hidden, axis=1)

@@ -30,7 +30,7 @@ def by_groups(metric: Metric, evidence: Evidence) -> Iterator[tuple[int, Floats 
         possible = evidence.members // size
         chosen = np.linspace(0, possible - 1, min(possible, MOST_GROUPS)).round().astype(int)
         try:
-            groups = [metric(evidence.of_members(slice(g * size, (g + 1) * size))).values for g in chosen]
+            groups = [metric(evidence.some_members(slice(g * size, (g + 1) * size))).values for g in chosen]
         except MissingEvidenceError:
             yield size, None
         else:

@@ -51,7 +51,7 @@ class Influence(Metric):
         return self._named("influence")
 
     def _values(self, evidence: Evidence) -> Floats:
-        runs = evidence.parts()
+        runs = evidence.required_subset_runs()
         check_both(runs)
         values = np.zeros(evidence.n) if self.aggregate == "sum_abs" else np.full(evidence.n, -np.inf)
         for rows, _, block in influence_blocks(runs, self.targets):
@@ -79,10 +79,10 @@ def influence_blocks(runs: SubsetRuns, targets: str) -> Iterator[tuple[slice, sl
             inside = membership[:, rows].T
             right_in, count_in = inside @ right[:, columns], inside @ counts[:, columns]
             count_out = all_counts - count_in
-            told = (count_in > 0) & (count_out > 0)
+            defined = (count_in > 0) & (count_out > 0)
             with np.errstate(invalid="ignore", divide="ignore"):
                 block = right_in / count_in - (all_right - right_in) / count_out
-            block = np.where(told, block, np.float32(0))
+            block = np.where(defined, block, np.float32(0))
             if targets == "held_out":
                 np.fill_diagonal(block[max(j - i, 0) :, max(i - j, 0) :], 0)
             yield rows, columns, block

@@ -77,7 +77,7 @@ class LESS(GradientFeatures):
         return True
 
     def _values(self, evidence: Evidence) -> Floats:
-        values, members = np.zeros(evidence.n), len(evidence.projected())
+        values, members = np.zeros(evidence.n), len(evidence.required_projected_gradients())
         for member in range(members):
             values += self._of_member(evidence, member) / members
         return values
@@ -97,10 +97,10 @@ class LESS(GradientFeatures):
     def _toward(self, evidence: Evidence, member: int, length: Floats) -> tuple[Floats, int, Bools]:
         """The sum [P] of the targets' (1 − p) φ, how many there are, and which examples [n] are in it."""
         if self.folder is not None:
-            theirs = evidence.toward()[member]
+            theirs = evidence.required_target_gradients()[member]
             return -theirs.sum(axis=0, dtype=np.float64), len(theirs), np.zeros(evidence.n, dtype=bool)
         is_target = self._targets(evidence.n)
-        total = np.zeros(evidence.projected()[member].shape[1])
+        total = np.zeros(evidence.required_projected_gradients()[member].shape[1])
         for rows, phi in blocks(evidence, member):
             total += (length[rows] * is_target[rows]) @ phi
         return total, int(is_target.sum()), is_target

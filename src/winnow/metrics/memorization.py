@@ -32,8 +32,8 @@ class Memorization(Metric):
         return "memorization"
 
     def _values(self, evidence: Evidence) -> Floats:
-        inside, outside, _ = rates(evidence.parts())
+        inside, outside, _ = rates(evidence.required_subset_runs())
         return inside - outside
 
     def _standard_error(self, evidence: Evidence) -> Floats:
-        return rates(evidence.parts())[2]
+        return rates(evidence.required_subset_runs())[2]

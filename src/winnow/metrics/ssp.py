@@ -56,7 +56,7 @@ class SSP(Metric):
         return self._named("ssp")
 
     def _values(self, evidence: Evidence) -> Floats:
-        embeddings = evidence.embedded()
+        embeddings = evidence.required_embeddings()
         if self.supervised:
             return _distance_to(embeddings, _class_means(embeddings, evidence.labels), own=evidence.labels)
         k = self.k or int(evidence.labels.max()) + 1

@@ -72,13 +72,13 @@ class TDDS(Metric):
         return True
 
     def _values(self, evidence: Evidence) -> Floats:
-        trajectories = evidence.ensemble()
+        trajectories = evidence.required_trajectories()
         check_recorded(self.name, trajectories.epochs, self._window_epochs, self.first_epochs)
         total = np.zeros(evidence.n)
         changes = trajectories.change_kl if self.variant == "paper" else trajectories.change_abs
         for run in changes:
-            seen = run[1 : self.first_epochs]  # an example's first presentation is no change
-            variations = [self._variation(values) for values in windows(seen, self._window_epochs - 1)]
+            read = run[1 : self.first_epochs]  # an example's first presentation is no change
+            variations = [self._variation(values) for values in windows(read, self._window_epochs - 1)]
             if self.variant == "dual":
                 variations = [variations[0]] * len(variations)
             for age, variation in enumerate(reversed(variations)):

@@ -50,7 +50,8 @@ class TRAK(GradientFeatures):
         return self._named("trak")
 
     def _values(self, evidence: Evidence) -> Floats:
-        effect, unsure, members = np.zeros(evidence.n), np.zeros(evidence.n), len(evidence.projected())
+        effect, unsure = np.zeros(evidence.n), np.zeros(evidence.n)
+        members = len(evidence.required_projected_gradients())
         for member in range(members):
             effect += self._effects(evidence, member) / members
             unsure += one_minus_p(evidence, member) / members
@@ -75,7 +76,7 @@ class TRAK(GradientFeatures):
 
 def _factor(evidence: Evidence, member: int, damping: float) -> tuple[NDArray[np.float64], bool]:
     """The Cholesky factor of ΦᵀΦ + λ."""
-    kernel = np.zeros((evidence.projected()[member].shape[1],) * 2)
+    kernel = np.zeros((evidence.required_projected_gradients()[member].shape[1],) * 2)
     for _, phi in blocks(evidence, member):
         kernel += phi.T @ phi
     kernel[np.diag_indices_from(kernel)] += damping * np.trace(kernel) / len(kernel)

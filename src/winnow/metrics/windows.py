@@ -46,7 +46,7 @@ def windows(run: NDArray[np.float32], window: int) -> Iterator[Floats]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfWindows(Metric):
+class WindowedMetric(Metric):
     """A metric that is the mean over K runs and all windows of `_of_window(p_true in the window)`.
 
     window: epochs in a window. first_epochs: how many epochs are read; None reads all of them.
@@ -77,7 +77,7 @@ class OfWindows(Metric):
         """[n] of one window [window, n]."""
 
     def _values(self, evidence: Evidence) -> Floats:
-        trajectories = evidence.ensemble()
+        trajectories = evidence.required_trajectories()
         check_recorded(self.name, trajectories.epochs, self.window, self.first_epochs)
         total, count = np.zeros(evidence.n), 0
         for run in trajectories.p_true:

@@ -17,7 +17,7 @@ from winnow.core.seeds import derive, stream
 from winnow.core.types import Evidence, Floats, Ints, Scores, Subset
 from winnow.datasets.base import ImageDataset
 from winnow.diagnostics.gradient_error import gradient_error
-from winnow.diagnostics.refit import held_out
+from winnow.diagnostics.refit import errors_held_out
 from winnow.selectors.alpha import CRITERIA, POINTS, Auto
 from winnow.selectors.base import Selector
 from winnow.store.artifacts import ArtifactStore, Draft
@@ -86,10 +86,10 @@ def choose_alpha(
             "disagreement": disagreement(curve, choices),
         }
         save_alpha(draft, curve, about)
-        told = ", ".join(f"{alpha:g} by {name}" for name, alpha in choices.items())
-        seen = " (of probes that saw the held-out examples)" if "validation" in choices and not auto.held_out else ""
+        chosen = ", ".join(f"{alpha:g} by {name}" for name, alpha in choices.items())
+        note = " (of probes that saw the held-out examples)" if "validation" in choices and not auto.held_out else ""
         table = store.table_path("alpha", key)
-        log.info("%s, r=%g: alpha=%g; %s%s (%s)", about["rule"], r, about["alpha"], told, seen, table)
+        log.info("%s, r=%g: alpha=%g; %s%s (%s)", about["rule"], r, about["alpha"], chosen, note, table)
 
     curve, about = load_alpha(store.fetch("alpha", key, write=write, inputs=inputs))
     if about.get("disagreement"):
@@ -162,13 +162,13 @@ def alpha_curve(
     curve = pd.DataFrame({"alpha": list(candidates), "signal": [int(subset.is_signal.sum()) for subset in firsts]})
     if "gradient" in auto.criteria:
         bias2, variance = _gradient(firsts, evidence, trusted)
-        told = firsts[0].m == trusted.size or bool(np.any(bias2 + variance > 1e-20))
-        if not told and auto.criterion == "gradient":
+        informative = firsts[0].m == trusted.size or bool(np.any(bias2 + variance > 1e-20))
+        if not informative and auto.criterion == "gradient":
             log.warning(
                 "the probes fit every example, so their gradients say nothing of alpha and the smallest is taken; "
                 "let probe.evaluate_at name an earlier epoch."
             )
-        if told or auto.criterion == "gradient":
+        if informative or auto.criterion == "gradient":
             curve = curve.assign(bias2=bias2, variance=variance)
     if "validation" in auto.criteria:
         tried = list(range(len(drawn)))
@@ -269,4 +269,4 @@ def _in_fold(subset: Subset, labels: Ints, features: NDArray[np.float32], fold: 
     """
     outside = fold[subset.indices] != j
     kept, weights = subset.indices[outside], subset.weights[outside]
-    return np.stack(held_out(features, labels, kept=kept, weights=weights, tried=np.flatnonzero(fold == j)))
+    return np.stack(errors_held_out(features, labels, kept=kept, weights=weights, tried=np.flatnonzero(fold == j)))

@@ -198,8 +198,8 @@ def select_for_cell(
     }
     alpha = cell.selector.effective_alpha(cell.fixed_alpha)
     if cell.auto:
-        seen = probe_dataset(dataset, probe=cell.probe, needs=cell.selecting, **computing)
-        alpha, _, alpha_key = choose_alpha(dataset, auto=cell.auto, **rule, evidence=seen, store=store)
+        read = probe_dataset(dataset, probe=cell.probe, needs=cell.selecting, **computing)
+        alpha, _, alpha_key = choose_alpha(dataset, auto=cell.auto, **rule, evidence=read, store=store)
     rule |= {"alpha": alpha, "evidence": evidence}
     subset = select_subset(dataset, **rule, store=store)
     return Selected(subset, alpha, subset_key(dataset, **rule)[0], alpha_key)

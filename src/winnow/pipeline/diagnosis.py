@@ -77,7 +77,7 @@ def shift_of_cell(
 
     key = make_key(f"{dataset.slug}-{cell.rule}-shift", inputs)
     artifact = store.fetch("shift", key, write=write, inputs=inputs)
-    made = artifact.json("provenance")
+    provenance = artifact.json("provenance")
     about = {
         "dataset": dataset.name,
         "metric": cell.metric.name,
@@ -89,7 +89,7 @@ def shift_of_cell(
         "probe_seed": cell.probe.seed,
         "selection_seed": cell.selection_seed,
     }
-    traced = {"seconds": made["seconds"], "device": made["device"], "git": made["git"]}
+    traced = {"seconds": provenance["seconds"], "device": provenance["device"], "git": provenance["git"]}
     traced |= {"key": key, "subset": subset_key, "features": features}
     return [about | line | traced for line in artifact.json("reports")]
 

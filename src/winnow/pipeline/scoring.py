@@ -159,9 +159,9 @@ def confusions_of(
     """
     needs = frozenset({"logits"})
     probe.check_evaluated("confusions", needs)
-    seen = probe_dataset(dataset, probe=probe, needs=needs, store=store, trainer=trainer, logger=logger)
-    assert seen.logits is not None
-    return np.asarray(softmax(seen.logits[probe.evaluated[-1]], axis=2).mean(axis=0), dtype=np.float32)
+    evidence = probe_dataset(dataset, probe=probe, needs=needs, store=store, trainer=trainer, logger=logger)
+    assert evidence.logits is not None
+    return np.asarray(softmax(evidence.logits[probe.evaluated[-1]], axis=2).mean(axis=0), dtype=np.float32)
 
 
 def check_metric(metric: Metric, probe: Probe) -> None:

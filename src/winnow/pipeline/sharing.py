@@ -152,7 +152,7 @@ def _stages(cell: CellSpec, dataset: ImageDataset) -> list[tuple[SharedStage, Ma
 def _evidence_stages(reads: _Reads, probe: Probe, dataset: ImageDataset) -> list[tuple[SharedStage, Make]]:
     found: list[tuple[SharedStage, Make]] = []
     n, needs, members = dataset.n, reads.needs, member_keys(dataset, probe)
-    for member, key in enumerate(members if probe.of_members(needs) else ()):
+    for member, key in enumerate(members if probe.member_needs(needs) else ()):
         stage = SharedStage(
             name=f"probe:{member}",
             title=f"probe {member + 1} of {probe.members}",

@@ -61,7 +61,7 @@ def _prefix(dataset: ImageDataset, probe: Probe) -> str:
 
 def evidence_keys(dataset: ImageDataset, probe: Probe, needs: frozenset[str]) -> list[str]:
     """The keys of what the evidence in `needs` comes from: trainings, and embeddings from elsewhere."""
-    whole = member_keys(dataset, probe) if probe.of_members(needs) else []
+    whole = member_keys(dataset, probe) if probe.member_needs(needs) else []
     embedded = probe.embedding.keys(dataset) if "embeddings" in needs else []
     parts = run_keys(dataset, probe) if "subset_runs" in needs else []
     folds = fold_keys(dataset, probe) if "fold_features" in needs else []
@@ -111,11 +111,11 @@ def gather(
     computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
     parts = gather_subset_runs(dataset, probe, **computing) if "subset_runs" in needs else None
     folds = gather_fold_features(dataset, probe, **computing) if "fold_features" in needs else None
-    of_members = range(probe.members) if probe.of_members(needs) else ()
-    if of_members:
+    members_needed = range(probe.members) if probe.member_needs(needs) else ()
+    if members_needed:
         train_apart(train_member, "probe", member_keys(dataset, probe), dataset=dataset, probe=probe, **computing)
-    members = [train_member(dataset, probe, member, **computing) for member in of_members]
-    passed = {
+    members = [train_member(dataset, probe, member, **computing) for member in members_needed]
+    outputs_of = {
         each: pass_of_member(
             each.name,
             dataset,
@@ -132,11 +132,11 @@ def gather(
 
     def outputs(name: str, epoch: int | None = None) -> list[np.ndarray]:
         at = probe.evaluated[-1] if epoch is None else epoch
-        return [passed[MemberPass(name, member, at)] for member in of_members]
+        return [outputs_of[MemberPass(name, member, at)] for member in members_needed]
 
     def embedded() -> np.ndarray:
         def of_probe() -> np.ndarray:
-            return passed[MemberPass("features", 0, probe.evaluated[-1])]
+            return outputs_of[MemberPass("features", 0, probe.evaluated[-1])]
 
         return probe.embedding.embed(dataset, of_probe=of_probe, **computing)
 

@@ -140,7 +140,7 @@ def pass_of_member(
 
 
 def kept_pass(
-    made: Pass,
+    kind: Pass,
     name: str,
     dataset: ImageDataset,
     *,
@@ -164,10 +164,10 @@ def kept_pass(
         log.info("passing %d examples: %s", dataset.n if targets is None else targets.n, key)
         part: Part = "train" if targets is None else targets
         model = load(dataset)
-        out = draft.new_array(name, (length(dataset, part), *made.shape(model, **options)), np.float32)
-        batch = made.batch_size
-        if made.differentiates:
-            held: Scratch = partial(made.scratch, **options)
+        out = draft.new_array(name, (length(dataset, part), *kind.shape(model, **options)), np.float32)
+        batch = kind.batch_size
+        if kind.differentiates:
+            held: Scratch = partial(kind.scratch, **options)
             batch = min(
                 batch or at_once(dataset.image_shape),
                 examples_at_once(model, dataset.image_shape, trainer.memory_gb, held),
@@ -179,8 +179,8 @@ def kept_pass(
             dataset,
             part=part,
             trainer=trainer,
-            output=partial(made.output, **options),
-            differentiates=made.differentiates,
+            output=partial(kind.output, **options),
+            differentiates=kind.differentiates,
             batch_size=batch,
             channels_last=channels_last,
         )

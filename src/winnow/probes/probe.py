@@ -97,10 +97,10 @@ class Probe(Component):
     def member_seed(self, member: int) -> int:
         return derive(self.seed, "probe", member)
 
-    def of_members(self, needs: frozenset[str]) -> frozenset[str]:
+    def member_needs(self, needs: frozenset[str]) -> frozenset[str]:
         """Those of `needs` for which members are trained on the whole training set."""
-        apart = {"subset_runs", "fold_features"} | (set() if self.embedding.from_members else {"embeddings"})
-        return needs - apart
+        of_others = {"subset_runs", "fold_features"} | (set() if self.embedding.from_members else {"embeddings"})
+        return needs - of_others
 
     def cost(self, n: int, needs: frozenset[str] = frozenset({"logits"}), *, targets: int = 0) -> int:
         """Examples processed for the evidence in `needs` of n examples: presentations in training plus passes.
@@ -110,7 +110,7 @@ class Probe(Component):
         n, that target_gradients are of.
         """
         total = self.embedding.cost(n) if "embeddings" in needs else 0
-        if whole := self.of_members(needs):
+        if whole := self.member_needs(needs):
             passes = len(self.evaluated) + len(whole - {"trajectories", "logits", "embeddings", "target_gradients"})
             total += self.members * n * (self.trained_epochs + passes)
             total += self.members * targets if "target_gradients" in whole else 0
@@ -124,16 +124,16 @@ class Probe(Component):
     def multiply_adds(self, dataset: ImageDataset, needs: frozenset[str]) -> int:
         """Of one forward pass of one of the examples that `cost` counts; their mean, where models differ."""
         own = self.model.multiply_adds(dataset.image_shape, dataset.n_classes)
-        apart = self.embedding.cost(dataset.n) if "embeddings" in needs else 0
-        if not apart:
+        embedding = self.embedding.cost(dataset.n) if "embeddings" in needs else 0
+        if not embedding:
             return own
         total = self.cost(dataset.n, needs)
-        return ((total - apart) * own + apart * self.embedding.multiply_adds(dataset)) // total
+        return ((total - embedding) * own + embedding * self.embedding.multiply_adds(dataset)) // total
 
     def check_evaluated(self, reader: str, needs: frozenset[str]) -> None:
         """Raise MissingEvidenceError where `reader` needs a pass over the data and no epoch is evaluated, or folds held
         out of a single member."""
-        passes = sorted(self.of_members(needs) - {"trajectories"})
+        passes = sorted(self.member_needs(needs) - {"trajectories"})
         if passes and not self.evaluated:
             raise MissingEvidenceError(f"{reader} reads {passes[0]}; set probe.evaluate_at to at least one epoch.")
         if "fold_features" in needs and self.members == 1:

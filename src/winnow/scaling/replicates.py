@@ -155,16 +155,16 @@ class Design:
             return np.full(len(values), np.nan), np.full(len(values), np.nan)
         known = self._forms
         centred = values - (values @ self.weights)[:, None]
-        seen = np.stack([np.sum((centred @ form) * centred, axis=1) for form in known.forms], axis=1)  # [K, F]
-        variance = np.maximum(seen @ known.unbiased, np.max(seen * known.one_way, axis=1))
+        observed = np.stack([np.sum((centred @ form) * centred, axis=1) for form in known.forms], axis=1)  # [K, F]
+        variance = np.maximum(observed @ known.unbiased, np.max(observed * known.one_way, axis=1))
         flat = variance <= (_ROUNDING * (np.abs(values).max(axis=1) if scale is None else scale)) ** 2
-        seen = np.where(flat[:, None], 1.0, seen)
+        observed = np.where(flat[:, None], 1.0, observed)
         if not self.reads or self._levels[1] == self.size:
             df = np.full(len(values), self.clusters - 1.0)
         else:
-            found = np.maximum(seen @ known.components.T, 0)
+            found = np.maximum(observed @ known.components.T, 0)
             df = (found @ known.trace) ** 2 / np.einsum("ka,ab,kb->k", found, known.products, found)
-            shares = seen * known.weighted
+            shares = observed * known.weighted
             own = np.sum(shares, axis=1) / np.sum(shares / known.levels, axis=1)
             df = np.where(df > own, (2 * df + own) / 3, df)
         return np.where(flat, 0.0, np.sqrt(np.maximum(variance, 0))), np.where(flat, np.nan, df)

@@ -1,24 +1,24 @@
 """What every selector is: scores, labels, a fraction and a seed in; a subset out."""
 
 from abc import ABC
-from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from winnow.core.errors import BudgetError, MismatchError, MissingEvidenceError, OptionError, check_choice
+from winnow.core.errors import BudgetError, MismatchError, MissingEvidenceError, OptionError
 from winnow.core.rounding import round_half_up
 from winnow.core.seeds import derive, stream
 from winnow.core.types import Evidence, Floats, Ints, Scores, Subset
 from winnow.selectors.budget import kept_count, largest_remainder, least_counts
 from winnow.selectors.pool import Pool, label_vector
+from winnow.selectors.rule import Rule
 from winnow.selectors.strata import by_class
-from winnow.store.keys import Component
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selector(Component, ABC):
+class Selector(Rule, ABC):
     """A rule that keeps m = ⌊r n + ½⌋ of n examples: ⌊alpha_eff m + ½⌋ by score (signal), the others at random.
 
     balance says how classes share the budget. With balance the rule works within each class, and the signal count is
@@ -39,94 +39,8 @@ class Selector(Component, ABC):
     scores; "aum" the smallest margins of the probes' training (Pleiss et al. 2020, 2001.10528), whatever the scores.
 
     A subclass is one file, and one yaml of the same name in conf/selector, which the contract tests find. Most give
-    `_pick` alone: the examples that the rule chooses by itself. `calibrated` takes any of them for its signal. A rule
-    of which there are several versions always names its own in brackets (`_title`), so that none passes for another.
+    `_pick` alone: the examples that the rule chooses by itself. `calibrated` takes any of them for its signal.
     """
-
-    _told_by_title: ClassVar[frozenset[str]] = frozenset()
-
-    balance: float | str | None = None
-    drop_suspect: float = 0.0
-    suspect_by: str = "score"
-
-    def __post_init__(self) -> None:
-        check_choice("selector.suspect_by", self.suspect_by, ("score", "aum"))
-        if not 0 <= self.drop_suspect < 1:
-            raise OptionError(f"selector.drop_suspect={self.drop_suspect} must be a fraction of the data, in [0, 1).")
-        if isinstance(self.balance, int | float) and not isinstance(self.balance, bool) and 0 < self.balance <= 1:
-            return
-        if self.balance is not None and self.balance != "exact":
-            raise OptionError(
-                f"selector.balance={self.balance} is not known; choose null, exact or a fraction in (0, 1]."
-            )
-
-    @property
-    def name(self) -> str:
-        """The name of its file and of its yaml."""
-        return type(self).__module__.rpartition(".")[2]
-
-    @property
-    def _title(self) -> str:
-        """The name in rules; the options in `_told_by_title` are told by it."""
-        return self.name
-
-    @property
-    def least_epochs(self) -> int:
-        """The shortest probe training, in epochs, whose trajectories it can read."""
-        return 1
-
-    @property
-    def reads_scores(self) -> bool:
-        """False where `scores` may be None."""
-        return self._rule_reads_scores or self._drops_by("score")
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """Names of the Evidence fields that it reads."""
-        return self._rule_needs | (frozenset({"trajectories"}) if self._drops_by("aum") else frozenset())
-
-    def _drops_by(self, what: str) -> bool:
-        return self.drop_suspect > 0 and self.suspect_by == what
-
-    @property
-    def _rule_reads_scores(self) -> bool:
-        return True
-
-    @property
-    def _rule_needs(self) -> frozenset[str]:
-        return frozenset()
-
-    def effective_alpha(self, alpha: float) -> float:
-        """The fraction of the kept budget that this selector keeps by its rule when it is asked for alpha."""
-        return 1.0
-
-    @property
-    def reads_alpha(self) -> bool:
-        """False where every alpha keeps the same."""
-        return self.effective_alpha(0.0) != self.effective_alpha(1.0)
-
-    @property
-    def protocol(self) -> str | None:
-        """How kept examples are weighted, where there is a choice."""
-        return None
-
-    def _rule(self, metric_name: str | None, alpha: str) -> str:
-        """The rule's name, with the options that are not at their default, but without balance and drop_suspect."""
-        shared = {field.name for field in fields(Selector)} | self._told_by_title
-        own = [f for f in fields(self) if f.name not in shared]
-        changed = {f.name: getattr(self, f.name) for f in own if getattr(self, f.name) != f.default}
-        words = [value if isinstance(value, str) else f"{name}={_plain(value)}" for name, value in changed.items()]
-        return " ".join([*([str(metric_name)] if self._rule_reads_scores else []), self._title, *words])
-
-    def rule(self, metric_name: str | None, alpha: float | str) -> str:
-        """The short name of what is done, for figures and grids, such as "el2n exact 0.5 balance=exact"."""
-        name = self._rule(metric_name, alpha if isinstance(alpha, str) else format(alpha, "g"))
-        if self.balance is not None:
-            name += f" balance={self.balance if isinstance(self.balance, str) else format(self.balance, 'g')}"
-        if self.drop_suspect:
-            by = metric_name if self.suspect_by == "score" else self.suspect_by
-            name += f" drop={self.drop_suspect:g} by {by}"
-        return name
 
     def check(self, labels: ArrayLike, *, r: float, alpha: float) -> None:
         """Raise every error that can be told before there are scores, so that no probe is trained in vain.
@@ -293,7 +207,3 @@ class Selector(Component, ABC):
                 f"{values.size} scores do not belong to {n} labels; score the data set that the subset is taken from."
             )
         return values
-
-
-def _plain(value: Any) -> str:
-    return format(value, "g") if isinstance(value, float) else str(value).lower()

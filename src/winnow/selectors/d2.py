@@ -60,7 +60,7 @@ class D2(Selector):
     less than one stratum, or gamma_f or distance given with variant=official; MissingEvidenceError without embeddings.
     """
 
-    _told_by_title: ClassVar[frozenset[str]] = frozenset({"variant", "distance", "cut_by"})
+    _in_title: ClassVar[frozenset[str]] = frozenset({"variant", "distance", "cut_by"})
 
     variant: str = field(default="gaussian", metadata=LATER)
     k: int = 5

@@ -10,12 +10,12 @@ from scipy.sparse import csc_array, csr_array
 
 from winnow.core.errors import OptionError
 from winnow.core.types import Ints
-from winnow.selectors.of_embeddings import OfEmbeddings
+from winnow.selectors.embedding_selector import EmbeddingSelector
 from winnow.selectors.pool import Pool
 
 
 @dataclass(frozen=True, kw_only=True)
-class FacilityLocation(OfEmbeddings):
+class FacilityLocation(EmbeddingSelector):
     """Adds, one after another, the example that raises F_k(S) = Σ_i max_{j in S, j in N_k(i)} s_ij the most.
 
     s_ij = max(0, cosine of x_i − x̄ and x_j − x̄), x̄ the mean embedding of those there are to choose from; s_ii = 1.

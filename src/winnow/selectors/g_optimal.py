@@ -6,12 +6,12 @@ from winnow.core.errors import OptionError
 from winnow.core.seeds import stream
 from winnow.core.types import Floats, Ints
 from winnow.selectors.design import Posterior, add_greedily, largest_variance
-from winnow.selectors.of_embeddings import OfEmbeddings
+from winnow.selectors.embedding_selector import EmbeddingSelector
 from winnow.selectors.pool import Pool
 
 
 @dataclass(frozen=True, kw_only=True)
-class GOptimal(OfEmbeddings):
+class GOptimal(EmbeddingSelector):
     """Adds, m times, the example i that minimises max over targets x* of x*ᵀ(Σ⁻¹ + x_i x_iᵀ)⁻¹x*.
 
     GO of Mukherjee et al. 2024 (2404.08846). Σ is the posterior covariance of a linear model on the embeddings x with

@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from winnow.core.errors import check_choice
 from winnow.core.types import Ints
-from winnow.selectors.of_embeddings import OfEmbeddings
+from winnow.selectors.embedding_selector import EmbeddingSelector
 from winnow.selectors.pool import Pool
 
 
 @dataclass(frozen=True, kw_only=True)
-class Herding(OfEmbeddings):
+class Herding(EmbeddingSelector):
     """Keeps, one after another, the example that brings the mean of the kept ones closest to the mean μ of all.
 
     With w_t = (t + 1) μ − Σ of the t embeddings kept so far, the next one, each at most once, is

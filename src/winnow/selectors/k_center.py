@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from winnow.core.types import Ints
-from winnow.selectors.of_embeddings import OfEmbeddings
+from winnow.selectors.embedding_selector import EmbeddingSelector
 from winnow.selectors.pool import Pool
 
 _BLOCK = 512  # of points whose distances are brought up to date together
 
 
 @dataclass(frozen=True, kw_only=True)
-class KCenter(OfEmbeddings):
+class KCenter(EmbeddingSelector):
     """Keeps, one after another, the example that lies farthest from all kept ones. No score is read.
 
     Sener & Savarese 2018 (1708.00489), algorithm 1, with Euclidean distances of the embeddings; the first example is

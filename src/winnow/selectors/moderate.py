@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from winnow.core.errors import check_choice
 from winnow.core.types import Floats, Ints
-from winnow.selectors.of_embeddings import OfEmbeddings
+from winnow.selectors.embedding_selector import EmbeddingSelector
 from winnow.selectors.pool import Pool
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moderate(OfEmbeddings):
+class Moderate(EmbeddingSelector):
     """Keeps the examples whose distance to their class centre is closest to the median distance. No score is read.
 
     Xia et al. 2023 (ICLR, "Moderate coreset"), section 3.2, on the embeddings. variant:
@@ -27,7 +27,7 @@ class Moderate(OfEmbeddings):
     alpha is ignored: everything follows the rule. Raises OptionError for an unknown variant.
     """
 
-    _told_by_title: ClassVar[frozenset[str]] = frozenset({"variant"})
+    _in_title: ClassVar[frozenset[str]] = frozenset({"variant"})
 
     variant: str = "class"
 

@@ -57,7 +57,7 @@ class Pool:
         """[k, d]: the embeddings of the members. Raises MissingEvidenceError where there are none."""
         if self.evidence is None:
             raise MissingEvidenceError("this selector reads embeddings; give it evidence with embeddings [n, d].")
-        return self.evidence.embedded()[members]
+        return self.evidence.required_embeddings()[members]
 
     def mean_p_true(self, members: Ints, first_epochs: int | None = None) -> Floats:
         """[k]: true-class probability, mean over probes and the first epochs (None: all).
@@ -84,7 +84,7 @@ class Pool:
     def _trajectories(self) -> Trajectory:
         if self.evidence is None:
             raise MissingEvidenceError("this selector reads trajectories; give it the evidence of a probe ensemble.")
-        return self.evidence.ensemble()
+        return self.evidence.required_trajectories()
 
 
 def label_vector(labels: ArrayLike) -> NDArray[Any]:

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 
 from winnow.core.errors import OptionError, TheoryError, check_choice
 from winnow.core.types import Bools, Floats
-from winnow.theory.kept import Keep, KeptDistribution, Margin, kept_distribution, moments
+from winnow.theory.kept_distribution import Keep, KeptDistribution, Margin, kept_distribution, moments
 
 _EASY = 0.1  # kept examples per parameter so few that the solution is near k = α^−½, p = q = 0
 _STEP = np.log(2.0)  # of the continuation, in log α

@@ -7,7 +7,7 @@ from scipy.optimize import nnls
 
 from winnow.core.errors import OptionError, TheoryError, check_choice
 from winnow.core.types import Floats
-from winnow.theory.kept import Keep, Margin
+from winnow.theory.kept_distribution import Keep, Margin
 
 _KKT_TOLERANCE = 1e-8
 

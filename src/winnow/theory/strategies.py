@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from winnow.core.errors import OptionError
 from winnow.core.types import Floats
-from winnow.theory.kept import Keep, Margin
+from winnow.theory.kept_distribution import Keep, Margin
 from winnow.theory.perceptron import solve
 
 STRATEGIES: tuple[Keep, ...] = ("hardest", "easiest", "random")

@@ -56,6 +56,6 @@ class GlooBatchNorm(nn.BatchNorm2d):
 
 
 def _of(norm: nn.BatchNorm2d) -> GlooBatchNorm:
-    made = GlooBatchNorm(norm.num_features, eps=norm.eps, momentum=norm.momentum)
-    made.load_state_dict(norm.state_dict())
-    return made
+    replacement = GlooBatchNorm(norm.num_features, eps=norm.eps, momentum=norm.momentum)
+    replacement.load_state_dict(norm.state_dict())
+    return replacement

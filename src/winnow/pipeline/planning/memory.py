@@ -79,7 +79,7 @@ def shared_needs(
 
 
 def _trained(
-    model: ModelSpec, recipe: Recipe, dataset: ImageDataset, trainer: TrainerSpec, m: int, seen: int
+    model: ModelSpec, recipe: Recipe, dataset: ImageDataset, trainer: TrainerSpec, m: int, evaluated: int
 ) -> dict[str, int]:
     """Training on m examples, and a pass over `seen` images by the trained model."""
     _, largest = recipe.batch_sizes(m)
@@ -87,7 +87,7 @@ def _trained(
     shape = dataset.image_shape
     unfolded = unfolds(trainer.kind, recipe.precision)
     step = training_bytes(model, recipe, shape, dataset.n_classes, batch, unfolded=unfolded)
-    test = evaluation_bytes(model, shape, dataset.n_classes, seen)
+    test = evaluation_bytes(model, shape, dataset.n_classes, evaluated)
     what = {f"a step of {batch} images": step} if step >= test else {"a pass over its images": test}
     return what | {"data set": _data_bytes(dataset)}
 

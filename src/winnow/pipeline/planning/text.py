@@ -133,18 +133,18 @@ def _name(work: Work) -> str:
 
 def _memory(plan: Plan, available: Available) -> str:
     """On a CPU what would be on the device is on the host."""
-    apart = available.device is not None
+    separate = available.device is not None
     lines = ["memory at the peak of one job, without what convolutions and allocators take on top:"]
     for need in plan.needs:
-        host = available.own + need.on_host + (0 if apart else need.on_device)
+        host = available.own + need.on_host + (0 if separate else need.on_device)
         parts = [f"{name} {_bytes(size)}" for name, size in (*need.device.items(), *need.host.items()) if size]
-        device = f"{_bytes(need.on_device)} on the device, " if apart else ""
+        device = f"{_bytes(need.on_device)} on the device, " if separate else ""
         lines.append(f"  {need.title}: {device}{_bytes(host)} on the host ({', '.join(parts)}, this process now)")
-    lines += _warnings(plan, available, apart)
+    lines += _warnings(plan, available, separate)
     return "\n".join(lines)
 
 
-def _warnings(plan: Plan, available: Available, apart: bool) -> list[str]:
+def _warnings(plan: Plan, available: Available, separate: bool) -> list[str]:
     def check(where: str, need: Need, size: int, jobs: int, free: int) -> list[str]:
         if size * jobs <= free:
             return []
@@ -157,7 +157,7 @@ def _warnings(plan: Plan, available: Available, apart: bool) -> list[str]:
     for need in plan.needs:
         if available.device is not None:
             lines += check(f"on {plan.device}", need, need.on_device, plan.per_device, available.device)
-        host = available.own + need.on_host + (0 if apart else need.on_device)
+        host = available.own + need.on_host + (0 if separate else need.on_device)
         lines += check("in memory", need, host, plan.slots, available.host)
     return lines or [
         f"  it fits: {_bytes(available.host)} free in memory"

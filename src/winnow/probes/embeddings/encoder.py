@@ -88,7 +88,7 @@ class Encoder(Embedding):
         self, dataset: ImageDataset, *, store: ArtifactStore, trainer: TrainerSpec, **_: Any
     ) -> NDArray[np.float32]:
         self.check(dataset)
-        made = Pass(
+        kind = Pass(
             output=features,
             shape=lambda model, **_: (model.head.in_features,),
             differentiates=False,
@@ -96,7 +96,7 @@ class Encoder(Embedding):
         )
         key, inputs = self._key(dataset)
         return kept_pass(
-            made, "features", dataset, key=key, inputs=inputs, load=self._load, store=store, trainer=trainer
+            kind, "features", dataset, key=key, inputs=inputs, load=self._load, store=store, trainer=trainer
         )
 
     @property

@@ -6,7 +6,7 @@ from winnow.selectors.base import Selector
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfEmbeddings(Selector):
+class EmbeddingSelector(Selector):
     """A rule that chooses by embeddings alone and reads no scores."""
 
     @property
