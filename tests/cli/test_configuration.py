@@ -41,6 +41,7 @@ def test_a_misspelt_signal_names_ones_own_too(
     own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    ended = run_script("run.py", f"--config-dir={own}", *TINY, "selector=calibrated", "selector.signal=mien", capsys=capsys)
+    given = [f"--config-dir={own}", *TINY, "selector=calibrated", "selector.signal=mien"]
+    ended = run_script("run.py", *given, capsys=capsys)
     assert ended.code == 1
     assert "mine" in ended.err

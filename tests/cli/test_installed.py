@@ -21,7 +21,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("installed")
     (folder / "egg").mkdir()
     # Else setuptools leaves what it builds in the checkout, and takes it up again when the files are gone there.
-    (folder / "build.cfg").write_text(f"[build]\nbuild_base={folder / 'build'}\n[egg_info]\negg_base={folder / 'egg'}\n")
+    (folder / "build.cfg").write_text(
+        f"[build]\nbuild_base={folder / 'build'}\n[egg_info]\negg_base={folder / 'egg'}\n"
+    )
     building = os.environ | {"DIST_EXTRA_CONFIG": str(folder / "build.cfg")}
     wheel = [*PIP, "wheel", *OFFLINE, "--no-build-isolation", "--wheel-dir", str(folder), str(ROOT)]
     subprocess.run(wheel, env=building, check=True)

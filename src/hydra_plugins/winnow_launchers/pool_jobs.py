@@ -89,9 +89,7 @@ class PoolJobs:
 
         results.clear_result(job.folder)
         log, environment = job.folder / results.LOG, self.slots.environment(taken)
-        return processes.spawn(
-            call_again, *job.command, log=log, environment=environment, title=" ".join(job.command)
-        )
+        return processes.spawn(call_again, *job.command, log=log, environment=environment, title=" ".join(job.command))
 
     def judge(self, job: Job, code: int) -> tuple[str, str | None]:
         """How a job ended, and why it failed. One that failed has left its reason in its folder, or it is left here."""

@@ -13,8 +13,9 @@ from typing import Any
 Fact = tuple[str, str]
 
 PACKAGES = (
-    "torch", "torchvision", "torchdata", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "scipy",
-    "scikit-learn", "faiss-cpu", "pandas", "pyarrow", "matplotlib", "pillow", "safetensors", "filelock", "wandb",
+    "torch", "torchvision", "torchdata", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy",
+    "scipy", "scikit-learn", "faiss-cpu", "pandas", "pyarrow", "matplotlib", "pillow", "safetensors", "filelock",
+    "wandb",
 )  # fmt: skip
 EXTRAS = {"timm": "timm", "ray": "hydra-ray-launcher", "slurm": "hydra-submitit-launcher"}
 VARIABLES = (

@@ -66,6 +66,13 @@ class Collected:
     command: str | None = None
 
 
+class Keys(NamedTuple):
+    """What the results in a folder were made from. rows: keys of their rows; others: of what is in no row."""
+
+    rows: list[str]
+    others: list[str]
+
+
 def save_row(folder: str | Path, row: Row) -> Path:
     """Write the row of a finished cell."""
     return _save_json(Path(folder) / ROW, asdict(row))
@@ -206,6 +213,26 @@ def collect(folder: str | Path) -> Collected:
         raise WinnowError(f"there is no folder {folder}; give the folder of a run or a sweep.")
     found = Collected([], [], 0)
     return _collect(folder, folder, found)
+
+
+def keys_of(folder: str | Path) -> Keys:
+    """The keys of the artifacts that the results in a folder, its rows and shift reports, name.
+
+    Raises WinnowError where it holds no result, or a cell has neither finished nor failed: what that one needs is not
+    known before it has.
+    """
+    found = collect(folder)
+    if found.missing:
+        raise WinnowError(
+            f"{found.missing} cells of {folder} have no row and no error, so what they need is not known; let them run "
+            "to their end first, by the same command."
+        )
+    tables = [read_shifts(path) for path in sorted(Path(folder).rglob(SHIFTS))]
+    columns = [table.reindex(columns=["key", "subset", "features"]) for table in tables]
+    others = {key for table in columns for key in table.to_numpy().flat if isinstance(key, str)}
+    if not found.rows and not others:
+        raise WinnowError(f"{folder} holds no row of a finished cell; give the folder of a run or of a sweep.")
+    return Keys([row.key for row in found.rows], sorted(others))
 
 
 def _collect(folder: Path, top: Path, found: Collected) -> Collected:
