@@ -25,7 +25,7 @@ from winnow.selectors.d2 import D2
 from winnow.selectors.facility_location import FacilityLocation, lazy_greedy
 from winnow.selectors.moderate import Moderate
 from winnow.selectors.strata import equal_width
-from winnow.training.callbacks.forgetting import observe
+from winnow.training.callbacks.trajectory_recorder import observe
 
 Arrays = dict[str, NDArray[Any]]
 Pair = tuple[NDArray[Any], NDArray[Any]]

@@ -8,7 +8,7 @@ from helpers.parallel import TWO, NoBatchNorm, SeesIndices
 from helpers.training import CPU, state, tiny_fit, tiny_recipe
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.imagefolder import ImageFolder
-from winnow.probes.scorer import pass_into
+from winnow.probes.forward import pass_into
 from winnow.store.artifacts import ArtifactStore
 
 

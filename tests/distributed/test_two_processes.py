@@ -23,7 +23,7 @@ from winnow.core.types import Subset
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.synthetic import Synthetic
 from winnow.parallel import workers
-from winnow.probes.scorer import features, pass_into
+from winnow.probes.forward import features, pass_into
 from winnow.store.artifacts import ArtifactStore
 from winnow.training.callbacks.forgetting import Forgetting
 from winnow.training.devices import TrainerSpec

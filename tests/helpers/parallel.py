@@ -17,7 +17,8 @@ from winnow.datasets.batches import batches
 from winnow.datasets.loader import Shard
 from winnow.models.base import Classifier, ModelSpec
 from winnow.parallel import workers
-from winnow.training.callbacks.forgetting import Forgetting, TrajectoryRecorder
+from winnow.training.callbacks.forgetting import Forgetting
+from winnow.training.callbacks.trajectory_recorder import TrajectoryRecorder
 from winnow.training.devices import shard
 
 TWO = replace(CPU, devices=2)

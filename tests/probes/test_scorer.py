@@ -6,7 +6,8 @@ from helpers.training import CPU, TINY, normalised, same_state, state, tiny_data
 from winnow.datasets.batches import batches
 from winnow.datasets.loader import Batch
 from winnow.probes import scorer
-from winnow.probes.scorer import EnsembleScorer, pass_into
+from winnow.probes.forward import pass_into
+from winnow.probes.scorer import EnsembleScorer
 
 
 @pytest.fixture(scope="module")

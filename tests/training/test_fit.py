@@ -16,6 +16,7 @@ from winnow.datasets.augmentation import Augmentation
 from winnow.parallel.workers import state as group_state
 from winnow.parallel.workers.place import Place
 from winnow.parallel.workers.state import Group
+from winnow.training import trainers
 from winnow.training.devices import TrainerSpec, quiet
 from winnow.training.fit import measure
 
@@ -181,15 +182,15 @@ def test_writes_no_file_and_says_nothing(dataset, tmp_path, monkeypatch, caplog)
 def test_on_gpus_each_process_takes_its_own(monkeypatch):
     asked = []
     monkeypatch.setattr(TrainerSpec, "on_gpu", True)
-    monkeypatch.setattr(TrainerSpec, "_trainer", lambda self, **options: asked.append(options["devices"]))
+    monkeypatch.setattr(trainers, "_trainer", lambda spec, **options: asked.append(options["devices"]))
     group = Group(Place(rank=13, world=16, local=5, node=1, address="", port=0))
     monkeypatch.setattr(group_state, "current", group)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
     spec = TrainerSpec(devices=8, nodes=2)
-    spec.trainer()
+    trainers.joint_trainer(spec)
     group.inside = True
-    spec.solo_trainer()
-    spec.trainer()
+    trainers.solo_trainer(spec)
+    trainers.joint_trainer(spec)
     assert asked == [[5], [5], 8]
 
 

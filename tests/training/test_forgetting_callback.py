@@ -12,7 +12,8 @@ from helpers.training import tiny_dataset, tiny_fit, tiny_recipe
 from winnow.core.errors import OptionError
 from winnow.core.types import Subset
 from winnow.datasets.augmentation import Augmentation
-from winnow.training.callbacks.forgetting import FIELDS, Forgetting, observe
+from winnow.training.callbacks.forgetting import FIELDS, Forgetting
+from winnow.training.callbacks.trajectory_recorder import observe
 from winnow.training.loggers import CSVLog
 
 LN2, LN3 = np.log(2), np.log(3)

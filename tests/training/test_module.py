@@ -8,7 +8,7 @@ from helpers.training import CPU, TINY, Watcher, normalised, same_state, state, 
 from winnow.core.types import Subset
 from winnow.datasets.batches import batches
 from winnow.datasets.loader import Batch, InMemoryLoader, on_device
-from winnow.training import fit as fit_module
+from winnow.training import loop
 from winnow.training.callbacks.forgetting import Forgetting
 from winnow.training.fit import Measured, measure
 from winnow.training.module import ClassifierModule, weighted_loss
@@ -83,7 +83,7 @@ def test_weight_one_is_no_weight(dataset, monkeypatch):
     def without_subset(*args, subset, **options):
         return batches(*args, **options)
 
-    monkeypatch.setattr(fit_module, "batches", without_subset)
+    monkeypatch.setattr(loop, "batches", without_subset)
     monkeypatch.setattr("winnow.training.module.weighted_loss", lambda losses, weights, size: losses.sum() / size)
     plain, plain_end = losses_and_weights_of_a_fit(dataset, Subset.full(dataset.n))
     assert len(losses) == 8

@@ -27,8 +27,8 @@ from winnow.parallel import interruption
 from winnow.pipeline import CellSpec, train_cell
 from winnow.probes.embeddings.encoder import Encoder
 from winnow.probes.embeddings.simclr import SimCLR
+from winnow.probes.forward import pass_into
 from winnow.probes.probe import Probe
-from winnow.probes.scorer import pass_into
 from winnow.selectors.alpha import Fixed
 from winnow.selectors.calibrated import Calibrated
 from winnow.selectors.compression import Fraction

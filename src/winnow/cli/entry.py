@@ -25,7 +25,6 @@ from winnow.cli import calling, composing
 from winnow.cli.configuration import CONF, options
 from winnow.core.errors import Interrupted, StoreError, WinnowError
 from winnow.parallel import interruption, workers
-from winnow.store import results
 from winnow.store.writing import unwritable
 
 STAGE_GROUPS = ("dataset", "model", "recipe", "probe", "metric", "selector", "alpha", "compression")
@@ -67,6 +66,8 @@ def hydra_script(task: Callable[[DictConfig], None], *, name: str, config_name: 
             with interruption.handled():  # here as well: a launcher may call the task in a process of its own
                 task(cfg)
         except Exception as error:
+            from winnow.store import results  # pandas with it; by now the task has mostly imported both
+
             with suppress(StoreError):  # what went wrong first is what to tell
                 results.save_failure(HydraConfig.get().runtime.output_dir, failure_text(error))
             # A single run keeps the error from Hydra, which adds lines of its own; a sweep leaves it to the launcher.

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from winnow.cli.calling import begins
 from winnow.cli.components import function
 from winnow.core.errors import OptionError
-from winnow.core.machine import device_name
+from winnow.core.machine import processor_name
 from winnow.figures.style import Drawing, save
 from winnow.store.artifacts import provenance, write_atomically
 
@@ -33,6 +33,6 @@ def task(cfg: DictConfig) -> None:
     path = save(drawing, out)
     write_atomically(numbers, drawing.table.to_csv(index=False, float_format="%.7g"))
     command = shlex.join([*begins("figures").split(), *HydraConfig.get().overrides.task])
-    made = provenance() | {"device": device_name("cpu"), "command": command}
+    made = provenance() | {"device": processor_name(), "command": command}
     write_atomically(out.with_suffix(".provenance.json"), json.dumps(made, indent=1) + "\n")
     print(path)

@@ -14,7 +14,6 @@ from winnow.datasets.base import load_once
 from winnow.pipeline.planning.memory import Available
 from winnow.pipeline.planning.plan import Plan, PlannedCell, planned_cell
 from winnow.pipeline.planning.text import told
-from winnow.training.devices import quiet
 from winnow.training.precision import slow_choice
 
 
@@ -37,8 +36,7 @@ def plan(configs: Sequence[DictConfig], *, slots: int = 1, per_device: int = 1) 
             cells.append(planned_cell(number, cell, dataset, store=store, trainer=trainer))
         except WinnowError as error:
             refused.setdefault(one_line(error), []).append(number)
-    with quiet():
-        device = trainer.solo_trainer(logger=False).strategy.root_device
+    device = trainer.device
     slow = slow_choice((precision for cell in cells for precision in cell.precisions), trainer)
     jobs: dict[str, Any] = {"slots": slots, "per_device": per_device, "refused": refused, "slow": slow}
     made = Plan.of(cells, store=store, device=device_name(device.type), **jobs)

@@ -1,4 +1,7 @@
-"""What this machine computes on: the public name of its devices, and what they make of bfloat16."""
+"""What this machine computes on: the public name of its devices, and what they make of bfloat16.
+
+torch is imported where it is asked: it takes seconds, and the processor has its name without it.
+"""
 
 import functools
 import os
@@ -7,8 +10,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-
-import torch
 
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -19,6 +20,8 @@ def device_name(kind: str) -> str:
     A CPU's goes on with what its numbers and its speed depend on: the instruction set that torch's kernels are for, a
     lower one that oneDNN (convolutions) is held to, if any, and the threads. "AMD EPYC 7B13, AVX2, 2 threads".
     """
+    import torch
+
     if kind == "cuda":
         return torch.cuda.get_device_name()
     if kind != "cpu":
@@ -64,6 +67,8 @@ def trains_faster_in_bfloat16(kind: str) -> bool:
     instructions of CPUs do not pay: with AVX512_BF16 alone ResNets took 1.1 to 1.4 times as long (Intel Xeon, AMX left
     out), and without any 2 to 10 times. On arm64 nothing was measured; float32 is right there until it is.
     """
+    import torch
+
     if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     held = _held_to()
@@ -81,4 +86,6 @@ def unfolds(kind: str, precision: str) -> bool:
 
     So torch computes in bfloat16 where oneDNN has no kernels for it, which needs AVX-512 at least, or bf16 on arm64.
     """
+    import torch
+
     return kind == "cpu" and precision == "bfloat16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -10,8 +10,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
-from torchvision.io import ImageReadMode
-from torchvision.io import decode_image as decode_bytes
 
 from winnow.datasets.natural_order import natural_key
 
@@ -38,6 +36,9 @@ def decode_whole(path: Path, channels: int) -> Tensor:
     JPEG and PNG by torchvision, which knows EXIF's orientation of these two alone; what it cannot do, and the rest, by
     Pillow. Grey of a coloured JPEG is its own luminance channel.
     """
+    from torchvision.io import ImageReadMode  # a second, for which images in memory do not wait
+    from torchvision.io import decode_image as decode_bytes
+
     data = path.read_bytes()
     if data.startswith((JPEG, PNG)):
         mode = ImageReadMode.RGB if channels == 3 else ImageReadMode.GRAY

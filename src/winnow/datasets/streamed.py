@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchvision.transforms import v2
 
 from winnow.core.errors import DatasetError
 from winnow.core.types import Ints
@@ -102,6 +101,8 @@ class StreamedImages:
     @functools.cached_property
     def evaluate(self) -> nn.Module:
         """What makes [C, size, size] for evaluation of an image [C, H, W]."""
+        from torchvision.transforms import v2  # a second, for which images in memory do not wait
+
         if self.resize == "squash":
             return v2.Resize((self.size, self.size), antialias=True)
         return nn.Sequential(
@@ -111,6 +112,8 @@ class StreamedImages:
     @functools.cached_property
     def _augmenting(self) -> Sequence[nn.Module]:
         """Without mirrors, and with."""
+        from torchvision.transforms import v2
+
         crop = v2.RandomResizedCrop((self.size, self.size), scale=(self.least_area, 1.0), antialias=True)
         return crop, nn.Sequential(crop, v2.RandomHorizontalFlip())
 

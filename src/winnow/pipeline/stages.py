@@ -5,11 +5,10 @@ They take typed keyword arguments, know nothing of Hydra, and can be called one 
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from pytorch_lightning.loggers import Logger
 
 from winnow.core.errors import DivergedError, MismatchError, MissingEvidenceError
 from winnow.core.types import Evidence, Scores, Subset, Trajectory
@@ -29,6 +28,9 @@ from winnow.training.callbacks.base import RecorderSpec
 from winnow.training.devices import TrainerSpec
 from winnow.training.fit import fit, measure
 from winnow.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from pytorch_lightning.loggers import Logger
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +147,7 @@ def train_subset(
     store: ArtifactStore,
     recorders: tuple[RecorderSpec, ...] = (),
     trainer: TrainerSpec | None = None,
-    lightning_logger: Logger | None = None,
+    lightning_logger: "Logger | None" = None,
 ) -> TrainingResult:
     """Train on a subset and test the last step. Equal subsets, however they were chosen, are trained once.
 

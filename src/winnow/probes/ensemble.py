@@ -13,10 +13,9 @@ from winnow.datasets.base import ImageDataset
 from winnow.datasets.targets import TargetImages
 from winnow.probes.apart import train_apart
 from winnow.probes.folds import fold_keys, gather_fold_features
+from winnow.probes.forward import pass_into
 from winnow.probes.passes import MemberPass, member_passes, pass_of_member
 from winnow.probes.probe import Probe
-from winnow.probes.scorer import pass_into
-from winnow.probes.snapshots import Snapshots
 from winnow.probes.stopped import Stopped, member_key, stopped_before
 from winnow.probes.subset_runs import gather_subset_runs, run_keys
 from winnow.store.artifacts import Artifact, ArtifactStore, Draft
@@ -182,6 +181,8 @@ def _train(
     if begun is not None:
         log.info("%s: going on from %s", title, begun.folder.name)
     recorder = Forgetting().build(np.arange(dataset.n), dataset.n_classes)
+    from winnow.probes.snapshots import Snapshots  # Lightning takes seconds, and what has been trained needs none
+
     snapshots = Snapshots(set(probe.evaluated) | set(probe.checkpoint_at))
     name = make_key(f"member{member}", member_inputs(dataset, probe, member))
     opened = logger.open(name, kind="probe", config={"model": probe.model.name, "member": member, "epochs": epochs})

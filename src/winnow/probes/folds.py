@@ -10,9 +10,8 @@ from winnow.core.seeds import stream
 from winnow.core.types import FoldFeatures, Ints
 from winnow.datasets.base import ImageDataset
 from winnow.probes.apart import train_apart
+from winnow.probes.forward import features, pass_into
 from winnow.probes.probe import Probe
-from winnow.probes.scorer import features, pass_into
-from winnow.probes.snapshots import Snapshots
 from winnow.probes.subset_runs import fit_part
 from winnow.store.artifacts import Artifact, ArtifactStore, Draft
 from winnow.store.keys import make_key
@@ -78,6 +77,8 @@ def _train(
     # Its features after one epoch are all that is read, so it is trained no longer, whatever the members are.
     probe = replace(probe, stop_after=probe.fold_epochs, checkpoint_at=())
     title = f"model {member + 1} of {probe.members}, which does not see fold {member + 1}"
+    from winnow.probes.snapshots import Snapshots  # Lightning takes seconds, and what has been trained needs none
+
     snapshots = Snapshots({probe.evaluated[-1]})
     fitted = fit_part(
         draft,

@@ -18,10 +18,10 @@ from winnow.datasets.loader import at_once
 from winnow.datasets.targets import TargetImages
 from winnow.models.base import Classifier, ModelSpec
 from winnow.probes.boundary import boundary_distances
+from winnow.probes.forward import features, pass_into
 from winnow.probes.gradients import Scratch, examples_at_once, gradient_norms, input_gradient_norms, unfolding
 from winnow.probes.probe import Probe
 from winnow.probes.projections import exact_losses, projected_gradients, scratch
-from winnow.probes.scorer import features, pass_into
 from winnow.store.artifacts import Artifact, ArtifactStore, Draft
 from winnow.store.keys import make_key
 from winnow.training.devices import TrainerSpec

@@ -1,6 +1,5 @@
 """Passes over data through one or more trained models: the only place where scores' evidence is computed by models."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,24 +9,13 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor, nn
 
 from winnow.datasets.base import ImageDataset
-from winnow.datasets.batches import Part, batches, length
+from winnow.datasets.batches import Part, batches
 from winnow.datasets.loader import Batch
 from winnow.models.base import Classifier
 from winnow.parallel import workers
+from winnow.probes.forward import Output, logits
 from winnow.training.devices import TrainerSpec, quiet, shard
-
-Output = Callable[[Classifier, Batch], Tensor]
-"""What a pass computes of a batch with one model: [B, ...]."""
-
-
-def logits(model: Classifier, batch: Batch) -> Tensor:
-    """[B, C]"""
-    return model(batch.image)
-
-
-def features(model: Classifier, batch: Batch) -> Tensor:
-    """Penultimate features [B, d]."""
-    return model.features(batch.image)
+from winnow.training.trainers import solo_trainer
 
 
 class EnsembleScorer(LightningModule):
@@ -42,39 +30,7 @@ class EnsembleScorer(LightningModule):
         return batch.index, torch.stack([self._output(model, batch) for model in self.models])  # type: ignore[arg-type]
 
 
-def pass_into(
-    out: np.ndarray,
-    models: list[Classifier],
-    dataset: ImageDataset,
-    *,
-    part: Part = "train",
-    trainer: TrainerSpec,
-    output: Output = logits,
-    differentiates: bool = False,
-    batch_size: int | None = None,
-    channels_last: bool,
-) -> None:
-    """Fill `out` [K, n, ...], which may be a memory map, with the output of every example of a part, not augmented.
-
-    differentiates: whether the output needs gradients. batch_size: of each process, where there are several; each
-    passes its own examples, every one once.
-    """
-    assert out.shape[1] == length(dataset, part)
-    trainer.everywhere(
-        _pass,
-        alone={"out": out},
-        models=models,
-        dataset=dataset,
-        part=part,
-        trainer=trainer,
-        output=output,
-        differentiates=differentiates,
-        batch_size=batch_size,
-        channels_last=channels_last,
-    )
-
-
-def _pass(
+def score_part(
     *,
     out: np.ndarray | None,
     models: list[Classifier],
@@ -89,7 +45,7 @@ def _pass(
     """This process's part of a pass. The leader fills `out`; a follower sends it what it found."""
     writer = _Writer(out)
     with quiet():
-        lightning = trainer.solo_trainer(callbacks=[writer], logger=False, inference_mode=not differentiates)
+        lightning = solo_trainer(trainer, callbacks=[writer], logger=False, inference_mode=not differentiates)
         loader = batches(
             dataset,
             part,

@@ -2,10 +2,9 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pytorch_lightning import Callback
 
 from winnow.core.errors import DivergedError
 from winnow.core.rounding import round_half_up
@@ -13,13 +12,16 @@ from winnow.core.seeds import stream
 from winnow.core.types import Bools, Subset, SubsetRuns
 from winnow.datasets.base import ImageDataset
 from winnow.probes.apart import train_apart
+from winnow.probes.forward import pass_into
 from winnow.probes.probe import Probe
-from winnow.probes.scorer import pass_into
 from winnow.store.artifacts import Artifact, ArtifactStore, Draft
 from winnow.store.keys import make_key
 from winnow.training.devices import TrainerSpec
 from winnow.training.fit import Fitted, fit
 from winnow.training.loggers import LoggerSpec
+
+if TYPE_CHECKING:
+    from pytorch_lightning import Callback
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +111,7 @@ def fit_part(
     title: str,
     trainer: TrainerSpec,
     logger: LoggerSpec,
-    callbacks: Sequence[Callback] = (),
+    callbacks: "Sequence[Callback]" = (),
 ) -> Fitted:
     """A model trained as the ensemble's members are, but on the examples inside [n] alone. run: its logger's name."""
     log.info("%s: training %s for %d epochs", title, probe.model.name, probe.trained_epochs)

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import ClassVar
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
@@ -134,6 +133,8 @@ def neighbour_graph(embeddings: NDArray[np.float32], k: int) -> csr_array:
     """
     n = len(embeddings)
     k = min(k, n - 1)
+    import faiss  # not where a selection is only described, or there already
+
     points = (embeddings - embeddings.mean(axis=0)).astype(np.float32)  # faiss expands d², which loses digits
     # One more than k, because each finds itself; where more than k are equal to it, it may not, and the last one goes.
     found = faiss.knn(points, points, k + 1)[1]

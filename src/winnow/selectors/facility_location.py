@@ -3,7 +3,6 @@
 import heapq
 from dataclasses import dataclass
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
@@ -48,6 +47,8 @@ class FacilityLocation(EmbeddingSelector):
 def similarities(points: NDArray[np.float32], neighbours: int) -> csc_array:
     """[k, k], sparse: row i holds the similarities of point i to its nearest neighbours, itself first."""
     points = np.ascontiguousarray(points - points.mean(axis=0))
+    import faiss  # not where a selection is only described, or there already
+
     faiss.normalize_L2(points)
     index = faiss.IndexFlatIP(points.shape[1])
     index.add(points)

@@ -25,14 +25,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 from filelock import FileLock, Timeout
-from safetensors.torch import load_file
-from safetensors.torch import save as serialised
 
 from winnow.core.errors import DivergedError
 from winnow.core.machine import device_name
@@ -41,6 +38,9 @@ from winnow.store.checksums import CHECKSUM, PROVENANCE, damage, provenance_chec
 from winnow.store.keys import SCHEMA, describe
 from winnow.store.layout import Stage as Stage
 from winnow.store.writing import flush, in_one_step, take_room, writing
+
+if TYPE_CHECKING:
+    import torch  # itself only with the weights of a model: what is kept is mostly read without
 
 log = logging.getLogger(__name__)
 OPTION = "paths.artifacts=DIR"  # where users choose another store
@@ -59,7 +59,9 @@ class Artifact:
     def table(self, name: str) -> pd.DataFrame:
         return pd.read_parquet(self.folder / f"{name}.parquet")
 
-    def tensors(self, name: str) -> dict[str, torch.Tensor]:
+    def tensors(self, name: str) -> "dict[str, torch.Tensor]":
+        from safetensors.torch import load_file
+
         return load_file(self.folder / f"{name}.safetensors")
 
     def json(self, name: str) -> Any:
@@ -109,7 +111,9 @@ class Draft(Artifact):
         with self._part(f"{name}.parquet") as path:
             table.to_parquet(path, index=False)
 
-    def put_tensors(self, name: str, tensors: dict[str, torch.Tensor]) -> None:
+    def put_tensors(self, name: str, tensors: "dict[str, torch.Tensor]") -> None:
+        from safetensors.torch import save as serialised
+
         with self._part(f"{name}.safetensors") as path:
             path.write_bytes(serialised({k: v.detach().cpu().contiguous() for k, v in tensors.items()}))
 

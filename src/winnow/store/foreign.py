@@ -2,12 +2,14 @@
 
 import functools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from safetensors.torch import load_file
 
 from winnow.store.checksums import sha256
+
+if TYPE_CHECKING:
+    import torch
 
 
 def foreign_array(path: Path) -> np.ndarray:
@@ -15,12 +17,15 @@ def foreign_array(path: Path) -> np.ndarray:
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def foreign_tensors(path: Path) -> dict[str, torch.Tensor]:
+def foreign_tensors(path: Path) -> "dict[str, torch.Tensor]":
     """The weights in a user's file, .safetensors or what torch.save wrote, by name. Nothing is unpickled but tensors.
 
     Training programs wrap them: what is below "state_dict" or "model" counts, and a leading "module." does not.
     Raises OSError, ValueError, RuntimeError, UnpicklingError or SafetensorError where it holds none.
     """
+    import torch  # takes seconds, and only weights need it
+    from safetensors.torch import load_file
+
     if path.suffix == ".safetensors":
         return load_file(path)
     loaded = torch.load(path, map_location="cpu", weights_only=True)

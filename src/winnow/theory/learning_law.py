@@ -8,15 +8,17 @@ approximation, and `Run` has both sides, so that one can see how good it is.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from winnow.core.errors import OptionError
 from winnow.core.seeds import stream
 from winnow.core.types import Floats, Ints
+
+if TYPE_CHECKING:
+    from winnow.theory.unrolled import Unrolled
 
 SUPPORT = 1e-6
 """A weight below this share of the step's weight is none: the projection leaves zeros, and rounding little more."""
@@ -114,36 +116,11 @@ class Run:
         return int(reached[0]) if reached.size else None
 
 
-class Tensors:
-    """A task in double precision, and its training as a differentiable function of the policy."""
+def unrolled(task: Task) -> "Unrolled":
+    """Its training as a function that can be differentiated."""
+    from winnow.theory.unrolled import Unrolled  # torch takes seconds, and this room is otherwise without it
 
-    def __init__(self, task: Task) -> None:
-        self.task = task
-        self.x, self.y, self.target_x, self.target_y, self.start = (
-            torch.tensor(array, dtype=torch.float64)
-            for array in (task.x, task.y, task.target_x, task.target_y, task.start)
-        )
-
-    def train(self, policy: Tensor) -> list[Tensor]:
-        """θ_0 ... θ_T."""
-        thetas = [self.start]
-        for weights in policy.unbind():
-            theta = thetas[-1]
-            residual = torch.sigmoid(self.x @ theta) - self.y
-            thetas.append(theta - self.task.step_size * ((weights * residual) @ self.x))
-        return thetas
-
-    def target_losses(self, thetas: Tensor) -> Tensor:
-        """L_target [T + 1] at thetas [T + 1, d]."""
-        outputs = thetas @ self.target_x.T
-        return (torch.nn.functional.softplus(outputs) - self.target_y * outputs).mean(1)
-
-    def area(self, policy: Floats) -> tuple[float, Floats]:
-        """The area and its gradient by the policy, [T, n]."""
-        gamma = torch.tensor(policy, dtype=torch.float64, requires_grad=True)
-        value = self.target_losses(torch.stack(self.train(gamma))).mean()
-        (gradient,) = torch.autograd.grad(value, gamma)
-        return value.item(), gradient.numpy()
+    return Unrolled(task)
 
 
 def train(task: Task, policy: Floats) -> Run:
@@ -156,20 +133,13 @@ def train(task: Task, policy: Floats) -> Run:
             f"a policy must be {list(task.constant.shape)} weights, none negative, that sum to one in each step; "
             "project it onto the simplex first."
         )
-    tensors = Tensors(task)
-    with torch.no_grad():
-        theta = torch.stack(tensors.train(torch.tensor(policy, dtype=torch.float64)))
-        losses = tensors.target_losses(theta)
-        before = theta[:-1]
-        residual = torch.sigmoid(before @ tensors.x.T) - tensors.y  # [T, n]
-        target_residual = torch.sigmoid(before @ tensors.target_x.T) - tensors.target_y
-        slopes = target_residual @ tensors.target_x / len(tensors.target_x)  # ∇L_target, [T, d]
-        contributions = residual * (slopes @ tensors.x.T)
-    _, gradient = tensors.area(policy)
+    training = unrolled(task)
+    theta, losses, contributions = training.measured(policy)
+    _, gradient = training.area(policy)
     return Run(
-        losses=losses.numpy(),
-        theta=theta.numpy(),
-        contributions=contributions.numpy(),
+        losses=losses,
+        theta=theta,
+        contributions=contributions,
         costates=-gradient * (task.steps + 1) / task.step_size,
     )
 
@@ -181,14 +151,7 @@ def equal_step_control(task: Task, run: Run) -> Floats:
     in the paper, has the length without the choice of direction.
     """
     lengths = np.linalg.norm(np.diff(run.theta, axis=0), axis=1)
-    tensors = Tensors(task)
-    thetas = [tensors.start]
-    with torch.no_grad():
-        for length in lengths:
-            theta = thetas[-1]
-            step = (torch.sigmoid(tensors.x @ theta) - tensors.y) @ tensors.x
-            thetas.append(theta - float(length) * step / step.norm())
-        return tensors.target_losses(torch.stack(thetas)).numpy()
+    return unrolled(task).losses_of_steps(lengths)
 
 
 def spread(policy: Floats, contributions: Floats) -> Floats:

@@ -6,7 +6,7 @@ import numpy as np
 
 from winnow.core.errors import OptionError
 from winnow.core.types import Floats
-from winnow.theory.learning_law import Task, Tensors
+from winnow.theory.learning_law import Task, unrolled
 
 
 def project(policy: Floats) -> Floats:
@@ -42,9 +42,9 @@ def optimise(
     """
     if iterations < 1:
         raise OptionError(f"iterations={iterations} must be at least 1.")
-    tensors = Tensors(task)
+    training = unrolled(task)
     policy = task.constant if start is None else start
-    area, gradient = tensors.area(policy)
+    area, gradient = training.area(policy)
     scale = 1 / np.abs(gradient).max()  # of the first gradient, so that a step of length one moves something
     areas, best, length = [area], (area, policy, gradient), scale / len(task.x)
     for _ in range(iterations):
@@ -53,7 +53,7 @@ def optimise(
         fraction, bar = 1.0, max(areas[-memory:])
         while True:
             candidate = policy + fraction * direction
-            area, new_gradient = tensors.area(candidate)
+            area, new_gradient = training.area(candidate)
             if area <= bar + 1e-4 * fraction * slope or fraction < 1e-8:
                 break
             fraction /= 2

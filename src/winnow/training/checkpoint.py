@@ -26,7 +26,7 @@ from winnow.parallel import interruption, workers
 from winnow.store.artifacts import OPTION
 from winnow.store.keys import make_key
 from winnow.store.writing import writing
-from winnow.training.loggers import ContinuedCSVLogger
+from winnow.training.csv_logger import ContinuedCSVLogger
 
 log = logging.getLogger(__name__)
 FORMAT = 1  # raised when what the callbacks of a training keep has changed

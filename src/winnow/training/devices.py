@@ -1,16 +1,13 @@
-"""On what a model is trained: devices, and the Lightning trainers that use them."""
+"""On what a model is trained."""
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
-from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.plugins.environments import LightningEnvironment
-from pytorch_lightning.strategies import DDPStrategy
 
 from winnow.core.errors import OptionError, check_choice
 from winnow.datasets.loader import Shard
@@ -69,6 +66,11 @@ class TrainerSpec:
         return "mps" if self.accelerator == "auto" and torch.backends.mps.is_available() else "cpu"
 
     @property
+    def device(self) -> torch.device:
+        """This process's own."""
+        return torch.device("cpu") if self.kind == "cpu" else torch.device(self.kind, workers.local_rank())
+
+    @property
     def alone(self) -> "TrainerSpec":
         """The same, on one device."""
         return replace(self, devices=1, nodes=1)
@@ -78,59 +80,6 @@ class TrainerSpec:
         return workers.everywhere(
             function, devices=self.devices, nodes=self.nodes, gpu=self.on_gpu, alone=alone, **shared
         )
-
-    def trainer(self, **options: Any) -> Trainer:
-        """A Lightning trainer of this process, together with the others that are called at the same time."""
-        if not workers.together():
-            return self.solo_trainer(**options)
-        backend = "cpu:gloo,cuda:nccl" if self.on_gpu else "gloo"
-        strategy = DDPStrategy(cluster_environment=_Met(), process_group_backend=backend)
-        return self._trainer(strategy=strategy, devices=self.devices, num_nodes=self.nodes, **options)
-
-    def solo_trainer(self, **options: Any) -> Trainer:
-        """A Lightning trainer of this process alone, on its own device."""
-        devices: Any = [workers.local_rank()] if self.on_gpu else 1
-        # Named, so that Lightning does not look for SLURM or torchrun, whose processes are not its business here.
-        return self._trainer(devices=devices, plugins=[LightningEnvironment()], **options)
-
-    def _trainer(self, *, callbacks: Sequence[Callback] = (), **options: Any) -> Trainer:
-        """A trainer that writes nothing and says little."""
-        return Trainer(
-            accelerator="gpu" if self.on_gpu else "cpu" if self.accelerator == "cpu" else "auto",
-            callbacks=list(callbacks),
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=any("ProgressBar" in type(c).__name__ for c in callbacks),
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,  # loaders shard themselves
-            **options,
-        )
-
-
-class _Met(LightningEnvironment):
-    """Tells Lightning of processes that have met already."""
-
-    @property
-    def creates_processes_externally(self) -> bool:
-        return True
-
-    def world_size(self) -> int:
-        return workers.world()
-
-    def set_world_size(self, size: int) -> None:
-        assert size == workers.world()
-
-    def global_rank(self) -> int:
-        return workers.rank()
-
-    def set_global_rank(self, rank: int) -> None:
-        assert rank == workers.rank()
-
-    def local_rank(self) -> int:
-        return workers.local_rank()
-
-    def node_rank(self) -> int:
-        return workers.node_rank()
 
 
 def shard() -> Shard:

@@ -1,15 +1,12 @@
 """Where the numbers of a training go: nowhere, a CSV file, or wandb. All through Lightning's own loggers."""
 
-import csv
 import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+from typing import TYPE_CHECKING, Any
 
 from winnow.core.errors import check_choice
 from winnow.core.types import Row
@@ -17,8 +14,10 @@ from winnow.store.artifacts import write_atomically
 from winnow.store.writing import writing
 from winnow.training import wandb_server
 
+if TYPE_CHECKING:
+    from pytorch_lightning.loggers import Logger  # itself once one is opened: it takes seconds
+
 log = logging.getLogger(__name__)
-OPTION = "hydra.run.dir=DIR, or none by logger=none"  # where users choose where logs go
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +25,10 @@ class LoggerSpec(ABC):
     """Opens one Lightning logger a training and closes it with the row that came of it."""
 
     @abstractmethod
-    def open(self, name: str, *, kind: str, config: Mapping[str, Any]) -> Logger | None:
+    def open(self, name: str, *, kind: str, config: Mapping[str, Any]) -> "Logger | None":
         """A logger for one training. kind: "cell" or "probe". config: plain nested values that define the training."""
 
-    def close(self, logger: Logger | None, row: Row | None = None, *, failed: bool = False) -> None:
+    def close(self, logger: "Logger | None", row: Row | None = None, *, failed: bool = False) -> None:
         """Log the row, if there is one, and finish. failed: an error ended the training."""
         if logger is not None:
             if row is not None:
@@ -46,48 +45,15 @@ class NoLog(LoggerSpec):
         return None
 
 
-class ContinuedCSVLogger(CSVLogger):
-    """Lightning's, which begins its file anew, except that the lines of an interrupted training can stay.
-
-    Raises StoreError where the file cannot be written.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        file = Path(self.log_dir) / "metrics.csv"
-        self.earlier: list[dict[str, str]] = []
-        if file.exists():
-            lines = file.read_text().splitlines(keepends=True)
-            # The last line may have been cut short, by a kill or for want of room.
-            self.earlier = list(csv.DictReader(line for line in lines if line.endswith("\n")))
-            with writing(file):
-                file.unlink()  # Lightning would, with a warning
-
-    @property
-    def experiment(self) -> Any:
-        with writing(self.log_dir, option=OPTION):
-            return super().experiment
-
-    def save(self) -> None:
-        with writing(self.log_dir, option=OPTION):
-            super().save()
-
-    def go_on(self, step: int) -> None:
-        """Keep the lines up to this step, which was the last of the interrupted training's checkpoint."""
-        for line in self.earlier:
-            if int(line["step"]) <= step:
-                values: Any = {name: value for name, value in line.items() if value and name != "step"}
-                self.log_metrics(values, int(line["step"]))
-        self.save()
-
-
 @dataclass(frozen=True, kw_only=True)
 class CSVLog(LoggerSpec):
     """One folder a training below `folder`/logs, with metrics.csv in it."""
 
     folder: str
 
-    def open(self, name: str, *, kind: str, config: Mapping[str, Any]) -> Logger:
+    def open(self, name: str, *, kind: str, config: Mapping[str, Any]) -> "Logger":
+        from winnow.training.csv_logger import ContinuedCSVLogger
+
         return ContinuedCSVLogger(save_dir=self.folder, name="logs", version=f"{kind}-{name}")
 
 
@@ -112,8 +78,9 @@ class WandbLog(LoggerSpec):
     def __post_init__(self) -> None:
         check_choice("logger.mode", self.mode, ("auto", "online", "offline"))
 
-    def open(self, name: str, *, kind: str, config: Mapping[str, Any]) -> Logger:
+    def open(self, name: str, *, kind: str, config: Mapping[str, Any]) -> "Logger":
         import wandb
+        from pytorch_lightning.loggers import WandbLogger
 
         with writing(self.folder):
             os.makedirs(self.folder, exist_ok=True)
@@ -144,7 +111,9 @@ class WandbLog(LoggerSpec):
         """The file that holds the id of a run until it is finished."""
         return Path(self.folder) / "wandb" / f"{kind}-{name}.unfinished"
 
-    def close(self, logger: Logger | None, row: Row | None = None, *, failed: bool = False) -> None:
+    def close(self, logger: "Logger | None", row: Row | None = None, *, failed: bool = False) -> None:
+        from pytorch_lightning.loggers import WandbLogger
+
         assert isinstance(logger, WandbLogger)
         if row is not None:
             logger.experiment.summary.update(asdict(row))

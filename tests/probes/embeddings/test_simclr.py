@@ -11,7 +11,8 @@ from winnow.core.errors import DivergedError, OptionError
 from winnow.datasets.digits import Digits
 from winnow.datasets.views import Views
 from winnow.models.smallconv import SmallConv
-from winnow.probes.embeddings.simclr import SimCLR, nt_xent
+from winnow.probes.embeddings.simclr import SimCLR
+from winnow.probes.embeddings.simclr_training import nt_xent
 from winnow.store.artifacts import ArtifactStore
 from winnow.training.loggers import CSVLog, NoLog
 

@@ -3,7 +3,7 @@
 The pipeline, the store, configuration and logging live in the leader alone (rank 0). A follower waits for a function
 and its arguments, calls it at the same time as the leader, and waits again; only trainings and passes over data are
 called so. The leader starts its followers on its own machine when it first needs them. Under torchrun or srun with
-several tasks they are there already: `follow_if_called` turns every process but the first into a follower.
+several tasks they are there already: `follow_if_called` (called.py) turns every process but the first into a follower.
 
 What travels is pickled between processes of the same run; nothing on disk is. A data set travels as its description
 and is loaded again (see ImageDataset.origin).
@@ -80,18 +80,6 @@ def follow() -> None:
         function, arguments = box[0]
         with inside(state.current):
             function(**arguments)
-
-
-def follow_if_called() -> bool:
-    """Serve the leader, where torchrun, srun or a leader started this process as a follower, and say so at its end."""
-    place = called_to()
-    if place is None or state.current is not None:
-        return False
-    if place.rank == 0:
-        atexit.register(_dismiss_unmet, place)
-        return False
-    follow()
-    return True
 
 
 def stop() -> None:
@@ -192,7 +180,7 @@ def _leave(*, others_are_gone: bool = False) -> None:
     dist.destroy_process_group()
 
 
-def _dismiss_unmet(place: Place) -> None:
+def dismiss_unmet(place: Place) -> None:
     """Let those go that something else started and that were never needed, unless they are gone."""
     if state.current is None:
         with suppress(RuntimeError):

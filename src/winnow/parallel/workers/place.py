@@ -29,15 +29,12 @@ def called_to() -> Place | None:
         number, size, local = (int(os.environ[name]) for name in names)
         return Place(number, size, local, 0, os.environ[ADDRESS], int(os.environ[PORT]))
     # Lightning knows how torchrun and SLURM say it. A batch script or a shell in an allocation is not a task of srun.
+    by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if not by_torchrun and int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) == 1:
+        return None  # mostly so, and then known without the seconds that Lightning takes
     from pytorch_lightning.plugins.environments import ClusterEnvironment, SLURMEnvironment, TorchElasticEnvironment
 
-    environment: ClusterEnvironment
-    if TorchElasticEnvironment.detect() and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        environment = TorchElasticEnvironment()
-    elif int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        environment = SLURMEnvironment(auto_requeue=False)
-    else:
-        return None
+    environment: ClusterEnvironment = TorchElasticEnvironment() if by_torchrun else SLURMEnvironment(auto_requeue=False)
     return Place(
         environment.global_rank(), environment.world_size(), environment.local_rank(), environment.node_rank(),
         environment.main_address, environment.main_port,

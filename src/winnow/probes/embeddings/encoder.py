@@ -19,8 +19,8 @@ from winnow.datasets.base import ImageDataset
 from winnow.datasets.batches import normalisation
 from winnow.models.base import Classifier
 from winnow.probes.embeddings.base import Embedding
+from winnow.probes.forward import features
 from winnow.probes.passes import Pass, kept_pass
-from winnow.probes.scorer import features
 from winnow.store.artifacts import ArtifactStore, Stage
 from winnow.store.foreign import foreign_digest, foreign_tensors
 from winnow.store.keys import NOT_IN_KEY, make_key

@@ -1,31 +1,15 @@
-"""What a callback is that leaves something of a training behind."""
+"""Which recorders there are: callbacks that leave something of a training behind."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
-
-from pytorch_lightning import Callback
+from typing import TYPE_CHECKING
 
 from winnow.core.types import Ints
-from winnow.store.artifacts import Draft
 from winnow.store.keys import Component
 from winnow.training.recipe import Recipe
 
-
-class Recorder(Callback, ABC):
-    """Watches one training, and saves what it saw with the trained model."""
-
-    @abstractmethod
-    def save(self, draft: Draft) -> None:
-        """Add what was seen to the artifact of the model."""
-
-    @abstractmethod
-    def state_dict(self) -> dict[str, Any]:
-        """What was seen so far, for a checkpoint: tensors, numbers and text, in lists and dictionaries."""
-
-    @abstractmethod
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+if TYPE_CHECKING:
+    from winnow.training.callbacks.recorder import Recorder  # itself where a training begins: Lightning takes seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +17,7 @@ class RecorderSpec(Component, ABC):
     """Which recorder; one yaml in conf/callbacks. It is part of the trained model's key."""
 
     @abstractmethod
-    def build(self, indices: Ints, n_classes: int) -> Recorder:
+    def build(self, indices: Ints, n_classes: int) -> "Recorder":
         """A fresh recorder for a training on these examples, canonical indices [m]."""
 
     def check(self, recipe: Recipe) -> None:
