@@ -101,7 +101,7 @@ def test_what_a_process_makes_keeps_all_that_is_finished(call, capsys: pytest.Ca
     [
         (["nowhere"], "there is no store nowhere"),
         (["--keep", "nothing"], "there is no folder nothing"),
-        (["--needs", "artifacts"], "artifacts holds no row"),
+        (["--needs", "artifacts"], "artifacts holds no result"),
     ],
 )
 def test_a_mistake_ends_in_one_line(call, arguments: list[str], told: str) -> None:

@@ -111,7 +111,7 @@ def test_what_is_used_by_the_time_it_should_go_stays(there: tuple[Path, set[Path
 
 def test_a_sweep_with_cells_to_come_is_refused(there: tuple[Path, set[Path]]) -> None:
     Path("a", "0", results.ROW).unlink()
-    with pytest.raises(WinnowError, match=r"1 cells of a have no row and no error"):
+    with pytest.raises(WinnowError, match=r"1 cells of a have no result and no error"):
         cleaning.needs(STORE, ["a"])
     results.save_failure("a/0", "ValueError: it diverged")
     assert cleaning.cleaning(STORE, ["a"]).failed == 1
@@ -127,7 +127,7 @@ def test_results_of_another_store_are_refused(there: tuple[Path, set[Path]], tmp
 
 def test_folders_without_a_row_are_refused(there: tuple[Path, set[Path]]) -> None:
     Path("empty").mkdir()
-    with pytest.raises(WinnowError, match="empty holds no row"):
+    with pytest.raises(WinnowError, match="empty holds no result"):
         cleaning.needs(STORE, ["a", "empty"])
     with pytest.raises(WinnowError, match="no folder nowhere"):
         cleaning.needs(STORE, ["nowhere"])
@@ -152,6 +152,22 @@ def test_a_shift_report_needs_its_scores_and_features(
     assert {entry.stage for entry in of_shift} == {"probe", "pass", "scores", "subset", "shift"}
     assert ["loss" in entry.key for entry in of_shift if entry.stage == "scores"] == [True]
     assert _paths(folder, cleaning.needs(STORE, ["a"])) >= of_a
+
+
+def test_a_sweep_of_scores_needs_the_scores_of_its_tables(
+    there: tuple[Path, set[Path]], capsys: pytest.CaptureFixture
+) -> None:
+    folder, of_a = there
+    asked = ["metric=grand,forgetting", "probe.members=1", "hydra.sweep.dir=scored"]
+    assert run_script("score.py", "-m", *COMMON, *asked, capsys=capsys).code == 0
+    of_scored = _paths(folder, cleaning.needs(STORE, ["scored"]))
+    scored = {path.name for path in of_scored if path.parent.name in ("scores", "agreement")}
+    assert len(scored) == 2
+    assert {path.parent.name for path in of_scored} == {"probe", "pass", "scores", "agreement"}
+    assert {path for path in of_scored if path.parent.name == "probe"} < of_a, "of one seed's probes"
+    Path("scored", "1", results.SCORES).unlink()
+    with pytest.raises(WinnowError, match="1 cells of scored have no result"):
+        cleaning.needs(STORE, ["scored"])
 
 
 def test_what_killed_processes_left(there: tuple[Path, set[Path]]) -> None:

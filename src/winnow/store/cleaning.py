@@ -5,7 +5,7 @@ the training that they are over. So what a row needs is found by the names in pr
   - passes over a training that is needed stay, as scores do not name them;
   - images stay whose data a needed artifact names. A limit or label noise gives data a name of their own, so where one
     of those is needed, and is that of no images in the store, all images stay;
-  - of shift reports, which name scores by content, the scores of that content.
+  - of shift reports and sweeps of scores, which name scores by content, the scores of that content.
 
 A process that works at this moment has read what no row of its names yet, so while one holds any lock in the store, no
 artifact goes. Between two cells a sweep holds none: what it loses then, it makes anew.
@@ -13,7 +13,7 @@ artifact goes. Between two cells a sweep holds none: what it loses then, it make
 
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,7 @@ class Cleaning:
 
 
 def needs(store: ArtifactStore, folders: Sequence[str | Path]) -> list[Entry]:
-    """The artifacts that the rows and shift reports in run and sweep folders come from, by stage and key.
+    """The artifacts that the results in run and sweep folders come from (results.names_of), by stage and key.
 
     Raises WinnowError where that is not known: a cell has neither finished nor failed, there is no result, one is of
     another store, or a provenance cannot be read.
@@ -107,19 +107,18 @@ def _needed(store: ArtifactStore, there: Sequence[Entry], folders: Sequence[str 
     found: dict[tuple[str, str], Entry] = {}
     waiting = []
     for folder in folders:
-        made_from = results.keys_of(folder)
-        lacking = [key for key in made_from.rows if not any(each.stage == "row" for each in named.get(key, ()))]
-        lacking += [key for key in made_from.others if key not in named]
+        told = results.names_of(folder)
+        if told.others or told.scores:
+            for content, entry in _scores_by_content(there):
+                named.setdefault(content, []).append(entry)
+        lacking = [key for key in told.rows if not any(each.stage == "row" for each in named.get(key, ()))]
+        lacking += [name for name in (*told.others, *told.scores) if name not in named]
         if lacking:
             raise WinnowError(
                 f"{folder} has {len(lacking)} results that are not in the store {store.root}, such as {lacking[0]}; "
                 "give the store that they were made in, or run the same command again."
             )
-        waiting += [each for key in (*made_from.rows, *made_from.others) for each in named[key]]
-        if made_from.others:
-            for entry in there:
-                if entry.stage == "scores" and entry.names is not None:
-                    named.setdefault(load_scores(Artifact(entry.path)).content_hash, []).append(entry)
+        waiting += [each for names in told for name in names for each in named[name]]
     while waiting:
         entry = waiting.pop()
         if (entry.stage, entry.key) in found:
@@ -130,11 +129,18 @@ def _needed(store: ArtifactStore, there: Sequence[Entry], folders: Sequence[str 
                 "same command again."
             )
         found[entry.stage, entry.key] = entry
-        waiting += [each for name in entry.names for each in named.get(name, ())]
+        # By its own key too: an agreement has that of the scores.
+        waiting += [each for name in (entry.key, *entry.names) for each in named.get(name, ())]
         if entry.stage == "probe":
             waiting += passes.get(entry.key, ())
     stay = {*found, *((each.stage, each.key) for each in _images(there, found.values()))}
     return [entry for entry in there if (entry.stage, entry.key) in stay]
+
+
+def _scores_by_content(there: Sequence[Entry]) -> Iterator[tuple[str, Entry]]:
+    for entry in there:
+        if entry.stage == "scores" and entry.names is not None:
+            yield load_scores(Artifact(entry.path)).content_hash, entry
 
 
 def _images(there: Sequence[Entry], needed: Iterable[Entry]) -> list[Entry]:
