@@ -32,6 +32,15 @@ def has_a_child_of_the_same_kind(pid: Path) -> None:
     time.sleep(60)
 
 
+def tells_what_a_script_imports(told: Path, script: str, *arguments: str) -> None:
+    """Leave in `told` the modules that the script imports beyond those that are there, one a line."""
+    before = set(sys.modules)
+    try:
+        processes.run_script(script, *arguments)
+    finally:
+        told.write_text("\n".join(sorted(set(sys.modules) - before)))
+
+
 def fails(what: str) -> None:
     raise ValueError(what)
 

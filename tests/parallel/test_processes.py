@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from helpers.children import fails, has_a_child_of_the_same_kind, has_a_grandchild, leaves, says_what_it_is
+from helpers.children import (
+    fails,
+    has_a_child_of_the_same_kind,
+    has_a_grandchild,
+    leaves,
+    says_what_it_is,
+    tells_what_a_script_imports,
+)
+from helpers.scripts import SCRIPTS, TINY
 from winnow.parallel import processes
 
 THREE = {"OMP_NUM_THREADS": "3", "COLOUR": "green"}
@@ -130,3 +138,15 @@ def test_a_script_that_guards_nothing_is_not_run_again(tmp_path: Path) -> None:
     child = processes.spawn(processes.run_script, str(script), log=tmp_path / "log", title="a script")
     assert child.wait(60) == 0
     assert (tmp_path / "log").read_text() == "once\n"
+
+
+def test_a_training_finds_everything_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = [*TINY, "metric=el2n", "selector=threshold", "compression.r=0.5", "callbacks=forgetting", "logger=csv"]
+    command = [tmp_path / "told", str(SCRIPTS / "run.py"), *arguments, "hydra.run.dir=out"]
+    child = processes.spawn(tells_what_a_script_imports, *command, log=tmp_path / "log", title="a training")
+    assert child.wait() == 0, (tmp_path / "log").read_text()
+    assert (tmp_path / "out" / "row.json").exists()
+    imported = (tmp_path / "told").read_text().split()
+    heavy = {"torch", "pytorch_lightning", "torchvision", "torchmetrics", "winnow"}
+    assert [name for name in imported if name.split(".")[0] in heavy] == []

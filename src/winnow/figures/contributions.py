@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, SymmetricalLogLocator
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from winnow.core.errors import MissingEvidenceError, ShapeError
 from winnow.diagnostics.contributions import summarise
@@ -101,7 +101,7 @@ def _numbers(name: str, replicates: Sequence[Recorded], freeloader: float) -> pd
         columns[column] = over.mean(axis=0)
         reach = np.full(over.shape[1], np.nan)
         if len(each) > 1:
-            reach = student.ppf(0.975, len(each) - 1) * over.std(axis=0, ddof=1) / np.sqrt(len(each))
+            reach = stdtrit(len(each) - 1, 0.975) * over.std(axis=0, ddof=1) / np.sqrt(len(each))
         columns |= {f"{column}_low": columns[column] - reach, f"{column}_high": columns[column] + reach}
     columns["std"] = np.mean([summary.std for summary in each], axis=0)
     columns |= dict(zip(LEVELS, np.mean([summary.quantiles for summary in each], axis=0).T, strict=True))

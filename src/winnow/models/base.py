@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from winnow.store.keys import Component
 
@@ -70,6 +69,8 @@ class ModelSpec(Component, ABC):
 
         Half of what torch's counter of floating-point operations gives; batch norm, ReLU and pooling are left out.
         """
+        from torch.utils.flop_counter import FlopCounterMode  # brings triton where that is installed
+
         height, width, channels = image_shape
         with torch.device("meta"):
             model, image = self.build(image_shape, n_classes), torch.zeros(1, channels, height, width)

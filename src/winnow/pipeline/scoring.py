@@ -12,7 +12,6 @@ from scipy.special import softmax
 from winnow.core.types import Evidence, Floats, Scores
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.targets import TargetImages, read_targets
-from winnow.diagnostics.metric_properties import mean_correlation
 from winnow.metrics.base import Metric
 from winnow.metrics.groups import by_groups
 from winnow.probes.ensemble import evidence_keys, gather
@@ -131,6 +130,8 @@ def agreement_of(
     """
 
     def write(draft: Draft) -> None:
+        from winnow.diagnostics.metric_properties import mean_correlation  # scipy.stats takes a second
+
         computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
         evidence = _evidence_for(metric, dataset, probe=probe, **computing)
         found = [

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from winnow.core.errors import FitError, check_choice
 from winnow.core.types import Floats, Ints
@@ -206,7 +206,7 @@ def fit_conditional(
     estimator = Additive(terms, np.log(points.error), points.weights)
     theta, squares = estimator.estimate
     floor = distinct * ROUNDING**2
-    limit = squares * (1 + student.ppf((1 + level) / 2, distinct - p) ** 2 / (distinct - p))
+    limit = squares * (1 + stdtrit(distinct - p, (1 + level) / 2) ** 2 / (distinct - p))
     ends = estimator.intervals(limit) if squares > floor else [(value, value) for value in theta]
     parameters = dict(zip(names, np.exp(theta).tolist(), strict=True))
     for j in np.flatnonzero(np.isneginf(theta[:-1])):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from winnow.core.errors import FitError, check_choice
 from winnow.core.types import Floats
@@ -168,7 +168,7 @@ def fit(
     if squares <= floor:
         intervals = {name: (value, value) for name, value in parameters.items()}
     else:
-        limit = squares * (1 + student.ppf((1 + level) / 2, sizes - p) ** 2 / (sizes - p))
+        limit = squares * (1 + stdtrit(sizes - p, (1 + level) / 2) ** 2 / (sizes - p))
         low, high = (name_values(np.array(end)) for end in zip(*estimator.intervals(limit), strict=True))
         intervals = {name: (low[i], high[i]) for i, name in enumerate(LAWS[law])}
     return LawFit(
