@@ -91,7 +91,7 @@ def test_leftovers_alone(call) -> None:
 def test_what_a_process_makes_keeps_all_that_is_finished(call, capsys: pytest.CaptureFixture) -> None:
     everything = _there()
     lock = FileLock(layout.lock(Path("artifacts"), "row", "made-now"))
-    with lock, pytest.raises(SystemExit, match="being made in this store, such as row made-now"):
+    with lock, pytest.raises(SystemExit, match="processes work in this store \\(row made-now\\)"):
         call("--keep", "kept", "--yes")
     assert _there() == everything
 

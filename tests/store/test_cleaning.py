@@ -14,6 +14,7 @@ from helpers.scripts import TINY, finished_artifacts, run_script
 from winnow.core.errors import WinnowError
 from winnow.store import cleaning, inventory, layout, results
 from winnow.store.artifacts import ArtifactStore, Draft
+from winnow.store.cleaning import Cleaning
 from winnow.store.layout import Found
 
 # Scores by a pass and by embeddings, alpha chosen from the data, and r=1, whose model rules share.
@@ -96,9 +97,33 @@ def test_rows_go_before_what_they_came_from(there: tuple[Path, set[Path]]) -> No
 def test_while_a_process_makes_anything_every_finished_artifact_stays(there: tuple[Path, set[Path]]) -> None:
     with FileLock(layout.lock(STORE.root, "row", "made-now")):
         plan = cleaning.cleaning(STORE, ["a"])
-        assert [each.key for each in plan.used] == ["made-now"]
+        assert plan.used == ["row made-now"]
         assert plan.unneeded == []
     assert cleaning.cleaning(STORE, ["a"]).used == []
+
+
+def test_while_a_sweep_runs_every_finished_artifact_stays(
+    there: tuple[Path, set[Path]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    seen: list[Cleaning] = []
+    keep_row = results.keep_row  # which a sweep calls between its cells, when it holds no lock of an artifact
+
+    def looks(*given: Any) -> None:
+        seen.append(cleaning.cleaning(STORE, ["a"]))
+        keep_row(*given)
+
+    monkeypatch.setattr(results, "keep_row", looks)
+    assert run_script("run.py", "-m", *COMMON, *OTHER, "hydra.sweep.dir=other", capsys=capsys).code == 0
+    assert [(plan.used, plan.unneeded) for plan in seen] == [(["a sweep"], [])]
+    assert cleaning.cleaning(STORE, ["a"]).used == []
+    assert layout.works(STORE.root) == []
+
+
+def test_the_lock_of_a_sweep_that_was_killed_keeps_nothing(there: tuple[Path, set[Path]]) -> None:
+    killed = layout.work(STORE.root)
+    killed.touch()
+    assert cleaning.cleaning(STORE, ["a"]).used == []
+    assert not killed.exists()
 
 
 def test_what_is_used_by_the_time_it_should_go_stays(there: tuple[Path, set[Path]]) -> None:

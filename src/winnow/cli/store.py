@@ -68,10 +68,9 @@ def _clean(out: "Console", kept: "ArtifactStore", plan: "Cleaning", *, yes: bool
         out.print(f"What {plan.failed} failed cells need is not known, and does not count.", highlight=False)
     _take_away(out, kept, plan.unneeded, plan.leftovers, yes=yes)
     if plan.used:
-        used = plan.used[0]
         sys.exit(
-            f"error: {len(plan.used)} artifacts are being made in this store, such as {used.stage} {used.key}; what is "
-            "read for them is not known before they are finished, so all that is finished stays. Try again then."
+            f"error: processes work in this store ({plan.used[0]}), and what they read is not known before they are "
+            "finished, so all that is finished stays. Try again then."
         )
 
 

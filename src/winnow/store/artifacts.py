@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -143,20 +143,6 @@ class ArtifactStore:
 
     def exists(self, stage: Stage, key: str) -> bool:
         return self.path(stage, key).is_dir()
-
-    @contextmanager
-    def unused(self, stage: Stage, key: str) -> Iterator[bool]:
-        """Whether no process makes this artifact, asked without waiting; within this, if so, none begins to."""
-        path = layout.lock(self.root, stage, key)
-        lock = FileLock(path)
-        with writing(path, option=OPTION):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(Timeout):
-                lock.acquire(blocking=False)
-        try:
-            yield lock.is_locked
-        finally:
-            lock.release()
 
     def keys(self, stage: Stage) -> list[str]:
         """The keys of the finished artifacts of a stage, sorted; not of those moved aside."""

@@ -7,8 +7,8 @@ the training that they are over. So what a row needs is found by the names in pr
     of those is needed, and is that of no images in the store, all images stay;
   - of shift reports and sweeps of scores, which name scores by content, the scores of that content.
 
-A process that works at this moment has read what no row of its names yet, so while one holds any lock in the store, no
-artifact goes. Between two cells a sweep holds none: what it loses then, it makes anew.
+A process that works at this moment has read what no row of its names yet, so while one holds any lock in the store
+(winnow.store.use), no artifact goes.
 """
 
 import re
@@ -20,9 +20,10 @@ from pathlib import Path
 from winnow.core.errors import WinnowError
 from winnow.store import layout, results
 from winnow.store.artifacts import OPTION, Artifact, ArtifactStore
-from winnow.store.inventory import Entry, Leftover, entries, in_use, leftovers, unfinished
+from winnow.store.inventory import Entry, Leftover, entries, leftovers, unfinished
 from winnow.store.layout import Found
 from winnow.store.records import load_scores
+from winnow.store.use import in_use, unused
 from winnow.store.writing import writing
 
 _CHANGED = re.compile(r"-(limit\d|noise\d)")
@@ -30,7 +31,7 @@ _CHANGED = re.compile(r"-(limit\d|noise\d)")
 
 @dataclass(frozen=True, kw_only=True)
 class Cleaning:
-    """What stays and what may go. used: what processes make at this moment; where there is any, unneeded is empty.
+    """What stays and what may go. used: what processes do at this moment; where there is anything, unneeded is empty.
 
     failed: cells in the folders that stopped with an error; what they need is not known, and does not count.
     """
@@ -38,7 +39,7 @@ class Cleaning:
     needed: Sequence[Entry]
     unneeded: Sequence[Entry]
     leftovers: Sequence[Leftover]
-    used: Sequence[Found]
+    used: Sequence[str]
     failed: int
 
 
@@ -73,7 +74,7 @@ def remove(store: ArtifactStore, things: Iterable[Found]) -> list[Found]:
     """
     stayed = []
     for each in things:
-        with store.unused(each.stage, each.key) as free, writing(each.path, option=OPTION):
+        with unused(store, each.stage, each.key) as free, writing(each.path, option=OPTION):
             if not free:
                 stayed.append(each)
                 continue

@@ -86,16 +86,6 @@ def unfinished(store: ArtifactStore) -> list[Leftover]:
     ]
 
 
-def in_use(store: ArtifactStore) -> list[Found]:
-    """The locks that processes hold: of artifacts that are being made now."""
-    return [each for each in layout.loose(store.root) if each.kind == "lock" and not _is_free(store, each)]
-
-
-def _is_free(store: ArtifactStore, found: Found) -> bool:
-    with store.unused(found.stage, found.key) as free:
-        return free
-
-
 def size_of(path: Path) -> int:
     """Bytes of a file, or of all files in a folder. What is removed meanwhile does not count."""
     size = 0

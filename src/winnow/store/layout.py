@@ -58,6 +58,15 @@ def lock(root: Path, stage: Stage, key: str) -> Path:
     return root / "locks" / f"{stage}-{key}.lock"
 
 
+def work(root: Path) -> Path:
+    """A new name with each call, for the lock of one who works in the store for long."""
+    return root / "locks" / f"work-{uuid.uuid4().hex[:8]}.lock"
+
+
+def works(root: Path) -> list[Path]:
+    return sorted((root / "locks").glob("work-*.lock"))
+
+
 def folders(root: Path, stages: Sequence[Stage] = STAGES) -> Iterator[Found]:
     """The folders of these stages, by stage and name; what others put there is passed over."""
     for stage in stages:
