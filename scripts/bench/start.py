@@ -10,7 +10,6 @@ finished cells a second, from composing to row.json.
 """
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -98,15 +97,21 @@ def time_commands(folder: Path) -> None:
         print(json.dumps(told), flush=True)
 
 
+def _run(*script: str) -> None:
+    """What a process of the pool does: nothing, or a script."""
+    if script:
+        processes.run_script(*script)
+
+
 def time_pool(folder: Path) -> None:
     """Print the seconds until a process of the pool begins, once the pool is warm, and those of its finished cell."""
     threads = {processes.THREADS: "1"}
     cell = [str(SCRIPTS / "run.py"), *finished_cell(folder)]
     seconds: dict[str, list[float]] = {"begins": [], "finished": []}
     for _ in range(4):
-        for name, what in (("begins", (os.getpid,)), ("finished", (processes.run_script, *cell))):
+        for name, what in (("begins", []), ("finished", cell)):
             begin = time.perf_counter()
-            child = processes.spawn(*what, environment=threads, log=folder / "log", title=name)
+            child = processes.spawn(_run, *what, environment=threads, log=folder / "log", title=name)
             assert child.wait() == 0, (folder / "log").read_text()
             seconds[name].append(time.perf_counter() - begin)
     print(json.dumps({"pool": {name: round(median(each[1:]), 2) for name, each in seconds.items()}}))  # the first warms

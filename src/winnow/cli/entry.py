@@ -1,6 +1,5 @@
 """How a script enters: its task under Hydra, and a user's mistake told in one line."""
 
-import gc
 import logging
 import os
 import re
@@ -50,8 +49,6 @@ def hydra_script(task: Callable[[DictConfig], None], *, name: str, config_name: 
     """
     if workers.follow_if_called():
         return
-    if gc.get_freeze_count() == 0:
-        gc.freeze()  # garbage is not looked for in what was imported, which takes a sixth of the time of composing
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own report and exits before this can see the error
     logging.raiseExceptions = False  # else a log that cannot be written prints a traceback for every line of it

@@ -206,7 +206,7 @@ def fit_conditional(
     estimator = Additive(terms, np.log(points.error), points.weights)
     theta, squares = estimator.estimate
     floor = distinct * ROUNDING**2
-    limit = squares * (1 + stdtrit(distinct - p, (1 + level) / 2) ** 2 / (distinct - p))
+    limit = squares * (1 + float(stdtrit(distinct - p, (1 + level) / 2)) ** 2 / (distinct - p))
     ends = estimator.intervals(limit) if squares > floor else [(value, value) for value in theta]
     parameters = dict(zip(names, np.exp(theta).tolist(), strict=True))
     for j in np.flatnonzero(np.isneginf(theta[:-1])):

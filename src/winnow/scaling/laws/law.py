@@ -168,7 +168,7 @@ def fit(
     if squares <= floor:
         intervals = {name: (value, value) for name, value in parameters.items()}
     else:
-        limit = squares * (1 + stdtrit(sizes - p, (1 + level) / 2) ** 2 / (sizes - p))
+        limit = squares * (1 + float(stdtrit(sizes - p, (1 + level) / 2)) ** 2 / (sizes - p))
         low, high = (name_values(np.array(end)) for end in zip(*estimator.intervals(limit), strict=True))
         intervals = {name: (low[i], high[i]) for i, name in enumerate(LAWS[law])}
     return LawFit(
