@@ -12,20 +12,19 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor
 
+from winnow.cli.configuration import CONF
 from winnow.core.machine import device_name
 from winnow.datasets.loader import Batch
 from winnow.models.base import Classifier
 from winnow.probes.gradients import gradient_norms, losses, parameter_gradients
 from winnow.probes.passes import IN_CACHE
 
-CONF = Path(__file__).parents[2] / "conf"
 SHAPE, CLASSES, CHUNK = (32, 32, 3), 10, IN_CACHE
 
 
@@ -55,7 +54,7 @@ def by_torch_func(model: Classifier, batch: Batch) -> Tensor:
 
 
 def measure(name: str, examples: int, rounds: int, device: torch.device) -> dict[str, object]:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(CONF, version_base="1.3"):
         spec = instantiate(compose(f"model/{name}").model)
     torch.manual_seed(0)
     model = spec.build(SHAPE, CLASSES).to(device).eval()

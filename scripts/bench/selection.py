@@ -21,24 +21,23 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
+from winnow.cli.configuration import CONF, options
 from winnow.core.machine import device_name
 from winnow.core.types import Evidence, Trajectory
 from winnow.selectors.base import Selector
 
-CONF = Path(__file__).parents[2] / "conf"
 GEOMETRIC_SIZE, DIMENSIONS, CLASSES = 100_000, 512, 10
 
 
 def selector_of(name: str) -> Selector:
     """The rule that a yaml of conf/selector describes."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(CONF, version_base="1.3"):
         selector: Selector = instantiate(compose(f"selector/{name}").selector)
     return selector
 
@@ -120,7 +119,7 @@ def main() -> None:
     if asked.one:
         print(json.dumps(measure(asked.one, asked.sizes[0], asked.r, asked.rounds)))
         return
-    names = asked.rules or sorted(path.stem for path in (CONF / "selector").glob("*.yaml"))
+    names = asked.rules or list(options("selector"))
     for name in names:
         if is_geometric(selector_of(name)) != asked.geometric:
             continue

@@ -11,10 +11,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
 from omegaconf import DictConfig, OmegaConf
 
-from winnow.cli import composing
+from winnow.cli import composing, configuration
 from winnow.cli.composing import QuickLoader
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = Path(configuration.CONF)
 
 loaders: dict[str, QuickLoader] = {}
 """What has been composed in this process, by search paths, whose yaml files do not change."""

@@ -57,7 +57,11 @@ class SweepLauncher(Launcher):
             gc.freeze()  # garbage is not looked for in what was imported, which takes a sixth of the time of composing
         self.cells += shown  # a sweeper that searches launches one batch after another
         reports.begin(folder, self.cells)
-        return self.run(cells, folder)
+        from winnow.store import use
+        from winnow.store.artifacts import ArtifactStore
+
+        with use.working(ArtifactStore(Path(str(self.config.paths.artifacts)))):
+            return self.run(cells, folder)
 
     @abstractmethod
     def run(self, cells: Sequence[Cell], folder: Path) -> Sequence[JobReturn]:

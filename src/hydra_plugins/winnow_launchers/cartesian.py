@@ -52,8 +52,9 @@ class CartesianSweeper(BasicSweeper):
         except RuntimeError as error:
             if "Unknown plugin class" not in str(error):
                 raise
-            extra = self.option.rpartition("=")[2]
-            raise OptionError(f"{self.option} is not installed; pip install -e '.[{extra}]'.") from None
+            name = self.option.rpartition("=")[2]
+            extra = "slurm" if name.startswith("submitit") else name
+            raise OptionError(f'{self.option} is not installed; pip install "winnow[{extra}]".') from None
         own = type(self.launcher).__module__.startswith("hydra_plugins.winnow_launchers.")
         self.foreign = not own and self.of is not None
 

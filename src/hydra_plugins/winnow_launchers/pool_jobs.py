@@ -1,7 +1,6 @@
 """The jobs of the pool: what makes a cell, how a job is started, and how it ended."""
 
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,14 +85,13 @@ class PoolJobs:
 
     def spawn(self, job: Job, taken: Taken) -> "Child":
         """Start a job on what it was given."""
+        from winnow.cli.calling import call_again
         from winnow.parallel import processes
         from winnow.store import results
 
         results.clear_result(job.folder)
         log, environment = job.folder / results.LOG, self.slots.environment(taken)
-        return processes.spawn(
-            processes.run_script, *job.command, log=log, environment=environment, title=" ".join(job.command)
-        )
+        return processes.spawn(call_again, *job.command, log=log, environment=environment, title=" ".join(job.command))
 
     def judge(self, job: Job, code: int) -> tuple[str, str | None]:
         """How a job ended, and why it failed. One that failed has left its reason in its folder, or it is left here."""
@@ -119,11 +117,13 @@ class PoolJobs:
 
 
 def script_command(config: DictConfig) -> list[str]:
-    """How a single run of the script that is being swept begins, with what Hydra itself was told."""
+    """How a single run of the command that is being swept begins, with what Hydra itself was told."""
+    from winnow.cli.calling import program
+
     sources = config.hydra.runtime.config_sources
     given = [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
     passed = [each for each in config.hydra.overrides.hydra if not each.startswith(OF_THE_LAUNCHER)]
-    script = [str(Path(sys.argv[0]).resolve()), *given, f"--config-name={config.hydra.job.config_name}"]
+    script = [program(), *given, f"--config-name={config.hydra.job.config_name}"]
     # An experiment that is a sweep lists its cells in params, and a single run would refuse it.
     return [*script, *passed, "hydra.sweeper.params=null"]
 

@@ -1,6 +1,5 @@
 """What a sweep leaves whatever launches it: the list of its cells at the start, and at the end its report."""
 
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -11,9 +10,10 @@ from hydra.core.utils import filter_overrides
 
 def begin(folder: Path, cells: Sequence[Sequence[str]]) -> None:
     """Write sweep.json. cells: the overrides of each; a cell's place in the list is the name of its folder."""
+    from winnow.cli.calling import called
     from winnow.store import results
 
-    command = shlex.join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
+    command = shlex.join([*called(), *sys.argv[1:]])
     listed = [results.SweepCell(str(number), list(filter_overrides(cell))) for number, cell in enumerate(cells)]
     results.begin_sweep(folder, listed, command)
 

@@ -1,7 +1,6 @@
 """From configuration to typed arguments: the cell, its data set, and where and on what it is computed."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, get_type_hints
 
 from hydra.core.hydra_config import HydraConfig
@@ -9,7 +8,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from winnow.cli.components import component, fits, plain
-from winnow.cli.entry import CONF, STAGE_GROUPS
+from winnow.cli.configuration import options
+from winnow.cli.entry import STAGE_GROUPS
 from winnow.cli.taken_over import with_taken_over
 from winnow.core.errors import OptionError, check_choice
 from winnow.datasets.base import ImageDataset, load_once
@@ -43,7 +43,7 @@ def cell_from(cfg: DictConfig) -> CellSpec:
     component(cfg.embedding, "embedding", Embedding)  # the probe's; made here too, so that its errors name the group
     bases = get_type_hints(CellSpec)
     nodes = {group: plain(cfg[group]) for group in STAGE_GROUPS if group != "probe"} | {"probe": with_taken_over(cfg)}
-    nodes = {group: _with_read_indices(_with_named_signal(node)) for group, node in nodes.items()}
+    nodes = {group: _with_read_indices(_with_named_signal(node, cfg)) for group, node in nodes.items()}
     parts = {group: component(node, group, bases[group]) for group, node in nodes.items()}
     callbacks = (cfg.callbacks or {}).items()
     recorders = tuple(component(node, f"callbacks.{name}", RecorderSpec) for name, node in callbacks)
@@ -52,15 +52,14 @@ def cell_from(cfg: DictConfig) -> CellSpec:
     return cell.settled(trainer_from(cfg)) if "auto" in precisions else cell
 
 
-def _with_named_signal(node: Any) -> Any:
+def _with_named_signal(node: Any, cfg: DictConfig) -> Any:
     """A selector whose signal is given by the name of its yaml (selector.signal=ccs), with that yaml in its place."""
     signal = node.get("signal") if isinstance(node, dict) else None
     if not isinstance(signal, str):
         return node
-    group = Path(CONF) / "selector"
-    known = sorted(path.stem for path in group.glob("*.yaml") if "defaults" not in OmegaConf.load(path))
-    check_choice("selector.signal", signal, tuple(known))
-    return node | {"signal": plain(OmegaConf.load(group / f"{signal}.yaml"))}
+    known = {name: path for name, path in options("selector", cfg).items() if "defaults" not in OmegaConf.load(path)}
+    check_choice("selector.signal", signal, tuple(sorted(known)))
+    return node | {"signal": plain(OmegaConf.load(known[signal]))}
 
 
 def _with_read_indices(node: Any) -> Any:

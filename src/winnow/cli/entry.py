@@ -20,18 +20,20 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from winnow.cli import composing
+from winnow.cli import calling, composing
+from winnow.cli.configuration import CONF, options
 from winnow.core.errors import Interrupted, StoreError, WinnowError
 from winnow.parallel import interruption, workers
 from winnow.store.writing import unwritable
 
-CONF = str(Path(__file__).parents[3] / "conf")
 STAGE_GROUPS = ("dataset", "model", "recipe", "probe", "metric", "selector", "alpha", "compression")
 RUN_FOLDER = "hydra.run.dir=DIR, of a sweep hydra.sweep.dir=DIR"
 MISTAKES = (WinnowError, HydraException, OmegaConfBaseException)
 
 # conf/hydra/launcher has defaults of ours under the names that the launchers' own options have.
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
+
+OmegaConf.register_new_resolver("begins", calling.begins, replace=True)  # of the examples in conf/hydra/help
 
 # It logs each instruction set that it looks for and does not find, in lines that read like errors.
 logging.getLogger("faiss.loader").setLevel(logging.WARNING)
@@ -113,7 +115,7 @@ def _known_names(error: Exception, config_name: str) -> str:
         return ""
     there = sorted(str(name) for name in names if name != "_target_") or ["nothing"]
     field = misspelt.group(1).rpartition(".")[2]
-    owners = sorted(path.stem for path in (Path(CONF) / parent).glob("*.yaml") if field in set(OmegaConf.load(path)))
+    owners = sorted(name for name, path in options(parent).items() if field in set(OmegaConf.load(path)))
     elsewhere = f" {field} belongs to {parent}={' or '.join(owners)}." if parent and owners else ""
     return f" Known in {parent or 'the configuration'}: {', '.join(there)}.{elsewhere}"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from winnow.cli.calling import begins
 from winnow.cli.components import function
 from winnow.core.errors import OptionError
 from winnow.core.machine import processor_name
@@ -31,7 +32,7 @@ def task(cfg: DictConfig) -> None:
     drawing = draw()
     path = save(drawing, out)
     write_atomically(numbers, drawing.table.to_csv(index=False, float_format="%.7g"))
-    command = shlex.join(["python", "scripts/figures.py", *HydraConfig.get().overrides.task])
+    command = shlex.join([*begins("figures").split(), *HydraConfig.get().overrides.task])
     made = provenance() | {"device": processor_name(), "command": command}
     write_atomically(out.with_suffix(".provenance.json"), json.dumps(made, indent=1) + "\n")
     print(path)

@@ -13,6 +13,7 @@ from winnow.comparison.tables import gather, metrics_of, properties
 from winnow.figures.metric_comparison import metric_comparison
 from winnow.figures.probe_agreement import probe_agreement
 from winnow.figures.style import save
+from winnow.reports.console import standard_output
 from winnow.store import results
 from winnow.store.artifacts import provenance, write_atomically
 
@@ -27,7 +28,6 @@ HEADS = {
     "flip_auc": "AUC of\nflipped",
     "mean_abs_spearman": "mean |ρ|\nwith others",
 }
-UNBROKEN = 10_000  # columns of a console without a terminal
 
 
 def report(folder: str | Path, console: Console | None = None) -> pd.DataFrame:
@@ -36,9 +36,7 @@ def report(folder: str | Path, console: Console | None = None) -> pd.DataFrame:
     Raises WinnowError where nothing was scored, MismatchError where the runs are of several data sets.
     """
     folder = Path(folder)
-    console = console or Console()
-    if not console.is_terminal:
-        console = Console(width=UNBROKEN)
+    console = console or standard_output()
     cells = results.sweep_cells(folder)
     everywhere = set.intersection(*(set(cell.overrides) for cell in cells)) if len(cells) > 1 else set()
     for failed in results.failures(folder):

@@ -14,6 +14,7 @@ from winnow.core.errors import WinnowError
 from winnow.figures.scaling_curves import scaling_curves
 from winnow.figures.scaling_fits import scaling_fits
 from winnow.figures.style import save
+from winnow.reports.console import standard_output
 from winnow.scaling import grid
 from winnow.scaling.fits import crossovers, fit_records, fit_rules
 from winnow.scaling.fits_table import print_fits
@@ -23,7 +24,6 @@ from winnow.scaling.replicates import MEND, ONE_ENSEMBLE
 from winnow.store import results
 from winnow.store.artifacts import provenance, write_atomically
 
-UNBROKEN = 10_000  # columns of a console without a terminal: a line of the table is never folded or cut
 HEAD = "fraction kept (r)\nexamples kept"
 
 
@@ -42,10 +42,7 @@ def report(folder: str | Path, console: Console | None = None, *, fit: bool = Fa
     Raises WinnowError when the folder does not exist, a row in it cannot be read, or no cell has finished.
     """
     folder = Path(folder)
-    if console is None:
-        console = Console()
-        if not console.is_terminal:
-            console = Console(width=UNBROKEN)
+    console = console or standard_output()
     found = results.collect(folder)
     if not found.rows:
         _print_failures(console, found)

@@ -1,4 +1,5 @@
-"""Artifacts on disk: the file that knows their names (results.py knows those in run and sweep folders).
+"""Artifacts on disk: the file that knows the names of their parts (layout.py knows those of what is in a store, and
+results.py those in run and sweep folders).
 
 An artifact is a folder `root/<stage>/<key>/` with its parts (arrays as .npy, tables as .parquet, model weights as
 .safetensors, the rest as .json), `provenance.json`, which holds the inputs, versions, seconds and a SHA-256 of every
@@ -18,14 +19,13 @@ import platform
 import shutil
 import subprocess
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -33,18 +33,16 @@ from filelock import FileLock, Timeout
 
 from winnow.core.errors import DivergedError
 from winnow.core.machine import device_name
+from winnow.store import layout
 from winnow.store.checksums import CHECKSUM, PROVENANCE, damage, provenance_checksum, sha256
 from winnow.store.keys import SCHEMA, describe
+from winnow.store.layout import Stage as Stage
 from winnow.store.writing import flush, replaced_at_once, take_room, writing
 
 if TYPE_CHECKING:
     import torch  # itself only with the weights of a model: what is kept is mostly read without
 
 log = logging.getLogger(__name__)
-Stage = Literal[
-    "images", "probe", "pass", "subset_run", "scores", "agreement", "alpha", "subset", "shift", "model", "row"
-]
-
 OPTION = "paths.artifacts=DIR"  # where users choose another store
 
 
@@ -137,7 +135,7 @@ class ArtifactStore:
         object.__setattr__(self, "root", Path(self.root))
 
     def path(self, stage: Stage, key: str) -> Path:
-        return self.root / stage / key
+        return layout.artifact(self.root, stage, key)
 
     def table_path(self, stage: Stage, key: str) -> Path:
         """The table of scores or of a subset, for users who take it away."""
@@ -148,8 +146,7 @@ class ArtifactStore:
 
     def keys(self, stage: Stage) -> list[str]:
         """The keys of the finished artifacts of a stage, sorted; not of those moved aside."""
-        names = [path.name for path in (self.root / stage).glob("*") if path.is_dir()]
-        return sorted(name for name in names if not name.startswith(".") and ".damaged-" not in name)
+        return [each.key for each in layout.folders(self.root, (stage,)) if each.kind == "artifact"]
 
     def load(self, stage: Stage, key: str) -> Artifact | None:
         """The verified artifact, or None where there is none or it was damaged (then it is moved aside)."""
@@ -159,7 +156,7 @@ class ArtifactStore:
         problem = damage(folder)
         if problem is None:
             return Artifact(folder)
-        aside = folder.with_name(f"{key}.damaged-{uuid.uuid4().hex[:8]}")
+        aside = layout.aside(self.root, stage, key)
         with writing(aside, option=OPTION):
             folder.rename(aside)
         log.warning("%s %s is damaged (%s); moved aside to %s and made anew.", stage, key, problem, aside)
@@ -185,14 +182,14 @@ class ArtifactStore:
 
     def _make(self, stage: Stage, key: str, write: Callable[[Draft], None], inputs: Any) -> None:
         final = self.path(stage, key)
-        temporary = final.with_name(f".{key}.{uuid.uuid4().hex[:8]}")
+        temporary = layout.draft(self.root, stage, key)
         started = time.perf_counter()
         try:
             with writing(final, option=OPTION):
                 if final.is_file():  # said before the work is done, not when its result is to be put there
                     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
                 temporary.mkdir(parents=True)
-            draft = Draft(temporary, self.root / "unfinished" / f"{stage}-{key}.ckpt", final)
+            draft = Draft(temporary, layout.checkpoint(self.root, stage, key), final)
             try:
                 write(draft)
             except DivergedError:
@@ -220,9 +217,10 @@ class ArtifactStore:
 
     @contextmanager
     def _lock(self, stage: Stage, key: str) -> Iterator[None]:
-        lock = FileLock(self.root / "locks" / f"{stage}-{key}.lock")
-        with writing(lock.lock_file, option=OPTION):
-            Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        path = layout.lock(self.root, stage, key)
+        lock = FileLock(path)
+        with writing(path, option=OPTION):
+            path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 lock.acquire(timeout=2)
             except Timeout:
@@ -269,7 +267,7 @@ def _versions() -> dict[str, str]:
 
 @functools.cache
 def git_commit() -> str | None:
-    """The commit of the code, `-dirty` where files were changed; None outside a checkout."""
+    """The commit of the code, `-dirty` where files were changed; None of a copy that is installed, wherever that is."""
 
     def git(*arguments: str) -> str:
         folder = Path(__file__).parent
@@ -277,6 +275,7 @@ def git_commit() -> str | None:
         return done.stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # an environment may lie in another project's checkout
         commit = git("rev-parse", "--short=12", "HEAD")
         return commit + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):

@@ -1,20 +1,18 @@
 """Where the numbers of a training go: nowhere, a CSV file, or wandb. All through Lightning's own loggers."""
 
 import logging
-import netrc
 import os
-import socket
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlparse
 
 from winnow.core.errors import check_choice
 from winnow.core.types import Row
 from winnow.store.artifacts import write_atomically
 from winnow.store.writing import writing
+from winnow.training import wandb_server
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger  # itself once one is opened: it takes seconds
@@ -139,23 +137,7 @@ def _server_answers() -> bool:
     """Whether runs can be sent; asked once a process."""
     global _answers
     if _answers is None:
-        address = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
-        port = address.port or (80 if address.scheme == "http" else 443)
-        try:
-            with socket.create_connection((address.hostname or "", port), timeout=2):
-                _answers = _has_key(address.netloc)
-        except OSError:
-            _answers = False
+        _answers = wandb_server.answers() and wandb_server.has_key()
         if not _answers:
             log.warning("wandb: no server answers or no key is set; runs are kept offline (`wandb sync` sends them).")
     return _answers
-
-
-def _has_key(server: str) -> bool:
-    """Whether wandb will find a key for the server without asking: in its variable or in the netrc file."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    try:
-        return netrc.netrc(os.environ.get("NETRC")).authenticators(server) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False

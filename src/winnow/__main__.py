@@ -1,0 +1,5 @@
+"""python -m winnow: the same as the `winnow` command."""
+
+from winnow.cli.main import main
+
+main()
