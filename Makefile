@@ -7,7 +7,10 @@ NUMERIC := $(addprefix tests/,theory/test_learning_law.py theory/test_logistic.p
 	training/test_fit.py datasets/test_loader.py diagnostics/test_gradient_error.py diagnostics/test_contributions.py)
 LEAST := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2
 
-.PHONY: demo test test-slow test-ray lint clean
+.PHONY: help demo test test-slow test-ray lint docs clean
+
+help:  ## this list
+	@awk -F ':.*## *' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/installed  ## the main job on handwritten digits: a grid, its table and its figure
 	$(BIN)/python scripts/run.py -m experiment=demo hydra/launcher=pool
@@ -28,7 +31,7 @@ test-ray: .venv/installed  ## the ray launcher on a Ray of this machine; install
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[ray]'
 	OMP_NUM_THREADS=1 $(BIN)/pytest -ra tests/end_to_end/test_ray.py
 
-lint: .venv/installed
+lint: .venv/installed  ## style, types and layer contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -40,5 +43,12 @@ lint: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+docs: .venv/docs  ## docs/ as a site in site/, with pages of the docstrings; the first time installs the extra
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --config-file docs/tools/mkdocs.yml
+
+.venv/docs: .venv/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
 clean:  ## results and caches of runs; not the environment
-	rm -rf artifacts outputs notebooks/artifacts .mypy_cache .ruff_cache .pytest_cache
+	rm -rf artifacts outputs notebooks/artifacts site .mypy_cache .ruff_cache .pytest_cache
