@@ -136,6 +136,8 @@ class StreamLoader:
 
     def _decoding(self) -> StatefulDataLoader[Any]:
         if self._loader is None:
+            import torchvision.transforms.v2  # noqa: F401  # what decodes imports it, else each worker by itself
+
             helpers = worker_count(self.data.images.workers)
             training = self.seed is not None and self._flip is not None
             with warnings.catch_warnings():
