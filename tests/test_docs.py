@@ -19,7 +19,7 @@ from helpers.config import CONF, composing_once, options
 from helpers.pages import ROOT, SHELL, Block, Command
 from helpers.photos import make_photos
 from helpers.scripts import run_script
-from winnow.cli import app
+from winnow.cli.entry import CONF
 
 BLOCKS = pages.all_blocks()
 TARGETS = dict(re.findall(r"^([\w-]+):[^#\n=]*?(?:## *(.*))?$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
