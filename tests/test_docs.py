@@ -19,7 +19,7 @@ from helpers.config import CONF, composing_once, options
 from helpers.pages import ROOT, SHELL, Block, Command
 from helpers.photos import make_photos
 from helpers.scripts import run_script
-from winnow.cli.entry import CONF
+from winnow.cli.cells import cell_from
 
 BLOCKS = pages.all_blocks()
 TARGETS = dict(re.findall(r"^([\w-]+):[^#\n=]*?(?:## *(.*))?$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
@@ -71,7 +71,7 @@ def test_every_command_is_one_that_there_is(
             with composing_once(), initialize_config_dir(str(CONF), version_base="1.3"):
                 cfg = compose(CONFIGS[name], overrides=overrides, return_hydra_config=True)
             if name != "figures":
-                assert app.cell_from(cfg).rule
+                assert cell_from(cfg).rule
     elif command.program == "winnow":
         assert name in {"doctor", "store"}
 
