@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import fields
 from itertools import product
 from pathlib import Path
@@ -97,21 +98,18 @@ def time_commands(folder: Path) -> None:
         print(json.dumps(told), flush=True)
 
 
-def _run(*script: str) -> None:
-    """What a process of the pool does: nothing, or a script."""
-    if script:
-        processes.run_script(*script)
-
-
 def time_pool(folder: Path) -> None:
     """Print the seconds until a process of the pool begins, once the pool is warm, and those of its finished cell."""
     threads = {processes.THREADS: "1"}
-    cell = [str(SCRIPTS / "run.py"), *finished_cell(folder)]
-    seconds: dict[str, list[float]] = {"begins": [], "finished": []}
+    jobs: dict[str, tuple[Callable[..., None], list[Any]]] = {
+        "begins": (time.sleep, [0]),
+        "finished": (processes.run_script, [str(SCRIPTS / "run.py"), *finished_cell(folder)]),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(4):
-        for name, what in (("begins", []), ("finished", cell)):
+        for name, (function, arguments) in jobs.items():
             begin = time.perf_counter()
-            child = processes.spawn(_run, *what, environment=threads, log=folder / "log", title=name)
+            child = processes.spawn(function, *arguments, environment=threads, log=folder / "log", title=name)
             assert child.wait() == 0, (folder / "log").read_text()
             seconds[name].append(time.perf_counter() - begin)
     print(json.dumps({"pool": {name: round(median(each[1:]), 2) for name, each in seconds.items()}}))  # the first warms
