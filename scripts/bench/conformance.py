@@ -40,7 +40,9 @@ from winnow.metrics.tdds import TDDS
 from winnow.metrics.uncertainty import Uncertainty
 from winnow.models.smallconv import SmallConv
 from winnow.probes.probe import Probe
-from winnow.store.artifacts import ArtifactStore, provenance, write_atomically
+from winnow.store.artifacts import ArtifactStore
+from winnow.store.provenance import provenance
+from winnow.store.writing import write_atomically
 from winnow.training.recipe import Recipe
 
 GOLDEN = Path(__file__).parents[2] / "tests" / "golden"

@@ -24,7 +24,9 @@ import pandas as pd
 from scipy.special import stdtr, stdtrit
 
 from winnow.scaling.replicates import Design
-from winnow.store.artifacts import device_name, provenance, write_atomically
+from winnow.store.artifacts import device_name
+from winnow.store.provenance import provenance
+from winnow.store.writing import write_atomically
 
 RULES, LEVEL, TRUE = 4, 0.95, 3.0
 SPREADS = (0, 1, 3)

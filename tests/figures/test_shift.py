@@ -9,7 +9,7 @@ from winnow.figures.shift import from_table, shift
 from winnow.figures.shift_against_n import shift_against_n
 from winnow.figures.shift_map import from_table as map_from_table
 from winnow.figures.shift_map import projected, shift_map
-from winnow.store.results import add_shifts
+from winnow.store.shifts import add_shifts
 
 
 def table():

@@ -24,7 +24,8 @@ from helpers.disk import files_up_to
 from winnow.core.errors import StoreError
 from winnow.core.machine import device_name
 from winnow.store import artifacts, checksums
-from winnow.store.artifacts import Artifact, ArtifactStore, Draft, write_atomically
+from winnow.store.artifacts import Artifact, ArtifactStore, Draft
+from winnow.store.writing import write_atomically
 
 ARRAY = np.array([[0.1, np.nan, -0.0], [np.inf, 5e-324, 1.0]])
 TABLE = pd.DataFrame({"index": [3, 1], "score": [1 / 3, 5e-324], "file": ["a/ä.png", "b.png"], "flag": [True, False]})

@@ -62,7 +62,7 @@ def _composed(overrides: list[str]) -> Any:
 
 
 def _software(conf: Path) -> Iterator[Fact]:
-    from winnow.store.artifacts import git_commit
+    from winnow.store.provenance import git_commit
 
     yield "winnow", _version("winnow")
     yield "commit", git_commit() or "none, it is an installed copy"

@@ -12,7 +12,8 @@ from winnow.cli.components import function
 from winnow.core.errors import OptionError
 from winnow.core.machine import processor_name
 from winnow.figures.style import Drawing, save
-from winnow.store.artifacts import provenance, write_atomically
+from winnow.store.provenance import provenance
+from winnow.store.writing import write_atomically
 
 
 def task(cfg: DictConfig) -> None:

@@ -14,7 +14,7 @@ from winnow.datasets.base import load_once
 from winnow.diagnostics.shift import Shift
 from winnow.exports.base import Export
 from winnow.pipeline import diagnosis
-from winnow.store import results
+from winnow.store.shifts import add_shifts
 
 log = logging.getLogger(__name__)
 
@@ -59,4 +59,4 @@ def diagnose(cfg: DictConfig) -> Path:
         trainer=runtime.trainer,
         logger=runtime.logger,
     )
-    return results.add_shifts(folder, lines)
+    return add_shifts(folder, lines)

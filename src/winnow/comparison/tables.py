@@ -18,8 +18,7 @@ from winnow.diagnostics.metric_properties import (
     tied_pairs,
 )
 from winnow.store import results
-from winnow.store.artifacts import write_atomically
-from winnow.store.writing import replaced_at_once, writing
+from winnow.store.writing import replaced_at_once, write_atomically, writing
 
 EXAMPLE = ("index", "label", "file", "source_index", "flipped")
 """What a table of scores says of an example; every other column is a metric."""

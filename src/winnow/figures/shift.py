@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from winnow.core.errors import OptionError
 from winnow.figures.style import Drawing, house_style, plain_log_ticks, selector_looks
 from winnow.scaling.grid import rule_order
-from winnow.store.results import read_shifts
+from winnow.store.shifts import read_shifts
 
 DISTANCES = {
     "energy": "energy distance / √spread",

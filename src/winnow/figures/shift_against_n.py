@@ -8,7 +8,7 @@ import pandas as pd
 from winnow.core.errors import OptionError
 from winnow.figures.shift import DISTANCES, draw_lines, draw_null, legend_handles, log_axes, one_of_each
 from winnow.figures.style import Drawing, house_style, selector_looks
-from winnow.store.results import read_shifts
+from winnow.store.shifts import read_shifts
 
 
 def from_table(table: str | Path, r: float = 0.1) -> Drawing:

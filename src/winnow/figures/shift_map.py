@@ -15,7 +15,7 @@ from winnow.figures.style import Drawing, house_style
 from winnow.scaling.grid import rule_order
 from winnow.store.artifacts import Artifact, ArtifactStore, Stage
 from winnow.store.records import load_subset
-from winnow.store.results import read_shifts
+from winnow.store.shifts import read_shifts
 
 PANELS_ABREAST = 3
 KEPT, DROPPED = "#D55E00", "0.75"

@@ -15,7 +15,8 @@ from winnow.figures.probe_agreement import probe_agreement
 from winnow.figures.style import save
 from winnow.reports.console import standard_output
 from winnow.store import results
-from winnow.store.artifacts import provenance, write_atomically
+from winnow.store.provenance import provenance
+from winnow.store.writing import write_atomically
 
 HEADS = {
     "metric": "metric",

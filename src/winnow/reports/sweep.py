@@ -22,7 +22,8 @@ from winnow.scaling.joint import family_records, fit_families
 from winnow.scaling.joint_table import print_families
 from winnow.scaling.replicates import MEND, ONE_ENSEMBLE
 from winnow.store import results
-from winnow.store.artifacts import provenance, write_atomically
+from winnow.store.provenance import provenance
+from winnow.store.writing import write_atomically
 
 HEAD = "fraction kept (r)\nexamples kept"
 

@@ -11,19 +11,14 @@ be written, StoreError says so, and nothing is left of what was being written.
 """
 
 import errno
-import functools
 import json
 import logging
 import os
-import platform
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +32,8 @@ from winnow.store import layout
 from winnow.store.checksums import CHECKSUM, PROVENANCE, damage, provenance_checksum, sha256
 from winnow.store.keys import SCHEMA, describe
 from winnow.store.layout import Stage as Stage
-from winnow.store.writing import flush, replaced_at_once, take_room, writing
+from winnow.store.provenance import provenance
+from winnow.store.writing import flush, take_room, writing
 
 if TYPE_CHECKING:
     import torch  # itself only with the weights of a model: what is kept is mostly read without
@@ -236,47 +232,3 @@ def _forget(checkpoint: Path) -> None:
     """Remove the checkpoint, and what a killed process may have left of the next one."""
     for path in (checkpoint, checkpoint.with_name(f"{checkpoint.name}.part")):
         path.unlink(missing_ok=True)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file in one step: a reader sees the old text or the new, never half of it.
-
-    Raises StoreError where it cannot be written; the old text stays then.
-    """
-    with writing(path), replaced_at_once(path) as temporary:
-        temporary.write_text(text)
-        flush(temporary)
-
-
-def provenance() -> dict[str, Any]:
-    """With what code a result is made, and when."""
-    return {
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "git": git_commit(),
-        "python": platform.python_version(),
-        "packages": dict(_versions()),
-    }
-
-
-@functools.cache
-def _versions() -> dict[str, str]:
-    """Of the packages, which are looked for on the whole path of modules: once a process, not once an artifact."""
-    packages = ("torch", "torchvision", "pytorch-lightning", "numpy", "scikit-learn")
-    return {name: metadata.version(name) for name in packages}
-
-
-@functools.cache
-def git_commit() -> str | None:
-    """The commit of the code, `-dirty` where files were changed; None of a copy that is installed, wherever that is."""
-
-    def git(*arguments: str) -> str:
-        folder = Path(__file__).parent
-        done = subprocess.run(("git", *arguments), cwd=folder, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", Path(__file__).name)  # an environment may lie in another project's checkout
-        commit = git("rev-parse", "--short=12", "HEAD")
-        return commit + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -23,6 +23,7 @@ from winnow.store.artifacts import OPTION, Artifact, ArtifactStore
 from winnow.store.inventory import Entry, Leftover, entries, leftovers, unfinished
 from winnow.store.layout import Found
 from winnow.store.records import load_scores
+from winnow.store.references import references_of
 from winnow.store.use import in_use, unused
 from winnow.store.writing import writing
 
@@ -44,7 +45,7 @@ class Cleaning:
 
 
 def needs(store: ArtifactStore, folders: Sequence[str | Path]) -> list[Entry]:
-    """The artifacts that the results in run and sweep folders come from (results.names_of), by stage and key.
+    """The artifacts that the results in run and sweep folders come from (references_of), by stage and key.
 
     Raises WinnowError where that is not known: a cell has neither finished nor failed, there is no result, one is of
     another store, or a provenance cannot be read.
@@ -108,18 +109,18 @@ def _needed(store: ArtifactStore, there: Sequence[Entry], folders: Sequence[str 
     found: dict[tuple[str, str], Entry] = {}
     waiting = []
     for folder in folders:
-        told = results.names_of(folder)
-        if told.others or told.scores:
+        references = references_of(folder)
+        if references.others or references.scores:
             for content, entry in _scores_by_content(there):
                 named.setdefault(content, []).append(entry)
-        lacking = [key for key in told.rows if not any(each.stage == "row" for each in named.get(key, ()))]
-        lacking += [name for name in (*told.others, *told.scores) if name not in named]
+        lacking = [key for key in references.rows if not any(each.stage == "row" for each in named.get(key, ()))]
+        lacking += [name for name in (*references.others, *references.scores) if name not in named]
         if lacking:
             raise WinnowError(
                 f"{folder} has {len(lacking)} results that are not in the store {store.root}, such as {lacking[0]}; "
                 "give the store that they were made in, or run the same command again."
             )
-        waiting += [each for names in told for name in names for each in named[name]]
+        waiting += [each for names in references for name in names for each in named[name]]
     while waiting:
         entry = waiting.pop()
         if (entry.stage, entry.key) in found:

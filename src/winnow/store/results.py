@@ -14,18 +14,16 @@ are the lines of one `shifts.csv`.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from winnow.core.errors import OptionError, ShapeError, WinnowError
-from winnow.core.types import Row, Scores
-from winnow.store.artifacts import write_atomically
-from winnow.store.writing import replaced_at_once, writing
+from winnow.core.types import Row
+from winnow.store.writing import replaced_at_once, write_atomically, writing
 
 ROW, GRID, CURVES, SUMMARY, SWEEP, FAILURE, PROVENANCE = (
     "row.json", "grid.csv", "scaling_curves.png", "summary.json", "sweep.json", "error.txt", "provenance.json"
@@ -64,14 +62,6 @@ class Collected:
     failed: list[FailedCell]
     missing: int
     command: str | None = None
-
-
-class Named(NamedTuple):
-    """Which artifacts the results in a folder name. rows, others: by key; scores: by the hash of their content."""
-
-    rows: list[str]
-    others: list[str]
-    scores: list[str]
 
 
 def save_row(folder: str | Path, row: Row) -> Path:
@@ -165,33 +155,6 @@ def failures(folder: str | Path) -> list[FailedCell]:
     return [FailedCell(cell.folder, list(cell.overrides), message) for cell, message in cells if message is not None]
 
 
-def add_shifts(folder: str | Path, lines: Sequence[Mapping[str, Any]]) -> Path:
-    """Put the lines of one shift report into the table of its run or sweep, over earlier ones of the same key."""
-    path = Path(folder) / SHIFTS
-    table = pd.DataFrame(lines)
-    if path.exists():
-        table = pd.concat([read_shifts(path), table]).drop_duplicates(["key", "weighted"], keep="last")
-    write_atomically(path, table.to_csv(index=False))
-    return path
-
-
-def read_shifts(path: str | Path) -> pd.DataFrame:
-    """The table of shift reports, one line a subset and weighting.
-
-    Raises WinnowError, naming the file, where it does not exist or is no such table.
-    """
-    make = "write one with scripts/select.py -m diagnose=shift"
-    if not Path(path).is_file():
-        raise WinnowError(f"there is no file {path}; {make}.")
-    try:
-        table = pd.read_csv(path)
-    except ValueError as error:
-        raise WinnowError(f"{path} is not a table of shift reports ({error}); {make}.") from error
-    if missing := {"key", "rule", "r", "n", "of", "weighted", "energy"} - set(table):
-        raise WinnowError(f"{path} is not a table of shift reports: it has no column {min(missing)}; {make}.")
-    return table
-
-
 def check_confusions(path: str) -> None:
     """Raise OptionError unless it is the name of a file that confusions can be left in."""
     if not path.endswith(".npy"):
@@ -214,36 +177,6 @@ def collect(folder: str | Path) -> Collected:
         raise WinnowError(f"there is no folder {folder}; give the folder of a run or a sweep.")
     found = Collected([], [], 0)
     return _collect(folder, folder, found)
-
-
-def names_of(folder: str | Path) -> Named:
-    """The artifacts that the results in a folder name: rows, shift reports, and scores of sweeps.
-
-    Raises WinnowError where it holds no result, or a cell has none and no error: what that one needs is not known
-    before it has.
-    """
-    found = collect(folder)
-    cells = [path.parent / cell.folder for path in Path(folder).rglob(SWEEP) for cell in _cells(path)]
-    coming = [cell for cell in cells if not any((cell / name).exists() for name in (ROW, SCORES, FAILURE))]
-    if coming:
-        raise WinnowError(
-            f"{len(coming)} cells of {folder} have no result and no error, so what they need is not known; let them "
-            "run to their end first, by the same command."
-        )
-    reports = [read_shifts(path).reindex(columns=["key", "subset", "features"]) for path in Path(folder).rglob(SHIFTS)]
-    keys = {key for report in reports for key in report.to_numpy().flat if isinstance(key, str)}
-    # A sweep's own table puts those of its cells together.
-    scored = [path for path in Path(folder).rglob(SCORES) if not (path.parent / SWEEP).exists()]
-    scores = {_content_of_scores(path) for path in scored}
-    if not (found.rows or keys or scores):
-        raise WinnowError(f"{folder} holds no result of a finished cell; give the folder of a run or of a sweep.")
-    return Named([row.key for row in found.rows], sorted(keys), sorted(scores))
-
-
-def _content_of_scores(path: Path) -> str:
-    """Of the table that a cell leaves, whose last column is the metric."""
-    values = pd.read_parquet(path).iloc[:, -1]
-    return Scores(values.to_numpy(), metric=str(values.name), dataset="").content_hash
 
 
 def _collect(folder: Path, top: Path, found: Collected) -> Collected:

@@ -62,6 +62,16 @@ def replaced_at_once(path: Path) -> Iterator[Path]:
         raise
 
 
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file in one step: a reader sees the old text or the new, never half of it.
+
+    Raises StoreError where it cannot be written; the old text stays then.
+    """
+    with writing(path), replaced_at_once(path) as temporary:
+        temporary.write_text(text)
+        flush(temporary)
+
+
 def flush(path: Path) -> None:
     """Have the disk hold what a file or folder holds."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from winnow.core.errors import check_choice
 from winnow.core.types import Row
-from winnow.store.artifacts import write_atomically
-from winnow.store.writing import writing
+from winnow.store.writing import write_atomically, writing
 from winnow.training import wandb_server
 
 if TYPE_CHECKING:
