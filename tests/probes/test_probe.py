@@ -5,7 +5,7 @@ from hydra.utils import instantiate
 
 from helpers.config import options
 from helpers.training import TINY, tiny_dataset, tiny_probe, tiny_recipe
-from winnow.cli.taken_over import with_taken_over
+from winnow.cli.inherited import with_inherited
 from winnow.core.errors import MissingEvidenceError, OptionError
 from winnow.models.smallconv import SmallConv
 from winnow.probes.ensemble import member_keys
@@ -119,7 +119,7 @@ def test_config(path):
         config = compose(
             overrides=["+model=smallconv", "+recipe=digits", "+embedding=probe", "+seed=7", f"+probe={path.stem}"]
         )
-    probe = instantiate(with_taken_over(config))
+    probe = instantiate(with_inherited(config))
     assert isinstance(probe, Probe)
     assert probe.seed == 7
     assert replace(probe, model=TINY).model == TINY

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from winnow.cli.components import component, fits, plain
 from winnow.cli.configuration import options
 from winnow.cli.entry import STAGE_GROUPS
-from winnow.cli.taken_over import with_taken_over
+from winnow.cli.inherited import with_inherited
 from winnow.core.errors import OptionError, check_choice
 from winnow.datasets.base import ImageDataset, load_once
 from winnow.parallel import workers
@@ -42,7 +42,7 @@ def cell_from(cfg: DictConfig) -> CellSpec:
             raise OptionError(f"{name}={cfg[name]} must be a whole number (seed=... sets it, and the others).")
     component(cfg.embedding, "embedding", Embedding)  # the probe's; made here too, so that its errors name the group
     bases = get_type_hints(CellSpec)
-    nodes = {group: plain(cfg[group]) for group in STAGE_GROUPS if group != "probe"} | {"probe": with_taken_over(cfg)}
+    nodes = {group: plain(cfg[group]) for group in STAGE_GROUPS if group != "probe"} | {"probe": with_inherited(cfg)}
     nodes = {group: _with_read_indices(_with_named_signal(node, cfg)) for group, node in nodes.items()}
     parts = {group: component(node, group, bases[group]) for group, node in nodes.items()}
     callbacks = (cfg.callbacks or {}).items()

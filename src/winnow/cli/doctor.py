@@ -34,8 +34,8 @@ def doctor() -> None:
     from winnow.cli.entry import MISTAKES, one_line
 
     try:
-        for name, told in facts(overrides):
-            print(f"{name}: {told}", flush=True)
+        for name, fact in facts(overrides):
+            print(f"{name}: {fact}", flush=True)
     except MISTAKES as error:
         sys.exit(f"error: {one_line(error)}")
 

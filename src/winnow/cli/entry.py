@@ -54,7 +54,7 @@ def hydra_script(task: Callable[[DictConfig], None], *, name: str, config_name: 
     logging.raiseExceptions = False  # else a log that cannot be written prints a traceback for every line of it
     begun = False
 
-    def told_once(cfg: DictConfig) -> None:
+    def reported_once(cfg: DictConfig) -> None:
         nonlocal begun
         begun = True
         if workers.follow_if_called():  # where srun starts an engine's own program, and that starts the task
@@ -72,10 +72,10 @@ def hydra_script(task: Callable[[DictConfig], None], *, name: str, config_name: 
                 raise
             _stop(error, config_name)
 
-    told_once.__module__ = f"{__package__}.{name}"  # whose last part Hydra takes
+    reported_once.__module__ = f"{__package__}.{name}"  # whose last part Hydra takes
     try:
         with interruption.handled(), composing.composing_once():
-            hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(told_once)()
+            hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(reported_once)()
     except Interrupted as stop:
         print("interrupted: the same command goes on from here.", file=sys.stderr)
         sys.exit(stop.code)

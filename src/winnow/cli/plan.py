@@ -13,7 +13,7 @@ from winnow.core.machine import device_name
 from winnow.datasets.base import load_once
 from winnow.pipeline.planning.memory import Available
 from winnow.pipeline.planning.plan import Plan, PlannedCell, planned_cell
-from winnow.pipeline.planning.text import told
+from winnow.pipeline.planning.text import format_plan
 from winnow.training.precision import slow_choice
 
 
@@ -39,5 +39,5 @@ def plan(configs: Sequence[DictConfig], *, slots: int = 1, per_device: int = 1) 
     device = trainer.device
     slow = slow_choice((precision for cell in cells for precision in cell.precisions), trainer)
     jobs: dict[str, Any] = {"slots": slots, "per_device": per_device, "refused": refused, "slow": slow}
-    made = Plan.of(cells, store=store, device=device_name(device.type), **jobs)
-    return told(made, Available(device))
+    plan_of_all = Plan.of(cells, store=store, device=device_name(device.type), **jobs)
+    return format_plan(plan_of_all, Available(device))

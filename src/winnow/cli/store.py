@@ -107,8 +107,8 @@ def _print_entries(out: "Console", shown: "Sequence[Entry]") -> None:
         printed.add_column(name, justify="right" if name in ("size", "age") else "left", no_wrap=name != "device")
     for each in shown:
         age = "?" if each.made is None else _age((datetime.now(UTC) - each.made).total_seconds())
-        told = (each.stage, each.key, _size(each.size), age, each.owner, each.git or "-", each.device or "-")
-        printed.add_row(*told)
+        columns = (each.stage, each.key, _size(each.size), age, each.owner, each.git or "-", each.device or "-")
+        printed.add_row(*columns)
     out.print(printed)
     stages = {stage: [each for each in shown if each.stage == stage] for stage in dict.fromkeys(e.stage for e in shown)}
     for stage, some in stages.items():
@@ -118,8 +118,8 @@ def _print_entries(out: "Console", shown: "Sequence[Entry]") -> None:
 
 def _print_leftovers(out: "Console", left: "Sequence[Leftover]") -> None:
     for each in left:
-        told = f"left over, {_size(each.size)}: {each.found.path} ({each.why})"
-        out.print(told, highlight=False, markup=False, soft_wrap=True)
+        line = f"left over, {_size(each.size)}: {each.found.path} ({each.why})"
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _size(size: int) -> str:

@@ -23,7 +23,7 @@ from winnow.pipeline import CellSpec, load_dataset, probe_dataset, score_dataset
 from winnow.pipeline.planning.memory import Available, Need
 from winnow.pipeline.planning.plan import Plan, known_subset, planned_cell
 from winnow.pipeline.planning.speed import speed_of
-from winnow.pipeline.planning.text import told
+from winnow.pipeline.planning.text import format_plan
 from winnow.selectors.alpha import Auto, Fixed
 from winnow.selectors.calibrated import Calibrated
 from winnow.selectors.compression import Fraction
@@ -80,7 +80,7 @@ def test_what_is_planned_is_what_is_then_done(dataset: ImageDataset, tmp_path: P
     assert all(cell.finished for cell in after.cells)
     assert after.left == [] == after.needs
     assert after.seconds == 0.0
-    assert "everything is finished" in told(after, Available(HERE))
+    assert "everything is finished" in format_plan(after, Available(HERE))
 
     other = [replace(cell, train_seed=1) for cell in GRID]
     timed = _plan(other, dataset, store)
@@ -173,21 +173,21 @@ def test_rows_of_another_device_tell_nothing(dataset: ImageDataset, tmp_path: Pa
     here, elsewhere = (Plan.of(cells, store=store, device=name) for name in (device_name("cpu"), "NVIDIA H100"))
     assert here.seconds is not None
     assert elsewhere.seconds is None
-    text = told(elsewhere, Available(HERE))
+    text = format_plan(elsewhere, Available(HERE))
     assert "time: unknown: no past row on NVIDIA H100 in this store (smallconv-w8)" in text
 
 
 def test_cells_are_listed_and_hundreds_of_them_counted(dataset: ImageDataset, tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
-    few = told(_plan(GRID, dataset, store), Available(HERE))
+    few = format_plan(_plan(GRID, dataset, store), Available(HERE))
     assert "plan of 12 cells: 12 to run, 0 finished" in few
     assert "trainings: at most 4 to run" in few
     assert few.count("el2n exact 0.5") == 2
     many = [replace(CELL, selector=Random(), train_seed=seed) for seed in range(40)]
-    text = told(_plan([*many, replace(CELL, alpha=Auto())], dataset, store), Available(HERE))
+    text = format_plan(_plan([*many, replace(CELL, alpha=Auto())], dataset, store), Available(HERE))
     assert len([line for line in text.splitlines() if "random" in line]) == 1
     assert "0..0/39" in text
-    certain = told(_plan(many, dataset, store), Available(HERE))
+    certain = format_plan(_plan(many, dataset, store), Available(HERE))
     assert "trainings: 40 to run" in certain
     assert "what cells share" not in certain
 
@@ -196,7 +196,7 @@ def test_stages_of_many_ensembles_are_counted(dataset: ImageDataset, tmp_path: P
     cells = [replace(CELL, probe=tiny_probe(seed=seed), metric=m()) for seed in range(12) for m in (EL2N, Forgetting)]
     plan = _plan(cells, dataset, ArtifactStore(tmp_path))
     assert len(plan.stages) == 12 * (2 + 2)
-    lines = [line.split() for line in told(plan, Available(HERE)).splitlines()]
+    lines = [line.split() for line in format_plan(plan, Available(HERE)).splitlines()]
     assert ["probe", TINY.name, "180", "24", "0"] in lines
     assert ["scores", TINY.name, "0", "24", "0"] in lines
 
@@ -207,12 +207,14 @@ def test_what_does_not_fit_is_warned_of(dataset: ImageDataset, tmp_path: Path) -
     need = Need(title="a cell (huge)", device={"a step": 7 * 2**30}, host={"logits": 2**30})
     plan = Plan(cells=(replace(cells[0], needs=(need,)),), device="GPU", slots=4, per_device=2)
     available.own, available.host, available.device = 2**30, 10 * 2**30, 14 * 2**30
-    assert "it fits" in told(plan, available)
+    assert "it fits" in format_plan(plan, available)
     available.device -= 1
-    assert "WARNING: 2 x a cell (huge) need 14.00 GiB on GPU, but only 14.00 GiB are free" in told(plan, available)
+    assert "WARNING: 2 x a cell (huge) need 14.00 GiB on GPU, but only 14.00 GiB are free" in format_plan(
+        plan, available
+    )
     available.host = 8 * 2**30 - 1
-    assert "WARNING: 4 x a cell (huge) need 8.00 GiB in memory" in told(plan, available)
+    assert "WARNING: 4 x a cell (huge) need 8.00 GiB in memory" in format_plan(plan, available)
     available.device = None
-    assert "WARNING: 4 x a cell (huge) need 36.00 GiB in memory" in told(plan, available)
-    assert "fewer jobs at once" in told(plan, available)
-    assert "fewer jobs at once" not in told(replace(plan, slots=1), available)
+    assert "WARNING: 4 x a cell (huge) need 36.00 GiB in memory" in format_plan(plan, available)
+    assert "fewer jobs at once" in format_plan(plan, available)
+    assert "fewer jobs at once" not in format_plan(replace(plan, slots=1), available)

@@ -12,7 +12,7 @@ LINES = 30
 """Cells or stages that are listed one by one; more are counted by rule and r, or by kind."""
 
 
-def told(plan: Plan, available: Available) -> str:
+def format_plan(plan: Plan, available: Available) -> str:
     """The whole plan, of several lines."""
     left = sum(not cell.finished for cell in plan.cells)
     sections = [f"plan of {_count(len(plan.cells), 'cell')}: {left} to run, {len(plan.cells) - left} finished"]

@@ -43,10 +43,10 @@ def levenberg_marquardt(
     where points are as few as sizes of a grid.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # on a try at a curve that overflows, which is not taken
-        found, _, told, _, _ = leastsq(
+        found, _, report, _, _ = leastsq(
             residual, start, Dfun=jacobian, full_output=True, xtol=xtol, ftol=ftol, gtol=1e-15, maxfev=max_nfev
         )
-    return found, float(np.dot(told["fvec"], told["fvec"]))
+    return found, float(np.dot(report["fvec"], report["fvec"]))
 
 
 def finite(values: Floats, *, nan: float) -> Floats:

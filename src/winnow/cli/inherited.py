@@ -1,4 +1,4 @@
-"""What the probes take over from their cell: its model and recipe, but for what is set for the probes alone.
+"""What the probes inherit from their cell: its model and recipe, but for what is set for the probes alone.
 
 conf/probe/default.yaml names each option once, as `lr: ${oc.select:recipe.lr}`, so that probe.recipe.lr=0.1 is an
 override like any other. What still reads so has not been set. Then the rest is the cell's own, options and all that
@@ -12,12 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from winnow.cli.components import plain
 
-TAKEN_OVER = ("model", "recipe")
+INHERITED = ("model", "recipe")
 
 
-def with_taken_over(cfg: DictConfig) -> dict[str, Any]:
+def with_inherited(cfg: DictConfig) -> dict[str, Any]:
     """What the node of the probe holds, with its model and recipe whole."""
-    return {str(name): _whole(cfg, name) if name in TAKEN_OVER else plain(cfg.probe[name]) for name in cfg.probe}
+    return {str(name): _whole(cfg, name) if name in INHERITED else plain(cfg.probe[name]) for name in cfg.probe}
 
 
 def _whole(cfg: DictConfig, name: str) -> dict[str, Any]:
