@@ -1,5 +1,6 @@
 """The `winnow` command: it names its commands, imports nothing that it does not need, and calls one."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -65,3 +66,9 @@ def test_how_a_command_was_called_and_is_called_again(monkeypatch: pytest.Monkey
     assert calling.begins("score") == "python scripts/score.py"
     calling.call_again(calling.program(), "a=1")
     assert (tmp_path / "said").read_text() == f"{script} a=1"
+
+
+def test_importing_it_all_runs_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """As the server does from which the pool's processes are forked."""
+    importlib.import_module("winnow.__main__")
+    assert capsys.readouterr() == ("", "")
