@@ -40,14 +40,15 @@ def _call(*command: str | Path, installed: Path, folder: Path) -> str:
     return done.stdout
 
 
-def test_an_installed_sweep_on_the_pool_in_an_empty_folder_with_a_yaml_of_ones_own(
-    installed: Path, tmp_path: Path
+@pytest.mark.parametrize("launcher", ["sequential", pytest.param("pool", marks=pytest.mark.slow)])
+def test_an_installed_sweep_in_an_empty_folder_with_a_yaml_of_ones_own(
+    launcher: str, installed: Path, tmp_path: Path
 ) -> None:
     own, empty = tmp_path / "own", tmp_path / "empty"
     (own / "selector").mkdir(parents=True)
     (own / "selector" / "mine.yaml").write_text("_target_: winnow.selectors.threshold.Threshold\nkeep: easiest\n")
     empty.mkdir()
-    given = ["-m", f"--config-dir={own}", *TINY, "trainer=cpu", "selector=random,mine", "hydra/launcher=pool"]
+    given = ["-m", f"--config-dir={own}", *TINY, "trainer=cpu", "selector=random,mine", f"hydra/launcher={launcher}"]
     where = {"installed": installed, "folder": empty}
     _call(installed / "bin" / "winnow", "run", *given, "compression.r=0.5", "hydra.sweep.dir=swept", **where)
     printed = _call(sys.executable, "-m", "winnow", "grid", "swept", **where)
@@ -59,7 +60,7 @@ def test_an_installed_sweep_on_the_pool_in_an_empty_folder_with_a_yaml_of_ones_o
     command = results.sweep_command(empty / "swept")
     assert command is not None
     assert command.startswith(f"winnow run -m --config-dir={own} dataset=synthetic")
-    # The cells ran in processes that Hydra told where it found their configurations.
+    # The cells were told where the sweep found its configurations, by the pool in processes of their own.
     composed = (empty / "swept" / "1" / ".hydra" / "hydra.yaml").read_text()
     assert f"path: {installed / 'winnow' / 'conf'}\n" in composed
     assert f"path: {own}\n" in composed
