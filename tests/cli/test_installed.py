@@ -51,8 +51,7 @@ def test_an_installed_sweep_in_an_empty_folder_with_a_yaml_of_ones_own(
     given = ["-m", f"--config-dir={own}", *TINY, "trainer=cpu", "selector=random,mine", f"hydra/launcher={launcher}"]
     where = {"installed": installed, "folder": empty}
     _call(installed / "bin" / "winnow", "run", *given, "compression.r=0.5", "hydra.sweep.dir=swept", **where)
-    printed = _call(sys.executable, "-m", "winnow", "grid", "swept", **where)
-    assert all(rule in printed for rule in ("random", "el2n easiest"))
+    assert (empty / "swept" / results.GRID).exists()
     assert {path.name for path in empty.iterdir()} == {"swept", "artifacts"}
     rows = [results.load_row(empty / "swept" / cell) for cell in ("0", "1")]
     assert [row.rule for row in rows] == ["random", "el2n easiest"]
