@@ -56,12 +56,10 @@ class PoolLauncher(SweepLauncher):
         from hydra_plugins.winnow_launchers.schedule import Schedule
         from hydra_plugins.winnow_launchers.signals import Signals
         from winnow.core.errors import REQUEUE, Interrupted, OptionError
-        from winnow.parallel import processes
 
         if self.of != "cells":
             raise OptionError("hydra/launcher=pool runs the cells of scripts/run.py; leave it out for this script.")
         slots = self._slots()
-        processes.warm_up()  # it imports while the cells are planned
         jobs = PoolJobs(self.config, self.compose, folder, slots)
         schedule = Schedule(slots, spawn=jobs.spawn, judge=jobs.judge)
         stopped: Interrupted | None = None

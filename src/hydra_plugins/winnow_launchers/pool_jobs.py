@@ -34,6 +34,7 @@ class PoolJobs:
         from winnow import pipeline
         from winnow.cli.cells import parts_of
         from winnow.core.errors import OptionError
+        from winnow.parallel import processes
         from winnow.pipeline import sharing
         from winnow.store import results
         from winnow.training import precision
@@ -49,6 +50,7 @@ class PoolJobs:
 
         if is_finished():
             return []
+        processes.warm_up()  # it imports while the others are planned
         devices = trainer.devices
         if devices > len(self.slots.devices):
             raise OptionError(f"trainer.devices={devices}, but the launcher has {len(self.slots.devices)} devices.")

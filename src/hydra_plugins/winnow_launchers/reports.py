@@ -25,13 +25,15 @@ def report(folder: Path, of: str) -> bool:
     """
     from winnow.cli import entry
     from winnow.core.errors import WinnowError
-    from winnow.reports.scores import report as report_scores
-    from winnow.reports.sweep import report as report_cells
 
     try:
         if of == "cells":
+            from winnow.reports.sweep import report as report_cells
+
             report_cells(folder)
         else:
+            from winnow.reports.scores import report as report_scores
+
             report_scores(folder)
     except WinnowError as error:
         print(f"error: {entry.one_line(error)}", file=sys.stderr)

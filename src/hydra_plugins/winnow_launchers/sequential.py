@@ -52,7 +52,7 @@ class SequentialLauncher(SweepLauncher):
 
     def _run(self, cell: Cell) -> tuple[JobReturn, bool]:
         """One cell, and whether its row was there already. Its error is in the JobReturn and left in its folder."""
-        from winnow.cli import entry, run, score
+        from winnow.cli import entry, run
         from winnow.core.errors import StoreError
         from winnow.store import results
 
@@ -63,6 +63,8 @@ class SequentialLauncher(SweepLauncher):
                 if run.keep_finished(config, cell.folder):
                     return JobReturn(overrides=cell.overrides, status=JobStatus.COMPLETED), True
             else:
+                from winnow.cli import score  # what it compares scores with takes a second to import
+
                 cached = score.is_scored(config)
         except Exception as error:  # any error of one cell must leave the others running
             return fail(cell, error), cached  # it struck before the task, which leaves its own
