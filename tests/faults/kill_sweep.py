@@ -12,6 +12,7 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -38,14 +39,17 @@ def main() -> None:
         for number in range(arguments.moments):
             moment = moments.uniform(0, seconds)
             sweep = Sweep(Path(folder) / f"killed-{number}", CELLS)
-            there = kill_and_resume(sweep, undisturbed.grid(), moment)
+            there = kill_and_resume(sweep, undisturbed.grid(), lambda moment=moment: time.sleep(moment))
             print(f"killed after {moment:.1f} s with {there} of 12 rows there: equal after the second run", flush=True)
 
 
-def kill_and_resume(sweep: Sweep, expected: pd.DataFrame, moment: float) -> int:
-    """The number of rows that were there when the launcher was killed; AssertionError where anything differs."""
+def kill_and_resume(sweep: Sweep, expected: pd.DataFrame, wait: Callable[[], None]) -> int:
+    """The number of rows that were there when the launcher was killed; AssertionError where anything differs.
+
+    wait: from when it starts until it is killed.
+    """
     launcher = sweep.start_cold()
-    time.sleep(moment)
+    wait()
     launcher.kill()
     launcher.wait()
     wait_until(lambda: not sweep.jobs(), 20)
