@@ -14,11 +14,12 @@ from winnow.datasets.loader import Batch
 from winnow.models.base import Classifier
 from winnow.parallel import workers
 from winnow.probes.forward import Output, logits
+from winnow.training.device_module import DeviceModule
 from winnow.training.devices import TrainerSpec, quiet, shard
 from winnow.training.trainers import solo_trainer
 
 
-class EnsembleScorer(LightningModule):
+class EnsembleScorer(DeviceModule):
     """Evaluation-mode outputs of K models: predict_step yields (index [B], outputs [K, B, ...])."""
 
     def __init__(self, models: list[Classifier], output: Output = logits) -> None:

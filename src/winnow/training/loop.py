@@ -20,6 +20,7 @@ from winnow.store.keys import make_key
 from winnow.training.averaging import WeightAverage, weights_of
 from winnow.training.checkpoint import Checkpoints
 from winnow.training.devices import TrainerSpec, quiet, shard
+from winnow.training.epoch_loss import EpochLoss
 from winnow.training.fit import Fitted
 from winnow.training.module import ClassifierModule
 from winnow.training.noise import Noise
@@ -68,7 +69,7 @@ def train(
         )
         lightning = joint_trainer(
             spec,
-            callbacks=[*average, *callbacks, counter, *progress, Noise(seed), keeper],
+            callbacks=[EpochLoss(), *average, *callbacks, counter, *progress, Noise(seed), keeper],
             max_steps=steps,
             max_epochs=-1,
             precision=_PRECISION[recipe.precision],

@@ -4,12 +4,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from pytorch_lightning import LightningModule
 from torch import Tensor
 
 from winnow.datasets.loader import Batch
 from winnow.models.base import Classifier
 from winnow.parallel import workers
+from winnow.training.device_module import DeviceModule
 from winnow.training.recipe import Recipe
 
 
@@ -22,7 +22,7 @@ def weighted_loss(losses: Tensor, weights: Tensor, size: int | None = None) -> T
     return (losses * weights).sum() / (size or losses.numel())
 
 
-class ClassifierModule(LightningModule):
+class ClassifierModule(DeviceModule):
     """Trains a classifier on weighted batches; a step also yields its logits, so that recorders need no second pass.
 
     After a test run, `test_sums` [1 + 2C] holds of this process's test images the summed cross-entropy in nats, the
@@ -39,7 +39,6 @@ class ClassifierModule(LightningModule):
         losses = F.cross_entropy(logits, batch.label, reduction="none", label_smoothing=self.recipe.label_smoothing)
         # DDP takes the mean of the processes' gradients: times their number, it is the gradient of the batch's loss.
         loss = weighted_loss(losses, batch.weight, batch.size) * workers.world_size()
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=batch.size, sync_dist=True)
         return {"loss": loss, "logits": logits.detach()}
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pytorch_lightning import LightningModule
 from pytorch_lightning.loggers import Logger
 from torch import Tensor, nn
 
@@ -17,7 +16,9 @@ from winnow.datasets.loader import Batch
 from winnow.models.base import Classifier
 from winnow.probes.embeddings.simclr import SimCLR
 from winnow.training.checkpoint import Checkpoints
+from winnow.training.device_module import DeviceModule
 from winnow.training.devices import TrainerSpec, quiet
+from winnow.training.epoch_loss import EpochLoss
 from winnow.training.noise import Noise
 from winnow.training.progress import progress_callback
 from winnow.training.recipe import Recipe
@@ -35,7 +36,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     return F.cross_entropy(similarity, partner)
 
 
-class SimCLRModule(LightningModule):
+class SimCLRModule(DeviceModule):
     """Trains a classifier's backbone, under a projection of two layers, by NT-Xent on batches of two views.
 
     A batch holds the first views of its examples and then the second ones. `losses`: the mean of each epoch.
@@ -53,7 +54,6 @@ class SimCLRModule(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         first, second = self.projector(self.backbone(batch.image)).chunk(2)
         loss = nt_xent(first, second, self.temperature)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(first))
         total, examples = self.shown
         self.shown = [total.to(loss.device) + loss.detach() * len(first), examples + len(first)]
         return loss
@@ -104,7 +104,7 @@ def train(
         # Of several devices it takes one: in a batch's loss every view meets every other.
         lightning = solo_trainer(
             trainer,
-            callbacks=[progress_callback("SimCLR", trainer.progress), Noise(spec.seed), keeper],
+            callbacks=[EpochLoss(), progress_callback("SimCLR", trainer.progress), Noise(spec.seed), keeper],
             max_steps=steps,
             max_epochs=-1,
             logger=logger or False,
