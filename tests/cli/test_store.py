@@ -69,7 +69,7 @@ def test_only_yes_removes(call) -> None:
     assert "model-of-two" in printed
     assert "model-of-one" not in printed
     assert _there() == everything
-    assert "removed 2 of 2 artifacts and 0 leftovers" in call("--keep", "kept", "--yes")
+    assert "removed 2 of 2: 2 artifacts and 0 leftovers" in call("--keep", "kept", "--yes")
     assert _there() == {"one", "model-of-one"}
     assert "0 artifacts and 0 leftovers would go" in call("--keep", "kept")
 
@@ -102,9 +102,12 @@ def test_what_a_process_makes_keeps_all_that_is_finished(call, capsys: pytest.Ca
         (["nowhere"], "there is no store nowhere"),
         (["--keep", "nothing"], "there is no folder nothing"),
         (["--needs", "artifacts"], "artifacts holds no result"),
+        (["photos"], "photos is no store; give the folder"),
     ],
 )
 def test_a_mistake_ends_in_one_line(call, arguments: list[str], told: str) -> None:
+    Path("photos").mkdir()
+    Path("photos/one.jpg").touch()
     with pytest.raises(SystemExit, match=f"error: {told}"):
         call(*arguments)
 

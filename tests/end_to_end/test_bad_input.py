@@ -39,7 +39,7 @@ BAD = {
     "epoch that is not evaluated": (["metric.epoch=2"], "evaluated after: 1"),
     "window longer than the probes": (["metric.variant=window"], "probe.epochs=2"),
     "missing data folder": (["dataset=imagefolder", "dataset.root=nowhere"], "nowhere"),
-    "root not given": (["dataset=imagefolder"], "dataset.root"),
+    "root not given": (["dataset=imagefolder"], "dataset.root is not given; give dataset.root=..."),
     "fraction of a member": (["probe.members=2.5"], "must be int"),
     "embeddings that are not there": (
         ["metric=ssp", "embedding=npy", "embedding.path=no.npy"],

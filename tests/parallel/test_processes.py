@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -150,3 +151,18 @@ def test_a_training_finds_everything_imported(tmp_path: Path, monkeypatch: pytes
     imported = (tmp_path / "told").read_text().split()
     heavy = {"torch", "pytorch_lightning", "torchvision", "torchmetrics", "winnow"}
     assert [name for name in imported if name.split(".")[0] in heavy] == []
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="Linux says there which signals a process blocks")
+def test_the_server_hears_no_signal_while_it_imports() -> None:
+    """A Ctrl-C in the terminal reaches it too, and would end it in the midst of its imports."""
+    asks = """
+from multiprocessing import forkserver
+from winnow.parallel import processes
+processes.PRELOADED = "time"
+processes.warm_up()
+print(open(f"/proc/{forkserver._forkserver._forkserver_pid}/status").read())
+"""
+    status = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True, check=True).stdout
+    (blocked,) = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigBlk")]
+    assert all(blocked >> (number - 1) & 1 for number in (signal.SIGINT, signal.SIGTERM))

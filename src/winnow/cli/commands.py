@@ -3,10 +3,15 @@
 What computes is imported once it is asked for, so that --help and a mistake in an option take no longer than Hydra.
 """
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+# Threads that spin while they wait for each other take, on cores that other processes use too, several times as long.
+# OpenMP reads this when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def run() -> None:

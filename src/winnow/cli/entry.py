@@ -53,6 +53,7 @@ def hydra_script(task: Callable[[DictConfig], None], *, name: str, config_name: 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own report and exits before this can see the error
     logging.raiseExceptions = False  # else a log that cannot be written prints a traceback for every line of it
     begun = False
+    sys.path.append(os.getcwd())  # for classes of the user's own; last, so that it hides nothing
 
     def reported_once(cfg: DictConfig) -> None:
         nonlocal begun
@@ -65,8 +66,9 @@ def hydra_script(task: Callable[[DictConfig], None], *, name: str, config_name: 
         except Exception as error:
             from winnow.store import results  # pandas with it; by now the task has mostly imported both
 
-            with suppress(StoreError):  # what went wrong first is what to tell
-                results.save_failure(HydraConfig.get().runtime.output_dir, failure_text(error))
+            if name != "figures":  # whose folder is where the user stands
+                with suppress(StoreError):  # what went wrong first is what to tell
+                    results.save_failure(HydraConfig.get().runtime.output_dir, failure_text(error))
             # A single run keeps the error from Hydra, which adds lines of its own; a sweep leaves it to the launcher.
             if not isinstance(error, MISTAKES) or wants_traceback or HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
@@ -142,4 +144,6 @@ def failure_text(error: BaseException) -> str:
 def one_line(error: BaseException) -> str:
     """An error's message without its line breaks, and without Hydra's advice to append what is not there."""
     text = " ".join(str(error).split())
+    if missing := re.match(r"Missing mandatory value: .*full_key: (\S+)", text):
+        return f"{missing[1]} is not given; give {missing[1]}=... ."
     return re.split(r" To append to your | Config search path:", text)[0] or type(error).__name__

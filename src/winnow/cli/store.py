@@ -42,9 +42,11 @@ def store() -> None:
 
     from winnow.core.errors import WinnowError
     from winnow.reports.console import standard_output
-    from winnow.store import cleaning, inventory
+    from winnow.store import cleaning, inventory, layout
     from winnow.store.artifacts import ArtifactStore
 
+    if not layout.is_store(given.store):
+        sys.exit(f"error: {given.store} is no store; give the folder that paths.artifacts names.")
     kept, out = ArtifactStore(given.store), standard_output()
     try:
         if given.needs:
@@ -93,7 +95,7 @@ def _take_away(
     stayed = cleaning.remove(kept, going)
     sizes = {entry.path: entry.size for entry in unneeded} | {each.found.path: each.size for each in left}
     gone = sum(sizes[each.path] for each in going if each not in stayed)
-    out.print(f"removed {len(going) - len(stayed)} of {things}, {_size(gone)}.", highlight=False)
+    out.print(f"removed {len(going) - len(stayed)} of {len(going)}: {things}, {_size(gone)}.", highlight=False)
     for each in stayed:
         out.print(f"left, for a process uses it: {each.path}", highlight=False, markup=False, soft_wrap=True)
 

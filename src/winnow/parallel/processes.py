@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from multiprocessing import connection, forkserver, reduction
+from multiprocessing import connection, forkserver, reduction, resource_tracker
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import ModuleType
@@ -61,6 +61,8 @@ def warm_up() -> None:
     if forkserver.get_inherited_fds() is not None:
         return  # this process comes from one
     multiprocessing.set_forkserver_preload([PRELOADED])
+    # By itself the server starts it first, and that lets SIGINT and SIGTERM through again.
+    resource_tracker.ensure_running()
     with interruption.blocked(), _without_main(), _environment({THREADS: "1"}):
         forkserver.ensure_running()
 

@@ -36,6 +36,14 @@ class Found(NamedTuple):
     path: Path
 
 
+def is_store(root: Path) -> bool:
+    """Whether a folder is one, or could become one: it is not there, empty, or holds what stores hold."""
+    return not root.exists() or (
+        root.is_dir()
+        and (not any(root.iterdir()) or any((root / name).is_dir() for name in (*STAGES, "locks", "unfinished")))
+    )
+
+
 def artifact(root: Path, stage: Stage, key: str) -> Path:
     return root / stage / key
 

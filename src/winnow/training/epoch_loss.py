@@ -11,8 +11,8 @@ NAME = "train_loss"
 class EpochLoss(Callback):
     """Logs the mean loss of an epoch's batches, weighted by their examples, once at its end.
 
-    The sum stays on the device: Lightning's own way, a call of `log` in each step, costs about a millisecond a step on a CPU. To be
-    the first of the callbacks, so that the others find the loss in `trainer.callback_metrics`.
+    The sum stays on the device: Lightning's own way, a call of `log` in each step, takes about a millisecond of a CPU.
+    To be the first of the callbacks, so that the others find the loss in `trainer.callback_metrics`.
     """
 
     def __init__(self) -> None:
