@@ -1,0 +1,143 @@
+"""How long scoring by training dynamics takes, and how much memory, at the sizes of CIFAR-10 and ImageNet.
+
+    python scripts/bench/scoring.py [--sizes 10x200x50000 1x90x1281167] [--names aum dual beta]
+
+Sizes are probes x epochs x examples. Every metric and selector of conf/ that reads nothing but trajectories is measured,
+and el2n with variant=window, each in a process of its own, with its standard errors where it has any. The recorded
+numbers are made up and lie in files, mapped as those of the store are: one of floats a probe, which stands for each
+field, and one of `correct`; they were just written, so the disk enters only where memory is short.
+
+One JSON line each: wall-clock seconds from the files to scores (or a subset), and in MB the peak of the process's
+anonymous memory (RssAnon, sampled every 2 ms: pages of mapped files, which the system takes back when it needs them,
+are not in it) and what of it was there before, of imports. Linux only.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from winnow.cli.configuration import CONF, options
+from winnow.core.machine import device_name
+from winnow.core.types import Evidence, Trajectory
+from winnow.metrics.base import Metric
+from winnow.metrics.el2n import EL2N
+
+CLASSES = 10
+TRAJECTORIES = frozenset({"trajectories"})
+
+
+def readers() -> dict[str, Any]:
+    """The metrics and selectors that read nothing but trajectories, by name."""
+    found: dict[str, Any] = {"el2n[window]": EL2N(variant="window")}
+    with initialize_config_dir(CONF, version_base="1.3"):
+        for group in ("metric", "selector"):
+            for name in options(group):
+                config = compose(f"{group}/{name}", overrides=[f"++{group}.path=none"] if name == "file" else [])
+                reader = instantiate(config[group])
+                if reader.needs == TRAJECTORIES:
+                    found[name] = reader
+    return found
+
+
+def write_runs(folder: Path, members: int, epochs: int, n: int) -> None:
+    rng = np.random.default_rng(0)
+    for k in range(members):
+        floats = np.lib.format.open_memmap(folder / f"floats_{k}.npy", "w+", np.float32, (epochs, n))
+        correct = np.lib.format.open_memmap(folder / f"correct_{k}.npy", "w+", np.int8, (epochs, n))
+        for epoch in range(epochs):
+            floats[epoch] = rng.random(n, dtype=np.float32)
+            correct[epoch] = floats[epoch] > 0.3
+
+
+def read_runs(folder: Path) -> list[Trajectory]:
+    runs = []
+    for k in range(len(list(folder.glob("floats_*.npy")))):
+        floats, correct = (np.load(folder / f"{kind}_{k}.npy", mmap_mode="r") for kind in ("floats", "correct"))
+        runs.append(Trajectory(**dict.fromkeys((f.name for f in fields(Trajectory)), floats) | {"correct": correct}))
+    return runs
+
+
+def anonymous_mb() -> float:
+    """Memory of this process that no file backs."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) * 1024 / 1e6
+
+
+def peak_of(call: Callable[[], object]) -> tuple[float, float]:
+    """(seconds, peak MB) of a call."""
+    peak, done = 0.0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.002):
+            peak = max(peak, anonymous_mb())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    begun = time.perf_counter()
+    call()
+    seconds = time.perf_counter() - begun
+    done.set()
+    watcher.join()
+    return seconds, peak
+
+
+def measure(name: str, folder: Path) -> dict[str, Any]:
+    """One metric or selector on the runs in the folder."""
+    reader = readers()[name]
+    size = read_runs(folder)
+    n = size[0].p_true.shape[1]
+    labels = np.random.default_rng(1).integers(0, CLASSES, n)
+    scores = np.random.default_rng(2).random(n)
+    before = anonymous_mb()
+
+    def score() -> object:
+        evidence = Evidence(dataset="made-up", labels=labels, trajectories=Trajectory.stack(read_runs(folder)))
+        if isinstance(reader, Metric):
+            return reader(evidence)
+        return reader.select(scores, labels, r=0.3, alpha=0.5, seed=0, evidence=evidence)
+
+    seconds, peak = peak_of(score)
+    return {
+        "benchmark": "scoring",
+        "name": name,
+        "members": len(size),
+        "epochs": size[0].p_true.shape[0],
+        "n": n,
+        "device": device_name("cpu"),
+        "seconds": round(seconds, 2),
+        "peak_mb": round(peak),
+        "before_mb": round(before),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--sizes", nargs="+", default=["10x200x50000", "1x90x1281167"])
+    parser.add_argument("--names", nargs="+", help="names of yamls, or el2n[window]; all, if not given")
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)  # measure this one on the runs in this folder, here
+    asked = parser.parse_args()
+    if asked.one:
+        print(json.dumps(measure(asked.one[0], Path(asked.one[1]))))
+        return
+    for size in asked.sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            write_runs(Path(folder), *map(int, size.split("x")))
+            for name in asked.names or readers():
+                subprocess.run([sys.executable, __file__, "--one", name, folder], check=True)
+
+
+if __name__ == "__main__":
+    main()
