@@ -2,10 +2,10 @@
 
     python scripts/bench/scoring.py [--sizes 10x200x50000 1x90x1281167] [--names aum dual beta]
 
-Sizes are probes x epochs x examples. Every metric and selector of conf/ that reads nothing but trajectories is measured,
-and el2n with variant=window, each in a process of its own, with its standard errors where it has any. The recorded
-numbers are made up and lie in files, mapped as those of the store are: one of floats a probe, which stands for each
-field, and one of `correct`; they were just written, so the disk enters only where memory is short.
+Sizes are probes x epochs x examples. Measured are the metrics of training dynamics (el2n with variant=window), with
+their standard errors where they have any, and selectors that read trajectories, each in a process of its own. The
+recorded numbers are made up and lie in files, mapped as those of the store are: one of floats a probe, which stands for
+each field, and one of `correct`; they were just written, so the disk enters only where memory is short.
 
 One JSON line each: wall-clock seconds from the files to scores (or a subset), and in MB the peak of the process's
 anonymous memory (RssAnon, sampled every 2 ms: pages of mapped files, which the system takes back when it needs them,
@@ -28,27 +28,22 @@ import numpy as np
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from winnow.cli.configuration import CONF, options
+from winnow.cli.configuration import CONF
 from winnow.core.machine import device_name
 from winnow.core.types import Evidence, Trajectory
 from winnow.metrics.base import Metric
-from winnow.metrics.el2n import EL2N
 
+METRICS = ("aum", "dual", "dyn_unc", "el2n", "forgetting", "tdds", "tdds_official", "tdds_dual")
+SELECTORS = ("beta", "ccs_aum")
 CLASSES = 10
-TRAJECTORIES = frozenset({"trajectories"})
 
 
-def readers() -> dict[str, Any]:
-    """The metrics and selectors that read nothing but trajectories, by name."""
-    found: dict[str, Any] = {"el2n[window]": EL2N(variant="window")}
+def reader_of(name: str) -> Any:
+    """A metric or selector by the name of its yaml; el2n in the variant that reads trajectories."""
+    group = "selector" if name in SELECTORS else "metric"
     with initialize_config_dir(CONF, version_base="1.3"):
-        for group in ("metric", "selector"):
-            for name in options(group):
-                config = compose(f"{group}/{name}", overrides=[f"++{group}.path=none"] if name == "file" else [])
-                reader = instantiate(config[group])
-                if reader.needs == TRAJECTORIES:
-                    found[name] = reader
-    return found
+        config = compose(f"{group}/{name}", overrides=[f"{group}.variant=window"] if name == "el2n" else [])
+    return instantiate(config[group])
 
 
 def write_runs(folder: Path, members: int, epochs: int, n: int) -> None:
@@ -77,7 +72,7 @@ def anonymous_mb() -> float:
 
 def peak_of(call: Callable[[], object]) -> tuple[float, float]:
     """(seconds, peak MB) of a call."""
-    peak, done = 0.0, threading.Event()
+    peak, done = anonymous_mb(), threading.Event()
 
     def watch() -> None:
         nonlocal peak
@@ -96,7 +91,7 @@ def peak_of(call: Callable[[], object]) -> tuple[float, float]:
 
 def measure(name: str, folder: Path) -> dict[str, Any]:
     """One metric or selector on the runs in the folder."""
-    reader = readers()[name]
+    reader = reader_of(name)
     size = read_runs(folder)
     n = size[0].p_true.shape[1]
     labels = np.random.default_rng(1).integers(0, CLASSES, n)
@@ -126,7 +121,7 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--sizes", nargs="+", default=["10x200x50000", "1x90x1281167"])
-    parser.add_argument("--names", nargs="+", help="names of yamls, or el2n[window]; all, if not given")
+    parser.add_argument("--names", nargs="+", choices=METRICS + SELECTORS, help="all, if not given")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)  # measure this one on the runs in this folder, here
     asked = parser.parse_args()
     if asked.one:
@@ -135,7 +130,7 @@ def main() -> None:
     for size in asked.sizes:
         with tempfile.TemporaryDirectory() as folder:
             write_runs(Path(folder), *map(int, size.split("x")))
-            for name in asked.names or readers():
+            for name in asked.names or METRICS + SELECTORS:
                 subprocess.run([sys.executable, __file__, "--one", name, folder], check=True)
 
 

@@ -22,7 +22,7 @@ class Evidence:
     """What metrics and selectors may read. A field is None where nobody asked for it.
 
     dataset: fingerprint. labels: [n] int64. trajectories: of the probe ensemble, arrays [K, T, n], complete
-    (every example presented in every epoch), each run's in its files until it is read. logits: epoch -> [K, n, C], evaluation mode, no augmentation;
+    (every example presented in every epoch). logits: epoch -> [K, n, C], evaluation mode, no augmentation;
     epoch t means after t epochs of training, 0 is initialisation. features: for each of the K probes its penultimate
     features [n, d] after the last evaluated epoch, evaluation mode, no augmentation; memory maps, never stacked, as
     ImageNet's are 10 GB a probe. embeddings: [n, d], the one space in which selectors measure distances.

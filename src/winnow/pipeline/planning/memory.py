@@ -104,7 +104,7 @@ def _differentiating(cell: CellSpec, trainer: TrainerSpec) -> int:
 
 
 def _evidence(cell: CellSpec, dataset: ImageDataset) -> Mapping[str, int]:
-    """What evidence is put together of, in memory; trajectories, features and projected gradients stay in their files."""
+    """What evidence is put together of, in memory; trajectories, features and projected gradients stay in files."""
     probe, n = cell.probe, dataset.n
     sizes = {
         "logits": probe.members * len(probe.evaluated) * n * dataset.n_classes * 4,
