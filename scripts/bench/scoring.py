@@ -7,9 +7,9 @@ their standard errors where they have any, and selectors that read trajectories,
 recorded numbers are made up and lie in files, mapped as those of the store are: one of floats a probe, which stands for
 each field, and one of `correct`; they were just written, so the disk enters only where memory is short.
 
-One JSON line each: wall-clock seconds from the files to scores (or a subset), and in MB the peak of the process's
-anonymous memory (RssAnon, sampled every 2 ms: pages of mapped files, which the system takes back when it needs them,
-are not in it) and what of it was there before, of imports. Linux only.
+One JSON line each: wall-clock and processor seconds from the files to scores (or a subset), and in MB the peak of the
+process's anonymous memory (RssAnon, sampled every 2 ms: pages of mapped files, which the system takes back when it
+needs them, are not in it) and what of it was there before, of imports. Linux only.
 """
 
 import argparse
@@ -70,8 +70,8 @@ def anonymous_mb() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) * 1024 / 1e6
 
 
-def peak_of(call: Callable[[], object]) -> tuple[float, float]:
-    """(seconds, peak MB) of a call."""
+def cost_of(call: Callable[[], object]) -> tuple[float, float, float]:
+    """(seconds, processor seconds, peak MB) of a call."""
     peak, done = anonymous_mb(), threading.Event()
 
     def watch() -> None:
@@ -81,20 +81,20 @@ def peak_of(call: Callable[[], object]) -> tuple[float, float]:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    begun = time.perf_counter()
+    wall, processor = time.perf_counter(), time.process_time()
     call()
-    seconds = time.perf_counter() - begun
+    wall, processor = time.perf_counter() - wall, time.process_time() - processor
     done.set()
     watcher.join()
-    return seconds, peak
+    return wall, processor, peak
 
 
 def measure(name: str, folder: Path) -> dict[str, Any]:
     """One metric or selector on the runs in the folder."""
     reader = reader_of(name)
-    size = read_runs(folder)
-    n = size[0].p_true.shape[1]
-    labels = np.random.default_rng(1).integers(0, CLASSES, n)
+    runs = read_runs(folder)
+    epochs, n = runs[0].p_true.shape
+    labels = np.random.default_rng(1).integers(0, CLASSES, (n,))
     scores = np.random.default_rng(2).random(n)
     before = anonymous_mb()
 
@@ -104,15 +104,16 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
             return reader(evidence)
         return reader.select(scores, labels, r=0.3, alpha=0.5, seed=0, evidence=evidence)
 
-    seconds, peak = peak_of(score)
+    wall, processor, peak = cost_of(score)
     return {
         "benchmark": "scoring",
         "name": name,
-        "members": len(size),
-        "epochs": size[0].p_true.shape[0],
+        "members": len(runs),
+        "epochs": epochs,
         "n": n,
         "device": device_name("cpu"),
-        "seconds": round(seconds, 2),
+        "seconds": round(wall, 2),
+        "processor_seconds": round(processor, 2),
         "peak_mb": round(peak),
         "before_mb": round(before),
     }

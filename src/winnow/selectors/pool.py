@@ -11,7 +11,7 @@ from winnow.core.errors import MissingEvidenceError, ShapeError
 from winnow.core.seeds import stream
 from winnow.core.types import Evidence, Floats, Ints, Trajectory
 
-NUMBERS_IN_BLOCK = 8 * 2**20  # of float32: 32 MB
+NUMBERS_IN_BLOCK = 8 * 2**20  # 32 MB in float32
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,7 +94,7 @@ def _mean_of(runs: list[NDArray[np.float32]], members: Ints) -> Floats:
     epochs = len(runs[0])
     means = np.empty(members.size)
     for some in blocks(members.size, NUMBERS_IN_BLOCK // (len(runs) * epochs)):
-        values = np.empty((some.stop - some.start, len(runs), epochs), dtype=np.float32)
+        values = np.empty((some.stop - some.start, len(runs), epochs), dtype=runs[0].dtype)
         for k, run in enumerate(runs):
             values[:, k] = run[:, members[some]].T
         means[some] = values.mean(axis=(1, 2), dtype=np.float64)
