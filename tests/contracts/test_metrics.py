@@ -1,5 +1,6 @@
 """What every metric in conf/metric must do; a new yaml is found and tested here without a change."""
 
+import tracemalloc
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from hydra.utils import instantiate
 
 from helpers.config import composed, is_preset, options
 from helpers.evidence import make_evidence, only, planted_difficulty, reordered
-from winnow.core.types import Evidence, Scores
+from winnow.core.types import Evidence, Scores, Trajectory
 from winnow.metrics.base import Metric
 from winnow.store.keys import make_key
 
@@ -71,6 +72,31 @@ def test_is_deterministic(metric, evidence):
 
 def test_needs_are_enough(metric, evidence):
     assert np.array_equal(metric(only(evidence, metric.needs)).values, metric(evidence).values)
+
+
+def made_of_arrays(trajectories: Trajectory) -> Trajectory:
+    """The same ensemble with every field in memory, [K, T, n]."""
+    names = [field.name for field in fields(Trajectory)]
+    return Trajectory(**{name: np.stack([getattr(run, name) for run in trajectories.runs]) for name in names})
+
+
+def test_runs_by_themselves_score_as_one_array(metric, evidence):
+    stacked = metric(replace(evidence, trajectories=made_of_arrays(evidence.trajectories)))
+    scores = metric(evidence)
+    assert np.array_equal(scores.values, stacked.values)
+    assert np.array_equal(scores.standard_error, stacked.standard_error)
+
+
+def test_training_dynamics_are_read_run_by_run(metric):
+    if "trajectories" not in metric.needs:
+        pytest.skip("reads no trajectories")
+    whole = make_evidence(members=10, epochs=40, n=3000)
+    runs, field = whole.trajectories.runs, whole.trajectories.runs[0].loss.nbytes
+    tracemalloc.start()
+    metric(Evidence(dataset="made-up", labels=whole.labels, trajectories=Trajectory.stack(runs)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 * field  # one field of the ten runs together is ten
 
 
 def test_the_order_of_the_examples_does_not_matter(metric, evidence):

@@ -1,5 +1,6 @@
 """What the types that pass between the stages refuse, keep fixed and count."""
 
+import pickle
 from dataclasses import FrozenInstanceError, fields
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from helpers.evidence import make_evidence
 from helpers.rows import make_row
+from winnow.core.arrays import blocks
 from winnow.core.errors import MissingEvidenceError, ShapeError
 from winnow.core.types import Evidence, Scores, Subset, Trajectory
 
@@ -118,15 +120,44 @@ def test_trajectories_have_two_or_three_axes(shape):
         make_trajectory(shape)
 
 
-def test_runs_stack_to_an_ensemble():
-    runs = [make_trajectory((4, 3), loss=np.full((4, 3), k, np.float32)) for k in range(2)]
+@pytest.mark.parametrize("members", [1, 2])
+def test_runs_stack_to_an_ensemble(members):
+    runs = [make_trajectory((4, 3), loss=np.full((4, 3), k, np.float32)) for k in range(members)]
     ensemble = Trajectory.stack(runs)
-    assert all(getattr(ensemble, name).shape == (2, 4, 3) for name in NAMES)
-    assert ensemble.loss[:, 0, 0].tolist() == [0, 1]
+    assert all(getattr(ensemble, name).shape == ensemble.shape == (members, 4, 3) for name in NAMES)
+    assert ensemble.loss[:, 0, 0].tolist() == list(range(members))
     assert ensemble.epochs == runs[0].epochs == 4
+    assert ensemble.runs == tuple(runs)
+    assert runs[0].runs == (runs[0],)
+    assert pickle.loads(pickle.dumps(ensemble)).loss.tolist() == ensemble.loss.tolist()
+    with pytest.raises(AttributeError, match="Trajectory has no lost"):
+        ensemble.lost  # noqa: B018
+
+
+def test_an_ensemble_of_arrays_has_the_same_runs():
+    loss = np.arange(24, dtype=np.float32).reshape(2, 4, 3)
+    ensemble = make_trajectory((2, 4, 3), loss=loss)
+    assert [run.shape for run in ensemble.runs] == [(4, 3), (4, 3)]
+    np.testing.assert_array_equal(Trajectory.stack(ensemble.runs).loss, loss)
+    np.testing.assert_array_equal(Trajectory.stack(ensemble.runs[1:]).loss, loss[1:])
+
+
+@pytest.mark.parametrize("shapes", [[], [(4, 3), (5, 3)], [(2, 4, 3), (2, 4, 3)]])
+def test_runs_that_are_no_ensemble(shapes):
+    with pytest.raises(ShapeError, match=r"must all be \[T, n\], alike"):
+        Trajectory.stack([make_trajectory(shape) for shape in shapes])
+
+
+@pytest.mark.parametrize("most", [1, 3, 4, 10, 11, 100])
+@pytest.mark.parametrize("n", [0, 1, 2, 4, 11, 31])
+def test_blocks_cover_everything_once(n, most):
+    parts = [np.arange(n)[part] for part in blocks(n, most)]
+    assert np.concatenate([np.arange(0), *parts]).tolist() == list(range(n))
+    assert all(min(n, 2) <= part.size <= max(most, 3) for part in parts)
 
 
 NOT_PRESENTED = np.array([[[1, 0, 1], [1, -1, 1]]], dtype=np.int8)
+SECOND_NOT_PRESENTED = Trajectory.stack([make_trajectory(), make_trajectory(correct=NOT_PRESENTED[0])])
 
 
 @pytest.mark.parametrize(
@@ -137,6 +168,7 @@ NOT_PRESENTED = np.array([[[1, 0, 1], [1, -1, 1]]], dtype=np.int8)
         ({"trajectories": make_trajectory((2, 3))}, r"evidence.trajectories must be \[K, T, 3\]; got \[2, 3\]"),
         ({"trajectories": make_trajectory((1, 2, 4))}, r"evidence.trajectories must be \[K, T, 3\]; got \[1, 2, 4\]"),
         ({"trajectories": make_trajectory((1, 2, 3), correct=NOT_PRESENTED)}, "not presented in every epoch"),
+        ({"trajectories": SECOND_NOT_PRESENTED}, "not presented in every epoch"),
         ({"logits": {5: np.zeros((3, 2))}}, r"evidence.logits\[5\] must be finite \[K, 3, C\]; got shape \[3, 2\]"),
         ({"logits": {5: np.zeros((1, 4, 2))}}, r"evidence.logits\[5\].*got shape \[1, 4, 2\]"),
         ({"logits": {4: np.zeros((1, 3, 2)), 5: np.full((1, 3, 2), np.inf)}}, r"logits\[5\].*lower recipe.lr"),

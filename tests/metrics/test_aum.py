@@ -22,6 +22,12 @@ def test_by_hand():
     assert AUM(margin="probability")(hand_made()).values.tolist() == [-0.25, 0.3125, 0]
 
 
+def test_is_the_mean_of_the_whole_array():
+    evidence = make_evidence()
+    mean = evidence.trajectories.margin.mean(axis=(0, 1), dtype=np.float64)
+    assert np.array_equal(AUM()(evidence).values, -mean)
+
+
 def test_the_first_epochs():
     assert AUM(first_epochs=1)(hand_made()).values.tolist() == [-3, 4, 0]
     assert AUM(first_epochs=2)(hand_made()).values.tolist() == AUM()(hand_made()).values.tolist()

@@ -8,6 +8,7 @@ import pytest
 from helpers.evidence import make_evidence
 from winnow.core.errors import MissingEvidenceError, OptionError
 from winnow.core.types import Evidence
+from winnow.metrics import tdds, windows
 from winnow.metrics.dual import DUAL
 from winnow.metrics.dyn_unc import DynUnc
 from winnow.metrics.tdds import TDDS
@@ -61,6 +62,16 @@ def test_every_run_counts_once():
     runs = [evidence.member(k) for k in range(3)]
     for metric in (DynUnc(), DUAL(), TDDS()):
         assert metric(evidence).values == pytest.approx(np.mean([metric(run).values for run in runs], axis=0))
+
+
+@pytest.mark.parametrize("metric", [DynUnc(), DUAL(first_epochs=11), TDDS(), TDDS(variant="dual")])
+def test_blocks_of_examples_change_nothing(metric, monkeypatch):
+    evidence = make_evidence()
+    whole = metric(evidence)
+    for module in (windows, tdds):
+        monkeypatch.setattr(module, "EXAMPLES_IN_BLOCK", 7)
+    assert np.array_equal(metric(evidence).values, whole.values)
+    assert np.array_equal(metric(evidence).standard_error, whole.standard_error)
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,14 @@ def test_shapes(dataset, store):
     )
 
 
+def test_trajectories_stay_in_their_files(dataset, store):
+    for run in gathered(dataset, PROBE, store, TRAJECTORIES).trajectories.runs:
+        array = run.p_true
+        while array is not None and not isinstance(array, np.memmap):
+            array = array.base
+        assert array is not None
+
+
 def test_logits_are_of_the_weights_of_their_epoch(dataset, store):
     # In evaluation mode and without augmentation, of the canonical images in canonical order.
     evidence, images = gathered(dataset, PROBE, store), normalised(dataset, dataset.train_images)

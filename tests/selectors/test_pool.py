@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.evidence import make_evidence
 from winnow.core.seeds import stream
+from winnow.selectors import pool as pool_module
 from winnow.selectors.pool import Pool
 
 
@@ -29,6 +33,18 @@ def test_scores_are_moved_up_only_where_some_are_negative():
     pool = pool_of([3.0, 0.5, -2.0, 1.0])
     assert pool.positive_scores(np.arange(4)).tolist() == [5.0, 2.5, 0.0, 3.0]
     assert pool.positive_scores(np.array([0, 1])).tolist() == [3.0, 0.5]
+
+
+@pytest.mark.parametrize("numbers_in_block", [1, 100, 10**6])
+def test_means_over_training_are_those_of_the_whole_array(monkeypatch, numbers_in_block):
+    monkeypatch.setattr(pool_module, "NUMBERS_IN_BLOCK", numbers_in_block)
+    evidence = make_evidence()
+    pool = replace(pool_of(np.zeros(evidence.n)), evidence=evidence)
+    for members in (np.arange(evidence.n), np.flatnonzero(evidence.labels == 1), np.array([7])):
+        p_true, margin = (getattr(evidence.trajectories, name)[..., members] for name in ("p_true", "margin"))
+        assert np.array_equal(pool.mean_p_true(members), p_true.mean(axis=(0, 1), dtype=float))
+        assert np.array_equal(pool.mean_p_true(members, 5), p_true[:, :5].mean(axis=(0, 1), dtype=float))
+        assert np.array_equal(pool.suspicion(members, "aum"), -margin.mean(axis=(0, 1), dtype=float))
 
 
 def test_a_stream_for_each_rule_stratum_and_seed():

@@ -1,5 +1,6 @@
 """Names of array types, and the checks that every type makes of its arrays."""
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,6 +33,16 @@ def frozen(array: NDArray[Any]) -> NDArray[Any]:
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+def blocks(n: int, most: int) -> Iterator[slice]:
+    """[0, n) in as few parts as hold at most `most` each (at least three), of sizes that differ by at most one.
+
+    So none holds a single one of several: numpy sums a column by itself in another order than beside others.
+    """
+    count = -(-n // max(most, 3))
+    for part in range(count):
+        yield slice(n * part // count, n * (part + 1) // count)
 
 
 def vector(values: ArrayLike, dtype: type, what: str) -> NDArray[Any]:

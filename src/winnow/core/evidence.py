@@ -57,10 +57,10 @@ class Evidence:
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", vector(self.labels, np.int64, "labels"))
         if self.trajectories is not None:
-            shape = self.trajectories.p_true.shape
+            shape = self.trajectories.shape
             if len(shape) != 3 or shape[-1] != self.n:
                 raise ShapeError(f"evidence.trajectories must be [K, T, {self.n}]; got {list(shape)}.")
-            if np.any(self.trajectories.correct < 0):
+            if any(run.correct.min(initial=0) < 0 for run in self.trajectories.runs):
                 raise ShapeError("evidence.trajectories has examples that were not presented in every epoch.")
         for epoch, logits in (self.logits or {}).items():
             if logits.ndim != 3 or logits.shape[1] != self.n or not np.all(np.isfinite(logits)):
@@ -96,7 +96,7 @@ class Evidence:
     def members(self) -> int:
         """K, the number of models behind trajectories, logits, features, gradients or subset_runs; 0 without these."""
         if self.trajectories is not None:
-            return len(self.trajectories.p_true)
+            return len(self.trajectories.runs)
         ensembles = [getattr(self, name) for name in _BY_MEMBER]
         ensembles += [next(iter((getattr(self, name) or {}).values()), None) for name in _BY_EPOCH]
         ensembles += [self.subset_runs.membership] if self.subset_runs else []
@@ -117,7 +117,7 @@ class Evidence:
         for name in _BY_EPOCH:
             parts[name] = {epoch: array[chosen] for epoch, array in (getattr(self, name) or {}).items()} or None
         if trajectories is not None:
-            trajectories = Trajectory(**{f.name: getattr(trajectories, f.name)[chosen] for f in fields(Trajectory)})
+            trajectories = Trajectory.stack(trajectories.runs[chosen])
         if runs is not None:
             runs = SubsetRuns(**{f.name: getattr(runs, f.name)[chosen] for f in fields(SubsetRuns)})
         return replace(self, trajectories=trajectories, subset_runs=runs, **parts)

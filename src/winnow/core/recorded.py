@@ -1,6 +1,8 @@
 """What trainings leave for metrics: trajectories of an ensemble, models of random parts, features of held-out folds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +15,9 @@ from winnow.core.errors import ShapeError
 class Trajectory:
     """What one training run saw of each example in each epoch, before the update: arrays [T, n].
 
-    An ensemble of K runs stacks them to [K, T, n]. All are of the augmented training minibatch.
+    An ensemble of K runs has them as [K, T, n]. All are of the augmented training minibatch. `runs` gives each run
+    alone, whose arrays may be memory maps; what `stack` made of them puts a field together in memory when it is first
+    read, so that what nobody reads takes none.
 
     p_true: softmax probability of the true class. margin: true logit minus the largest other logit.
     probability_margin: the same of probabilities. el2n: ‖p − y‖₂. loss: cross-entropy in nats, unsmoothed.
@@ -43,14 +47,50 @@ class Trajectory:
                 )
             object.__setattr__(self, field.name, frozen(array))
 
+    if not TYPE_CHECKING:  # to a type checker every field is simply there
+
+        def __getattr__(self, name: str) -> NDArray[Any]:
+            """A field of an ensemble that `stack` made, at its first reading: [K, T, n]."""
+            if self._stacked is None or name not in self.__dataclass_fields__:
+                raise AttributeError(f"{type(self).__name__} has no {name}")
+            arrays = [getattr(run, name) for run in self._stacked]
+            stacked = frozen(np.stack(arrays) if len(arrays) > 1 else arrays[0][None])
+            self.__dict__[name] = stacked
+            return stacked
+
+    @property
+    def _stacked(self) -> "tuple[Trajectory, ...] | None":
+        """The runs that `stack` was given; None where the fields were."""
+        return self.__dict__.get("_runs")
+
+    @property
+    def runs(self) -> "tuple[Trajectory, ...]":
+        """Each run of the ensemble alone, [T, n]; of one run, itself."""
+        if self._stacked is not None:
+            return self._stacked
+        if self.p_true.ndim == 2:
+            return (self,)
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        return tuple(Trajectory(**{name: array[k] for name, array in arrays.items()}) for k in range(len(self.p_true)))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of every field: [T, n] or [K, T, n]."""
+        return self.p_true.shape if self._stacked is None else (len(self._stacked), *self._stacked[0].shape)
+
     @property
     def epochs(self) -> int:
-        return self.p_true.shape[-2]
+        return self.shape[-2]
 
     @classmethod
-    def stack(cls, runs: "list[Trajectory]") -> "Trajectory":
-        """K runs of [T, n] as one ensemble [K, T, n]."""
-        return cls(**{f.name: np.stack([getattr(run, f.name) for run in runs]) for f in fields(cls)})
+    def stack(cls, runs: "Sequence[Trajectory]") -> "Trajectory":
+        """K runs of [T, n] as one ensemble [K, T, n]. Raises ShapeError where they are not of one shape."""
+        shapes = {run.shape for run in runs}
+        if len(shapes) != 1 or len(next(iter(shapes))) != 2:
+            raise ShapeError(f"runs of an ensemble must all be [T, n], alike; got {sorted(map(list, shapes))}.")
+        ensemble = cls.__new__(cls)
+        ensemble.__dict__["_runs"] = tuple(runs)
+        return ensemble
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

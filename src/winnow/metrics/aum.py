@@ -54,5 +54,9 @@ class AUM(Metric):
     def _values(self, evidence: Evidence) -> Floats:
         trajectories = evidence.required_trajectories()
         check_recorded(self.name, trajectories.epochs, 1, self.first_epochs)
-        margins = trajectories.margin if self.margin == "logit" else trajectories.probability_margin
-        return -margins[:, : self.first_epochs].mean(axis=(0, 1), dtype=np.float64)
+        total = np.zeros(evidence.n)
+        for run in trajectories.runs:
+            margins = run.margin if self.margin == "logit" else run.probability_margin
+            for of_epoch in margins[: self.first_epochs]:
+                total += of_epoch
+        return -total / (len(trajectories.runs) * (self.first_epochs or trajectories.epochs))

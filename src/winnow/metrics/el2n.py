@@ -68,7 +68,7 @@ class EL2N(Metric):
                 f"el2n with variant=window reads the first {self.window} epochs of training; recorded epochs: "
                 f"{recorded}. Set metric.window to at most {trajectories.epochs} or train the probes for longer."
             )
-        return trajectories.el2n[0, : self.window].mean(axis=0, dtype=np.float64)
+        return trajectories.runs[0].el2n[: self.window].mean(axis=0, dtype=np.float64)
 
 
 def _error_length(logits: Floats, labels: Ints) -> Floats:

@@ -1,6 +1,7 @@
 """Forgetting: how often training unlearned an example."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -61,11 +62,13 @@ class Forgetting(Metric):
     def _values(self, evidence: Evidence) -> Floats:
         trajectories = evidence.required_trajectories()
         check_recorded(self.name, trajectories.epochs, 1, self.first_epochs)
-        correct = trajectories.correct[:, : self.first_epochs]
-        members, presentations, n = correct.shape
+        members, presentations = len(trajectories.runs), self.first_epochs or trajectories.epochs
         count_of_never = {"max": presentations, "inf": members * presentations, "zero": 0}[self.never_learned]
-        total = np.zeros(n)
-        for run in correct:
-            events = (run[:-1] > run[1:]).sum(axis=0)
-            total += np.where(run.any(axis=0), events, count_of_never)
+        total = np.zeros(evidence.n)
+        for run in trajectories.runs:
+            correct = run.correct[:presentations]
+            events = np.zeros(evidence.n, dtype=np.int64)
+            for before, after in pairwise(correct):
+                events += before > after
+            total += np.where(correct.any(axis=0), events, count_of_never)
         return total / members

@@ -5,10 +5,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from winnow.core.arrays import blocks
 from winnow.core.errors import OptionError, check_choice
 from winnow.core.types import Evidence, Floats
 from winnow.metrics.base import Metric
-from winnow.metrics.windows import check_recorded, check_window, windows
+from winnow.metrics.windows import EXAMPLES_IN_BLOCK, check_recorded, check_window, windows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,15 +76,16 @@ class TDDS(Metric):
         trajectories = evidence.required_trajectories()
         check_recorded(self.name, trajectories.epochs, self._window_epochs, self.first_epochs)
         total = np.zeros(evidence.n)
-        changes = trajectories.change_kl if self.variant == "paper" else trajectories.change_abs
-        for run in changes:
-            read = run[1 : self.first_epochs]  # an example's first presentation is no change
-            variations = [self._variation(values) for values in windows(read, self._window_epochs - 1)]
-            if self.variant == "dual":
-                variations = [variations[0]] * len(variations)
-            for age, variation in enumerate(reversed(variations)):
-                total += self.decay * (1 - self.decay) ** age * variation
-        return total / len(changes)
+        for run in trajectories.runs:
+            changes = run.change_kl if self.variant == "paper" else run.change_abs
+            for some in blocks(evidence.n, EXAMPLES_IN_BLOCK):
+                read = changes[1 : self.first_epochs, some]  # an example's first presentation is no change
+                variations = [self._variation(values) for values in windows(read, self._window_epochs - 1)]
+                if self.variant == "dual":
+                    variations = [variations[0]] * len(variations)
+                for age, variation in enumerate(reversed(variations)):
+                    total[some] += self.decay * (1 - self.decay) ** age * variation
+        return total / len(trajectories.runs)
 
     def _variation(self, changes: Floats) -> Floats:
         """R [n] of the changes in one window [·, n]."""

@@ -8,9 +8,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from winnow.core.arrays import blocks
 from winnow.core.errors import MissingEvidenceError, OptionError
 from winnow.core.types import Evidence, Floats
 from winnow.metrics.base import Metric
+
+EXAMPLES_IN_BLOCK = 16_384
 
 
 def check_first(first_epochs: int | None) -> None:
@@ -79,9 +82,11 @@ class WindowedMetric(Metric):
     def _values(self, evidence: Evidence) -> Floats:
         trajectories = evidence.required_trajectories()
         check_recorded(self.name, trajectories.epochs, self.window, self.first_epochs)
-        total, count = np.zeros(evidence.n), 0
-        for run in trajectories.p_true:
-            for p_true in windows(run[: self.first_epochs], self.window):
-                total += self._of_window(p_true)
-                count += 1
-        return total / count
+        total = np.zeros(evidence.n)
+        for run in trajectories.runs:
+            p_true = run.p_true[: self.first_epochs]
+            for some in blocks(evidence.n, EXAMPLES_IN_BLOCK):
+                for values in windows(p_true[:, some], self.window):
+                    total[some] += self._of_window(values)
+        slid = (self.first_epochs or trajectories.epochs) - self.window + 1
+        return total / (len(trajectories.runs) * slid)

@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from winnow.core.arrays import blocks
 from winnow.core.errors import MissingEvidenceError, ShapeError
 from winnow.core.seeds import stream
 from winnow.core.types import Evidence, Floats, Ints, Trajectory
+
+NUMBERS_IN_BLOCK = 8 * 2**20  # 32 MB in float32
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,21 +73,32 @@ class Pool:
                 f"selector.first_epochs={first_epochs}, but {trajectories.epochs} epochs were recorded; lower it, or "
                 "train the probes for longer (probe.epochs)."
             )
-        return trajectories.p_true[:, :first_epochs, members].mean(axis=(0, 1), dtype=np.float64)
+        return _mean_of([run.p_true[:first_epochs] for run in trajectories.runs], members)
 
     def suspicion(self, members: Ints, by: str) -> Floats:
         """[k], higher = more likely mislabelled: the scores, or minus the area under the margin of training, of logits
         (aum) or of probabilities (aum_probability), mean over probes and epochs."""
         if by == "score":
             return self.values[members]
-        trajectories = self._trajectories()
-        margins = trajectories.margin if by == "aum" else trajectories.probability_margin
-        return -margins[..., members].mean(axis=(0, 1), dtype=np.float64)
+        runs = self._trajectories().runs
+        return -_mean_of([run.margin if by == "aum" else run.probability_margin for run in runs], members)
 
     def _trajectories(self) -> Trajectory:
         if self.evidence is None:
             raise MissingEvidenceError("this selector reads trajectories; give it the evidence of a probe ensemble.")
         return self.evidence.required_trajectories()
+
+
+def _mean_of(runs: list[NDArray[np.float32]], members: Ints) -> Floats:
+    """[k]: the mean over K runs [T, n] and their epochs of each member, in float64, by blocks of members."""
+    epochs = len(runs[0])
+    means = np.empty(members.size)
+    for some in blocks(members.size, NUMBERS_IN_BLOCK // (len(runs) * epochs)):
+        values = np.empty((some.stop - some.start, len(runs), epochs), dtype=runs[0].dtype)
+        for k, run in enumerate(runs):
+            values[:, k] = run[:, members[some]].T
+        means[some] = values.mean(axis=(1, 2), dtype=np.float64)
+    return means
 
 
 def label_vector(labels: ArrayLike) -> NDArray[Any]:

@@ -121,7 +121,7 @@ def test_needs_name_what_holds_memory() -> None:
     probe, part, fold, scoring = shared_needs(cell, dataset, CPU, {"probe", "part", "fold", "scores"})
     assert probe.on_host == 2 * 60 * (7 * 4 + 1)
     assert part.device["data set"] == fold.device["data set"] == data
-    assert scoring.host == {"logits": 2 * 2 * 60 * 3 * 4, "trajectories": 2 * 2 * 60 * (7 * 4 + 1)}
+    assert scoring.host == {"logits": 2 * 2 * 60 * 3 * 4}  # trajectories stay in their files
     assert scoring.on_device == 0
     graded = CellSpec(**{**vars(cell), "metric": GraNd()})
     (scoring,) = shared_needs(graded, dataset, CPU, {"scores"})

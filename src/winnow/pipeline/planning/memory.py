@@ -104,10 +104,9 @@ def _differentiating(cell: CellSpec, trainer: TrainerSpec) -> int:
 
 
 def _evidence(cell: CellSpec, dataset: ImageDataset) -> Mapping[str, int]:
-    """What evidence is put together of, in memory; features and projected gradients stay in their files."""
+    """What evidence is put together of, in memory; trajectories, features and projected gradients stay in files."""
     probe, n = cell.probe, dataset.n
     sizes = {
-        "trajectories": probe.members * probe.trained_epochs * n * TRAJECTORY_BYTES,
         "logits": probe.members * len(probe.evaluated) * n * dataset.n_classes * 4,
         "subset_runs": probe.members * (2 * n + dataset.n_test),
         **dict.fromkeys(("gradient_norms", "input_gradient_norms", "boundary_distances"), probe.members * n * 4),
