@@ -87,13 +87,17 @@ def test_runs_by_themselves_score_as_one_array(metric, evidence):
     assert np.array_equal(scores.standard_error, stacked.standard_error)
 
 
-def test_training_dynamics_are_read_run_by_run(metric):
+@pytest.fixture(scope="module")
+def large():
+    return make_evidence(members=10, epochs=40, n=3000)
+
+
+def test_training_dynamics_are_read_run_by_run(metric, large):
     if "trajectories" not in metric.needs:
         pytest.skip("reads no trajectories")
-    whole = make_evidence(members=10, epochs=40, n=3000)
-    runs, field = whole.trajectories.runs, whole.trajectories.runs[0].loss.nbytes
+    runs, field = large.trajectories.runs, large.trajectories.runs[0].loss.nbytes
     tracemalloc.start()
-    metric(Evidence(dataset="made-up", labels=whole.labels, trajectories=Trajectory.stack(runs)))
+    metric(Evidence(dataset="made-up", labels=large.labels, trajectories=Trajectory.stack(runs)))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5 * field  # one field of the ten runs together is ten
