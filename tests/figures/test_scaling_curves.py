@@ -223,3 +223,10 @@ def test_the_script_draws_the_named_figure_and_leaves_its_numbers_beside_it(tmp_
         assert failed.code == 1
         assert message in failed.err
         assert failed.err.count("\n") == 1
+
+
+def test_a_figure_that_fails_leaves_nothing_where_the_user_stands(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    ended = run_script("figures.py", "figure=scaling_curves", "figure.grid=none.csv", capsys=capsys)
+    assert ended.code == 1
+    assert list(tmp_path.iterdir()) == []

@@ -114,7 +114,7 @@ def _found(node: Any, name: str, wanted: str) -> Any:
     except Exception as error:  # a module of the user's may raise anything
         raise OptionError(
             f"{name}._target_={target} cannot be imported ({type(error).__name__}: {error}); it must be {wanted}, in a "
-            "module that Python finds (PYTHONPATH)."
+            "module that Python finds (in this folder, or by PYTHONPATH)."
         ) from error
     return found
 

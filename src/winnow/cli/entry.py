@@ -66,9 +66,10 @@ def hydra_script(task: Callable[[DictConfig], None], *, name: str, config_name: 
         except Exception as error:
             from winnow.store import results  # pandas with it; by now the task has mostly imported both
 
-            if name != "figures":  # whose folder is where the user stands
+            folder = Path(HydraConfig.get().runtime.output_dir)
+            if folder != Path.cwd():  # a folder of the run, not where the user stands, as of a figure
                 with suppress(StoreError):  # what went wrong first is what to tell
-                    results.save_failure(HydraConfig.get().runtime.output_dir, failure_text(error))
+                    results.save_failure(folder, failure_text(error))
             # A single run keeps the error from Hydra, which adds lines of its own; a sweep leaves it to the launcher.
             if not isinstance(error, MISTAKES) or wants_traceback or HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
