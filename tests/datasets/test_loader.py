@@ -131,6 +131,24 @@ def test_an_example_that_recurs_in_a_batch_is_augmented_each_time_on_its_own():
     assert len(images.unique(dim=0)) > 4
 
 
+@pytest.mark.parametrize("constant", [False, True])
+def test_every_image_is_mirrored_in_every_other_pass(constant):
+    """Two passes show each image and its mirror image, whatever the batches."""
+    options = {"batch_size": 7, "subset": SUBSET, "constant": constant}
+    still = InMemoryLoader(TRAIN, **options)
+    turning = InMemoryLoader(TRAIN, **options, seed=3, augmentation=Augmentation(flip=True, alternate=True))
+    index, image, *_ = joined(epoch_of(still))
+    plain = dict(zip(index.tolist(), image, strict=True))
+    seen: dict[int, list[bool]] = {index: [] for index in plain}
+    for epoch in range(4):
+        for batch in epoch_of(turning, epoch):
+            for index, image in zip(batch.index.tolist(), batch.image, strict=True):
+                turned = torch.equal(image, plain[index].flip(2))
+                assert turned or torch.equal(image, plain[index])
+                seen[index].append(turned)
+    assert {tuple(each) for each in seen.values()} == {(True, False, True, False), (False, True, False, True)}
+
+
 def test_constant_batches_go_on_where_they_were_and_are_shared_out():
     loader = InMemoryLoader(TRAIN, batch_size=9, seed=1, constant=True)
     loader.load_state_dict({"batch": 1})

@@ -11,7 +11,7 @@ import torch
 from helpers.jpegs import make_jpegs
 from winnow.core.errors import DatasetError, OptionError
 from winnow.core.types import Subset
-from winnow.datasets.augmentation import Augmentation
+from winnow.datasets.augmentation import Augmentation, first_mirrored
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.batches import batches
 from winnow.datasets.imagefolder import ImageFolder
@@ -131,6 +131,16 @@ def test_an_example_looks_the_same_in_whatever_batch_it_comes(made):
         assert all(torch.equal(image, first[index]) for index, image in other.items())
     for other in (by_index(epoch=1), by_index(seed=4)):
         assert sum(torch.equal(image, first[index]) for index, image in other.items()) < 3
+
+
+def test_an_image_is_mirrored_in_every_other_pass_as_in_memory(made):
+    """The crop is a pass's own, so what is compared is the same pass with and without the mirror."""
+    plain, turning = (made(augmentation=Augmentation(flip=flip, alternate=flip)) for flip in (False, True))
+    first = first_mirrored(N, 3)
+    for epoch in range(2):
+        (index, still, *_), (_, turned, *_) = joined(epoch_of(plain, epoch)), joined(epoch_of(turning, epoch))
+        for at, one, other in zip(index.tolist(), still, turned, strict=True):
+            assert torch.equal(other, one.flip(2) if first[at] != (epoch == 1) else one)
 
 
 @pytest.mark.parametrize(("batch_size", "subset"), [(5, None), (10, SUBSET), (16, SUBSET)])

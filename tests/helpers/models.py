@@ -3,6 +3,7 @@
 from torch import nn
 
 from winnow.models.base import Classifier
+from winnow.models.fastnet import FastNet
 from winnow.models.resnet_cifar import ResNetCifar
 from winnow.models.smallconv import SmallConv
 
@@ -58,6 +59,7 @@ class Normed(nn.Module):
 MODELS = {
     "smallconv": lambda: SmallConv(width=4).build((12, 12, 3), 4),
     "resnet": lambda: ResNetCifar(depth=8, width=4).build((12, 12, 3), 4),
+    "fixed parts": lambda: FastNet(width=2).build((12, 12, 3), 4),
     "grouped": lambda: Classifier(Grouped(), 5, 4),
     "in place": lambda: Classifier(InPlace(), 6, 4),
     "torch.func": lambda: Classifier(Normed(), 6, 4),

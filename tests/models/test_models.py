@@ -12,6 +12,7 @@ from helpers.config import composed, options
 from winnow.core.errors import OptionError
 from winnow.models.base import Classifier
 from winnow.models.efficientnet import EfficientNetB0
+from winnow.models.fastnet import FastNet
 from winnow.models.resnet_cifar import ResNetCifar
 from winnow.models.resnet_torchvision import ResNetTorchvision
 from winnow.models.smallconv import SmallConv
@@ -158,7 +159,7 @@ def test_multiply_adds_are_those_of_convolutions_and_head(spec, image_shape, exp
 
 def test_a_family_is_what_width_and_depth_are_not():
     specs = [SmallConv(), SmallConv(width=8), ResNetCifar(), ResNetCifar(depth=20, width=8), ResNetTorchvision()]
-    specs += [ResNetTorchvision(depth=50), ResNetTorchvision(stem="imagenet"), EfficientNetB0()]
+    specs += [ResNetTorchvision(depth=50), ResNetTorchvision(stem="imagenet"), EfficientNetB0(), FastNet(stride=2)]
     assert [(spec.family, spec.width, spec.depth) for spec in specs] == [
         ("smallconv", 32, None),
         ("smallconv", 8, None),
@@ -168,6 +169,7 @@ def test_a_family_is_what_width_and_depth_are_not():
         ("resnet-torchvision", None, 50),
         ("resnet-torchvision-imagenet-stem", None, 18),
         ("efficientnet-b0", None, None),
+        ("fastnet-stride2", 64, 2),
     ]
 
 

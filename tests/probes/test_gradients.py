@@ -36,7 +36,7 @@ def part(batch, rows):
 
 def loop(model, batch):
     """One backward pass an example: (norms in the parameters, norms in the input)."""
-    parameters, norms, inputs = list(model.parameters()), [], []
+    parameters, norms, inputs = [p for p in model.parameters() if p.requires_grad], [], []
     for row in range(len(batch.label)):
         image = batch.image[[row]].requires_grad_()
         loss = F.cross_entropy(model(image), batch.label[[row]])

@@ -20,6 +20,7 @@ from winnow.core.errors import REQUEUE, Interrupted, StoreError
 from winnow.core.types import Subset
 from winnow.datasets.augmentation import Augmentation
 from winnow.models.base import Classifier, ModelSpec
+from winnow.models.fastnet import FastNet
 from winnow.parallel import interruption
 from winnow.training.callbacks.contributions import Contributions
 from winnow.training.callbacks.forgetting import FIELDS, Forgetting
@@ -123,6 +124,16 @@ OTHERWISE = {
         "subset": 11,
     },  # fewer than a batch holds
     "warmed up": {"recipe": tiny_recipe(schedule="step", decay_at=(0.5, 0.8), warmup=0.3, decay_all=True)},
+    "looked ahead": {
+        "model": FastNet(width=4),
+        "recipe": tiny_recipe(
+            schedule="linear",
+            warmup=0.3,
+            lookahead=3,
+            norm_bias_rate=8,
+            augmentation=replace(AUGMENTED, alternate=True),
+        ),
+    },
     "bar": {"trainer": replace(CPU, progress=True)},
 }
 

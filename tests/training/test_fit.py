@@ -131,6 +131,24 @@ def test_the_average_of_the_weights_is_what_is_returned(dataset):
     assert not same_state(averaged, weights[-1])
 
 
+def test_a_model_goes_on_from_the_average_of_its_weights(dataset):
+    """By hand: eight steps, of which the second, fifth and eighth look ahead, the first of them to itself."""
+    recipe = tiny_recipe(lookahead=3)
+    watcher = Watcher()
+    model = tiny_fit(dataset, recipe, callbacks=[watcher]).model
+    assert len(watcher.states) == 8
+    assert same_state(watcher.states[-1], state(model))
+    plain = Watcher()
+    tiny_fit(dataset, tiny_recipe(), callbacks=[plain])
+    assert all(same_state(one, other) for one, other in zip(watcher.states[:4], plain.states[:4], strict=True))
+    decay = 0.95**3 * (5 / 8) ** 3
+    for name, value in watcher.states[4].items():
+        if value.is_floating_point():
+            expected = decay * plain.states[1][name] + (1 - decay) * plain.states[4][name]
+            torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6)
+    assert not same_state(watcher.states[4], plain.states[4])
+
+
 def test_it_learns():
     dataset = tiny_dataset(240, hard=0, mislabelled=0)
     model = tiny_fit(dataset, tiny_recipe(epochs=4)).model

@@ -127,6 +127,27 @@ def test_measure_is_the_mean_over_the_whole_test_set(dataset, batch, monkeypatch
     assert measured.loss == pytest.approx(-log_p[np.arange(dataset.n_test), dataset.test_labels].mean(), rel=1e-5)
 
 
+def test_views_of_the_test_images_are_averaged(dataset):
+    """By hand, one shift after the other."""
+    model = tiny_fit(dataset).model.eval()
+    images = normalised(dataset, dataset.test_images)
+
+    def logits(rows, columns):
+        shifted = images[:, :, rows][:, :, :, columns]
+        with torch.no_grad():
+            return (model(shifted) + model(shifted.flip(3))) / 2
+
+    still, back, on = list(range(8)), [1, 0, 1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6, 7, 6]
+    both = logits(still, still)
+    six = both / 2 + logits(back, back) / 4 + logits(on, on) / 4
+    labels = torch.tensor(dataset.test_labels)
+    for views, expected in ((2, both), (6, six)):
+        measured = measure(dataset, model, recipe=tiny_recipe(test_views=views), trainer=CPU)
+        assert measured.loss == pytest.approx(F.cross_entropy(expected, labels).item(), rel=1e-4)
+        assert measured.error == pytest.approx((expected.argmax(1) != labels).double().mean().item(), abs=1e-9)
+    assert six.sub(both).abs().max() > 0.01
+
+
 def test_a_class_without_test_images_has_no_error():
     measured = Measured(error=0.25, loss=1.0, wrong=(1, 0, 0), tested=(2, 0, 2))
     assert measured.class_errors == {0: 0.5, 2: 0.0}

@@ -92,6 +92,26 @@ def test_a_warmup_rises_in_a_line_and_leaves_the_rest_to_the_schedule():
     assert [round(stepped[at], 10) for at in (14, 15, 29, 30, 39, 40)] == [0.4, 0.08, 0.08, 0.016, 0.016, 0.0032]
 
 
+def test_linear_falls_in_a_line_to_its_last_rate():
+    seen, after = rates(schedule="linear", final_lr=0.1, warmup=0.2)
+    np.testing.assert_allclose(seen[:11], 0.4 * np.arange(1, 12) / 11)
+    np.testing.assert_allclose([*seen[10:], after], np.linspace(0.4, 0.1, 41), rtol=1e-6)
+
+
+def test_what_is_fixed_is_left_out_and_batch_norms_biases_have_a_rate_of_their_own():
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 2), torch.nn.BatchNorm2d(4), torch.nn.Linear(4, 2))
+    model[0].weight.requires_grad_(False)
+    recipe = tiny_recipe(lr=0.4, weight_decay=0.1, norm_bias_rate=8, decay_all=True, schedule="linear", warmup=0.5)
+    optimiser, schedule = recipe.optimiser(model, 10)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    groups = [([names[p] for p in group["params"]], group["weight_decay"]) for group in optimiser.param_groups]
+    assert groups == [(["2.weight"], 0.1), (["0.bias", "1.weight", "2.bias"], 0.1), (["1.bias"], 0.1 / 8)]
+    for _ in range(5):
+        optimiser.step()
+        schedule.step()
+    assert [group["lr"] for group in optimiser.param_groups] == pytest.approx([0.4, 0.4, 3.2])
+
+
 def test_total_steps_whatever_is_kept():
     recipe = tiny_recipe(epochs=7, total_steps=12, budget="steps")
     assert [recipe.steps(m, n) for m, n in ((1, 5), (100, 100))] == [12, 12]
@@ -152,7 +172,7 @@ def test_momentum():
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({"schedule": "linear"}, r"recipe\.schedule=linear.*onecycle, cosine, step, constant"),
+        ({"schedule": "exponential"}, r"recipe\.schedule=exponential.*onecycle, cosine, linear, step, constant"),
         ({"precision": "float16"}, r"recipe\.precision=float16.*float32, bfloat16"),
         ({"budget": "examples"}, r"recipe\.budget=examples.*epochs, steps"),
         ({"epochs": 0}, r"recipe\.epochs=0"),
@@ -167,13 +187,17 @@ def test_momentum():
         ({"batches": "full"}, r"recipe\.batches=full.*equal, constant"),
         ({"total_steps": 0}, r"total_steps=0.*null"),
         ({"final_lr": 0.5, "schedule": "cosine"}, r"final_lr=0\.5 must be from 0 to recipe\.lr"),
-        ({"final_lr": 0.01}, "schedule=cosine, not onecycle"),
+        ({"final_lr": 0.01}, "schedule=cosine or linear, not onecycle"),
         ({"schedule": "step"}, r"needs recipe\.decay_at"),
         ({"schedule": "cosine", "decay_at": (0.5,)}, "no other schedule has any"),
         ({"schedule": "step", "decay_at": (0.6, 0.3)}, "rising"),
         ({"schedule": "step", "decay_at": (60, 120)}, "shares of the steps"),
         ({"schedule": "step", "decay_at": (0.5,), "decay_factor": 0}, "decay_factor=0"),
         ({"warmup": 0.1}, "onecycle has a warm-up"),
+        ({"norm_bias_rate": 0}, r"norm_bias_rate=0"),
+        ({"lookahead": -1}, r"lookahead=-1"),
+        ({"lookahead": 5, "ema": 0.9}, "both say which average"),
+        ({"test_views": 3}, r"recipe\.test_views=3.*1, 2, 6"),
     ],
 )
 def test_bad_options(bad, message):

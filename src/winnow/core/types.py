@@ -125,8 +125,8 @@ class Row:
     family, width, depth: what models that differ in width or depth alone have in common, and the two (None where the
     architecture has no such option). multiply_adds: of one forward pass of one example; probe_multiply_adds: those of
     the probe's model, None where no score was read. precision: of this model's training, "float32" or "bfloat16".
-    worst_class_error: the largest test error of a class that has test images. These seven are None in a row of a
-    version that did not record them.
+    worst_class_error: the largest test error of a class that has test images. test_views: of each test image, whose
+    logits were averaged. These eight are None in a row of a version that did not record them.
     """
 
     rule: str
@@ -161,6 +161,7 @@ class Row:
     probe_multiply_adds: int | None = None
     precision: str | None = None
     worst_class_error: float | None = None
+    test_views: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("test_error", "worst_class_error"):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from winnow.core.errors import OptionError, check_choice
+from winnow.core.seeds import derive
 from winnow.store.keys import LATER, Component
 
 
@@ -15,32 +16,44 @@ class Augmentation(Component):
 
     shift: largest shift in each direction, as a fraction of the image side (0.125 is 4 of 32 pixels, the usual padded
     crop). padding: what comes in from outside: the data set's "mean" colour, "black", or the image "reflect"-ed about
-    its border pixels. flip: mirror half of the images; not for classes that a mirror changes, such as digits. cutout:
-    side of the square that is blanked with the mean colour, as a fraction of the image side (DeVries & Taylor 2017,
-    1708.04552), centred anywhere and clipped at the border.
+    its border pixels. flip: mirror half of the images; not for classes that a mirror changes, such as digits.
+    alternate: with flip, mirror each image in every other of its presentations, from the first or the second on by a
+    draw of its own (Jordan 2024, 2404.00498), so that two of them show both. cutout: side of the square
+    that is blanked with the mean colour, as a fraction of the image side (DeVries & Taylor 2017, 1708.04552), centred
+    anywhere and clipped at the border.
 
-    Raises OptionError for a fraction outside [0, 1), and for a reflection of more than half an image.
+    Raises OptionError for a fraction outside [0, 1), for a reflection of more than half an image, and for alternate
+    without flip.
     """
 
     shift: float = 0.0
     flip: bool = False
     cutout: float = 0.0
     padding: str = field(default="mean", metadata=LATER)
+    alternate: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
         check_choice("recipe.augmentation.padding", self.padding, ("mean", "black", "reflect"))
         if self.padding == "reflect" and self.shift > 0.5:
             raise OptionError(f"recipe.augmentation.shift={self.shift} must be at most 0.5 with padding=reflect.")
+        if self.alternate and not self.flip:
+            raise OptionError("recipe.augmentation.alternate=true says when to mirror, and needs flip=true.")
         for name in ("shift", "cutout"):
             if not 0 <= getattr(self, name) < 1:
                 raise OptionError(f"recipe.augmentation.{name}={getattr(self, name)} must be a fraction in [0, 1).")
 
     def take(
-        self, images: Tensor, chosen: Tensor, generator: torch.Generator, mine: slice = slice(None)
+        self,
+        images: Tensor,
+        chosen: Tensor,
+        generator: torch.Generator,
+        mine: slice = slice(None),
+        mirrored: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Augmented copies of images[chosen]; images [n, H, W, C] uint8, chosen [B].
 
-        mine: the part of the batch to make, as if all of it were made.
+        mine: the part of the batch to make, as if all of it were made. mirrored [B]: which to mirror; drawn where not
+        given.
         Returns the pixels [B, H, W, C] uint8 and a mask [B, H, W, 1], False where a pixel is to be the mean colour
         (None where every pixel stands). One gather does selection, shift and flip: nothing is padded or copied twice.
         """
@@ -60,7 +73,8 @@ class Augmentation(Component):
             out_columns = _outside(columns - draw(0, width - 1), round(self.cutout * width))
             inside = out_rows[:, :, None] | out_columns[:, None, :]
         if self.flip:
-            columns = torch.where(draw(0, 1).bool(), width - 1 - columns, columns)
+            turned = draw(0, 1).bool() if mirrored is None else mirrored[mine, None]
+            columns = torch.where(turned, width - 1 - columns, columns)
         if self.shift:
             down, right = round(self.shift * height), round(self.shift * width)
             rows, columns = rows + draw(-down, down), columns + draw(-right, right)
@@ -81,6 +95,11 @@ class Augmentation(Component):
         if black is not None:
             pixels = pixels.masked_fill(black[..., None], 0)
         return pixels, None if inside is None else inside[..., None]
+
+
+def first_mirrored(n: int, seed: int) -> Tensor:
+    """Which of n examples an alternating augmentation mirrors in passes 0, 2, 4, ...; the others in 1, 3, 5, ..."""
+    return torch.rand(n, generator=torch.Generator().manual_seed(derive(seed, "mirror"))) < 0.5
 
 
 def _reflected(places: Tensor, size: int) -> Tensor:

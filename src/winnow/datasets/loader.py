@@ -11,7 +11,7 @@ from torch import Tensor
 
 from winnow.core.seeds import derive
 from winnow.core.types import Subset
-from winnow.datasets.augmentation import Augmentation
+from winnow.datasets.augmentation import Augmentation, first_mirrored
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.views import Views
 
@@ -170,6 +170,10 @@ class InMemoryLoader:
         self.indices = torch.tensor(subset.indices, device=device)
         self.weights = torch.tensor(subset.weights, dtype=torch.float32, device=device)
         self.sampler = EpochOrder(subset.m, seed, constant=batch_size if constant else None)
+        self.mirrored: Tensor | None = None
+        if isinstance(augmentation, Augmentation) and augmentation.alternate and seed is not None:
+            assert copies == 1
+            self.mirrored = first_mirrored(len(data.labels), seed).to(device)
         self.number = self.first = 0
         self.batch_sampler = None  # Lightning reads it of every loader that has a sampler
 
@@ -178,11 +182,15 @@ class InMemoryLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         epoch = self.sampler.epoch
-        order = self.sampler.order().to(self.indices.device)
+        device = self.indices.device
+        orders = [self.sampler.order().to(device)]
+        if self.mirrored is not None:
+            orders.append(self.sampler.passes().to(device) % 2 == 1)
         first, self.first = self.first, 0
-        for number, positions in enumerate(torch.tensor_split(order, len(self))[first:], first):
+        parts = list(zip(*(torch.tensor_split(each, len(self)) for each in orders), strict=True))
+        for number, (positions, *odd) in enumerate(parts[first:], first):
             self.number = number
-            batch = self._batch(positions.repeat(self.copies), epoch, number)
+            batch = self._batch(positions.repeat(self.copies), epoch, number, *odd)
             if len(batch.index):
                 yield batch
 
@@ -195,7 +203,8 @@ class InMemoryLoader:
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         self.first = state_dict["batch"]
 
-    def _batch(self, positions: Tensor, epoch: int, number: int) -> Batch:
+    def _batch(self, positions: Tensor, epoch: int, number: int, odd: Tensor | None = None) -> Batch:
+        """odd [B]: whether a position's pass is odd, where that says which images are mirrored."""
         size = positions.numel()
         mine = self.shard.of(size)
         index = self.indices[positions]
@@ -204,7 +213,13 @@ class InMemoryLoader:
             pixels = data.images[index[mine]]
         else:
             generator = torch.Generator(index.device).manual_seed(derive(self.seed, "augmentation", epoch, number))
-            pixels, kept = self.augmentation.take(data.images, index, generator, mine)
+            if odd is None:
+                pixels, kept = self.augmentation.take(data.images, index, generator, mine)
+            else:
+                assert isinstance(self.augmentation, Augmentation)
+                assert self.mirrored is not None
+                turned = self.mirrored[index] ^ odd
+                pixels, kept = self.augmentation.take(data.images, index, generator, mine, turned)
         index, positions = index[mine], positions[mine]
         values = (pixels.float() - data.mean) / data.std
         if kept is not None:

@@ -17,7 +17,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 from winnow.core.errors import DatasetError, OptionError
 from winnow.core.seeds import derive
 from winnow.core.types import Ints, Subset
-from winnow.datasets.augmentation import Augmentation
+from winnow.datasets.augmentation import Augmentation, first_mirrored
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.loader import WHOLE, Batch, EpochOrder, Shard
 from winnow.datasets.streamed import StreamedImages
@@ -91,6 +91,9 @@ class StreamLoader:
         self.sampler = EpochOrder(subset.m, seed, constant=batch_size if constant else None)
         self.batch_sampler = None  # Lightning reads it of every loader that has a sampler
         self._flip = augmentation.flip if isinstance(augmentation, Augmentation) else None
+        self._mirrored: Tensor | None = None
+        if isinstance(augmentation, Augmentation) and augmentation.alternate and seed is not None:
+            self._mirrored = first_mirrored(len(data.images), seed)
         self.number = self.first = 0
         self._requests = _Requests()
         self._loader: StatefulDataLoader[Any] | None = None
@@ -143,7 +146,7 @@ class StreamLoader:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message=".*set_vital.*")
                 self._loader = StatefulDataLoader(
-                    _Decoder(self.data.images, self.seed if training else None, bool(self._flip)),
+                    _Decoder(self.data.images, self.seed if training else None, bool(self._flip), self._mirrored),
                     batch_sampler=self._requests,
                     num_workers=helpers,
                     persistent_workers=helpers > 0,
@@ -206,8 +209,8 @@ class _Requests:
 class _Decoder(Dataset[Any]):
     """Decodes the images of a request, in a worker."""
 
-    def __init__(self, images: StreamedImages, seed: int | None, flip: bool) -> None:
-        self.images, self.seed, self.flip = images, seed, flip
+    def __init__(self, images: StreamedImages, seed: int | None, flip: bool, mirrored: Tensor | None) -> None:
+        self.images, self.seed, self.flip, self.mirrored = images, seed, flip, mirrored
 
     def __getitems__(self, request: tuple[Ints, Ints]) -> Tensor | str:
         """[B, C, H, W] uint8, or what is wrong: an exception would reach the user with the worker's traceback."""
@@ -224,7 +227,11 @@ class _Decoder(Dataset[Any]):
     def _of(self, number: int, index: int) -> Tensor:
         if self.seed is None:
             return self.images.evaluated(index)
-        return self.images.augmented(index, flip=self.flip, seed=derive(self.seed, "augmentation", number, index))
+        seed = derive(self.seed, "augmentation", number, index)
+        if self.mirrored is None:
+            return self.images.augmented(index, flip=self.flip, seed=seed)
+        image = self.images.augmented(index, flip=False, seed=seed)
+        return image.flip(-1) if bool(self.mirrored[index]) != (number % 2 == 1) else image
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -53,6 +53,14 @@ class ModelSpec(Component, ABC):
     def build(self, image_shape: tuple[int, int, int], n_classes: int) -> Classifier:
         """A new model for images of shape (H, W, C)."""
 
+    @property
+    def prepared_on(self) -> int:
+        """How many images `prepare` asks for; 0 where the architecture takes nothing from the images."""
+        return 0
+
+    def prepare(self, classifier: Classifier, images: Tensor) -> None:
+        """Set, before the first step, what this architecture takes from training images [B, C, H, W], normalised."""
+
     def normalises_one(self, image_shape: tuple[int, int, int], n_classes: int) -> bool:
         """Whether a training step on a single image of shape (H, W, C) leaves batch norm several values a channel."""
         height, width, channels = image_shape

@@ -254,6 +254,7 @@ def _compute(
             test_loss=result.test_loss,
             effective_sample_size=subset.effective_sample_size,
             precision=cell.recipe.precision,
+            test_views=cell.recipe.test_views,
             seconds=result.seconds,
             device=result.device,
             key=key,

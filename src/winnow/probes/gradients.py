@@ -32,7 +32,7 @@ def losses(outputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def gradient_norms(model: Classifier, batch: Batch) -> Tensor:
-    """‖∇_θ ℓ(f(x), y)‖₂ over all parameters θ, [B]: exact for each example, whatever the batch.
+    """‖∇_θ ℓ(f(x), y)‖₂ over all parameters θ that are learnt, [B]: exact for each example, whatever the batch.
 
     Linear, convolution and batch-norm layers are done layer by layer; a model with other parameters goes through
     torch.func, which is exact too, and slower.
@@ -96,7 +96,12 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def all_known(model: nn.Module) -> bool:
-    return all(_is_known(layer) for layer in model.modules() if list(layer.parameters(recurse=False)))
+    return all(_is_known(layer) for layer in _learning(model))
+
+
+def _learning(model: nn.Module) -> list[nn.Module]:
+    """The layers that have parameters to learn, of their own."""
+    return [layer for layer in model.modules() if any(p.requires_grad for p in layer.parameters(recurse=False))]
 
 
 def _is_known(layer: nn.Module) -> bool:
@@ -108,7 +113,7 @@ def _is_known(layer: nn.Module) -> bool:
 def layer_gradients(
     model: Classifier, batch: Batch, objective: Objective
 ) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
-    """Each layer that has parameters, with its input [B, ...] and the objective's gradient in its output [B, ...]."""
+    """Each layer that has parameters to learn, its input [B, ...] and the objective's gradient in its output."""
     calls: list[tuple[nn.Module, Tensor, Tensor]] = []
     versions: list[int] = []
 
@@ -119,7 +124,7 @@ def layer_gradients(
         # gradient in what they have written is not the gradient in what the layer gave.
         return output.clone()
 
-    layers = [layer for layer in model.modules() if list(layer.parameters(recurse=False))]
+    layers = _learning(model)
     handles = [layer.register_forward_hook(keep) for layer in layers]
     try:
         with torch.enable_grad():
@@ -136,15 +141,27 @@ def layer_gradients(
 
 
 def _squared_norm(layer: nn.Module, a: Tensor, b: Tensor) -> Tensor:
-    """Σ g² over the layer's parameters for each example, [B] float64."""
+    """Σ g² over the layer's learnt parameters for each example, [B] float64."""
+    squares = torch.zeros(len(b), dtype=torch.float64, device=b.device)
+    if layer.weight.requires_grad:
+        squares += _of_weight(layer, a, b)
+    if layer.bias is not None and layer.bias.requires_grad:
+        squares += _sum_of_squares(bias_gradient(b))
+    return squares
+
+
+def bias_gradient(b: Tensor) -> Tensor:
+    """The gradient in a layer's bias [B, out], by that in its output [B, out, ...]."""
+    return b if b.dim() == 2 else b.flatten(2).sum(2)
+
+
+def _of_weight(layer: nn.Module, a: Tensor, b: Tensor) -> Tensor:
     if isinstance(layer, nn.Linear):
-        squares = _sum_of_squares(a) * _sum_of_squares(b)
-        return squares + _sum_of_squares(b) if layer.bias is not None else squares
+        return _sum_of_squares(a) * _sum_of_squares(b)
     if isinstance(layer, nn.Conv2d):
-        squares = _of_convolution(layer, a, b)
-        return squares + _sum_of_squares(b.sum(dim=(2, 3))) if layer.bias is not None else squares
+        return _of_convolution(layer, a, b)
     assert isinstance(layer, _BatchNorm)
-    return _sum_of_squares((b * standardised(layer, a)).flatten(2).sum(2)) + _sum_of_squares(b.flatten(2).sum(2))
+    return _sum_of_squares(bias_gradient(b * standardised(layer, a)))
 
 
 def standardised(layer: _BatchNorm, a: Tensor) -> Tensor:
@@ -178,13 +195,14 @@ def _sum_of_squares(values: Tensor) -> Tensor:
 
 
 def parameter_gradients(model: nn.Module, batch: Batch, objective: Objective) -> list[Tensor]:
-    """The objective's gradient in each parameter for each example, [B, ...], by torch.func: for any model, and slow."""
-    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    buffers = dict(model.named_buffers())
+    """The objective's gradient in each learnt parameter for each example, [B, ...], by torch.func: any model, slow."""
+    learnt = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+    fixed = {name: p.detach() for name, p in model.named_parameters() if not p.requires_grad}
+    buffers = fixed | dict(model.named_buffers())
 
     def of_one(parameters: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
         outputs = functional_call(model, (parameters, buffers), (image[None],))
         return objective(outputs, label[None]).sum()
 
     of_each: Callable[..., dict[str, Tensor]] = vmap(grad(of_one), in_dims=(None, 0, 0))
-    return list(of_each(parameters, batch.image, batch.label).values())
+    return list(of_each(learnt, batch.image, batch.label).values())

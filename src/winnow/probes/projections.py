@@ -19,7 +19,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from winnow.core.seeds import derive
 from winnow.datasets.loader import Batch
 from winnow.models.base import Classifier
-from winnow.probes.gradients import Objective, all_known, layer_gradients, parameter_gradients, standardised
+from winnow.probes.gradients import (
+    Objective,
+    all_known,
+    bias_gradient,
+    layer_gradients,
+    parameter_gradients,
+    standardised,
+)
 
 Draw = Callable[[str, int], Tensor]
 """(name, columns) -> a random matrix [s, columns]."""
@@ -86,7 +93,10 @@ def _projection(side: int, columns: int, seed: int, dtype: torch.dtype, device: 
 
 
 def _of_layer(layer: nn.Module, a: Tensor, b: Tensor, draw: Draw) -> Tensor:
-    """The projected gradient of a layer's weights and bias, [B, s, s]; a bias is the weight of an input that is 1."""
+    """The projected gradient of what a layer learns, [B, s, s]; a bias is the weight of an input that is 1."""
+    if not layer.weight.requires_grad:
+        return draw("out", b.shape[1]) @ bias_gradient(b)[..., None] @ draw("in", 1).T
+    assert layer.bias is None or layer.bias.requires_grad, "a layer with a fixed bias and a weight that is learnt"
     if isinstance(layer, nn.Linear):
         matrix, width = draw("in", layer.in_features + (layer.bias is not None)), layer.in_features
         bias = matrix[:, width] if layer.bias is not None else None
@@ -96,7 +106,7 @@ def _of_layer(layer: nn.Module, a: Tensor, b: Tensor, draw: Draw) -> Tensor:
         return _of_convolution(layer, a, b, draw)
     assert isinstance(layer, _BatchNorm)
     normed = standardised(layer, a)
-    both = torch.stack([(b * normed).flatten(2).sum(2), b.flatten(2).sum(2)], dim=2)  # of scale and shift, [B, C, 2]
+    both = torch.stack([bias_gradient(b * normed), bias_gradient(b)], dim=2)  # of scale and shift, [B, C, 2]
     return draw("out", both.shape[1]) @ both @ draw("in", 2).T
 
 

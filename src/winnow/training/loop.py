@@ -22,8 +22,10 @@ from winnow.training.checkpoint import Checkpoints
 from winnow.training.devices import TrainerSpec, quiet, shard
 from winnow.training.epoch_loss import EpochLoss
 from winnow.training.fit import Fitted
+from winnow.training.lookahead import Lookahead
 from winnow.training.module import ClassifierModule
 from winnow.training.noise import Noise
+from winnow.training.preparing import prepare
 from winnow.training.progress import progress_callback
 from winnow.training.recipe import Recipe
 from winnow.training.sync_batchnorm import synchronised
@@ -59,6 +61,7 @@ def train(
         counter = _Presentations()
         progress = [progress_callback(title, spec.progress)] if workers.rank() == 0 else []
         average = [WeightAverage(recipe.ema)] if recipe.ema else []
+        lookahead = [Lookahead(recipe.lookahead, schedule)] if recipe.lookahead else []
         keeper = Checkpoints(
             checkpoint,
             every=spec.checkpoint_seconds,
@@ -69,7 +72,7 @@ def train(
         )
         lightning = joint_trainer(
             spec,
-            callbacks=[EpochLoss(), *average, *callbacks, counter, *progress, Noise(seed), keeper],
+            callbacks=[EpochLoss(), *lookahead, *average, *callbacks, counter, *progress, Noise(seed), keeper],
             max_steps=steps,
             max_epochs=-1,
             precision=_PRECISION[recipe.precision],
@@ -77,6 +80,7 @@ def train(
             log_every_n_steps=max(1, min(50, steps)),
         )
         root = lightning.strategy.root_device
+        prepare(classifier, model, dataset, subset, root, seed)
         device = device_name(root.type)
         if workers.is_distributed():
             device = f"{workers.world_size()} x {device}"

@@ -44,7 +44,8 @@ def training_bytes(
             optimiser.step()
             optimiser.zero_grad()
             del loss
-        averaged = sum(each.nbytes for each in classifier.state_dict().values()) if recipe.ema else 0
+        averages = recipe.ema or recipe.lookahead
+        averaged = sum(each.nbytes for each in classifier.state_dict().values()) if averages else 0
         # Held now are weights and momentum by halves. Autocast has halves of weights alone, and both as a whole.
         return live.most + (3 * live.now // 2 if half else 0) + averaged * (2 if half else 1)
 

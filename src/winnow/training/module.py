@@ -22,6 +22,23 @@ def weighted_loss(losses: Tensor, weights: Tensor, size: int | None = None) -> T
     return (losses * weights).sum() / (size or losses.numel())
 
 
+def averaged_logits(model: Classifier, images: Tensor, views: int) -> Tensor:
+    """The mean logits [B, C] of 1, 2 or 6 views of images [B, C, H, W] (see Recipe): shifts repeat the border pixel's
+    mirror image."""
+
+    def mirrored(images: Tensor) -> Tensor:
+        return (model(images) + model(images.flip(3))) / 2
+
+    if views == 1:
+        return model(images)
+    if views == 2:
+        return mirrored(images)
+    height, width = images.shape[2:]
+    padded = F.pad(images, (1, 1, 1, 1), mode="reflect")
+    shifted = mirrored(padded[:, :, :height, :width]) + mirrored(padded[:, :, 2:, 2:])
+    return mirrored(images) / 2 + shifted / 4
+
+
 class ClassifierModule(DeviceModule):
     """Trains a classifier on weighted batches; a step also yields its logits, so that recorders need no second pass.
 
@@ -42,7 +59,7 @@ class ClassifierModule(DeviceModule):
         return {"loss": loss, "logits": logits.detach()}
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        logits = self.model(batch.image)
+        logits = averaged_logits(self.model, batch.image, self.recipe.test_views)
         loss = F.cross_entropy(logits, batch.label, reduction="sum")
         wrong = batch.label[logits.argmax(1) != batch.label]
         counts = [torch.bincount(labels, minlength=logits.shape[1]) for labels in (wrong, batch.label)]

@@ -2,7 +2,9 @@
 
 import logging
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -35,13 +37,19 @@ class Recipe(Component):
     "constant" cuts one endless stream of permutations into batches of exactly B, so that equal steps are equal
     examples, and where m < B an example recurs in a batch (see InMemoryLoader). Both leave the weighted risk unbiased.
     schedule: "onecycle" (Smith & Topin 2017; warm-up over 30% to `lr`, then cosine to nothing), "cosine" (to
-    `final_lr`), "step" (times `decay_factor` at each of `decay_at`, shares of the steps in (0, 1)) or "constant".
+    `final_lr`), "linear" (to `final_lr`), "step" (times `decay_factor` at each of `decay_at`, shares of the steps in
+    (0, 1)) or "constant".
     warmup: share of the steps in which the rate rises in a line to `lr`, before the schedule has the rest.
     precision: "float32", "bfloat16" (autocast in training only; tests and scores are computed in float32), or "auto",
     which stands for one of them until winnow.training.precision.settled says which: the faster on a device.
-    Weight decay spares biases and batch norm, as is usual with large learning rates, unless decay_all.
+    Weight decay spares biases and batch norm, as is usual with large learning rates, unless decay_all. norm_bias_rate:
+    the rate of batch norm's biases in units of the others', their decay being divided by it (Jordan 2024, 2404.00498).
     ema: decay of an exponential moving average of weights and batch-norm statistics, updated after every step; where it
     is not 0, the averaged model is the one that is tested, evaluated and kept.
+    lookahead: every so many steps the model goes on from a moving average of itself (Zhang et al. 2019, 1907.08610),
+    which forgets less and less (see training/lookahead.py), and ends as that average; 0 does without.
+    test_views: of each test image, whose logits are averaged: 1 is the image alone, 2 it and its mirror image, 6 both
+    and both again shifted by a pixel up and left, and down and right, which count half (Jordan 2024).
 
     Raises OptionError for a value outside its range, and for options that the schedule does not read.
     """
@@ -67,10 +75,13 @@ class Recipe(Component):
     decay_factor: float = field(default=0.1, metadata=LATER)
     warmup: float = field(default=0.0, metadata=LATER)
     ema: float = field(default=0.0, metadata=LATER)
+    norm_bias_rate: float = field(default=1.0, metadata=LATER)
+    lookahead: int = field(default=0, metadata=LATER)
+    test_views: int = field(default=1, metadata=LATER)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "decay_at", tuple(self.decay_at))
-        check_choice("recipe.schedule", self.schedule, ("onecycle", "cosine", "step", "constant"))
+        check_choice("recipe.schedule", self.schedule, ("onecycle", "cosine", "linear", "step", "constant"))
         check_choice("recipe.precision", self.precision, ("float32", "bfloat16", "auto"))
         check_choice("recipe.budget", self.budget, ("epochs", "steps"))
         check_choice("recipe.batches", self.batches, ("equal", "constant"))
@@ -83,13 +94,19 @@ class Recipe(Component):
         for name in ("momentum", "label_smoothing", "warmup", "ema"):
             if not 0 <= getattr(self, name) < 1:
                 raise OptionError(f"recipe.{name}={getattr(self, name)} must be in [0, 1).")
+        if self.norm_bias_rate <= 0 or self.lookahead < 0:
+            options = f"recipe.norm_bias_rate={self.norm_bias_rate} and lookahead={self.lookahead}"
+            raise OptionError(f"{options}: a rate must be positive, and a number of steps at least 0.")
+        if self.lookahead and self.ema:
+            raise OptionError("recipe.lookahead and recipe.ema both say which average is tested; set one of them to 0.")
+        check_choice("recipe.test_views", self.test_views, (1, 2, 6))
         self._check_schedule()
 
     def _check_schedule(self) -> None:
         if not 0 <= self.final_lr <= self.lr:
             raise OptionError(f"recipe.final_lr={self.final_lr} must be from 0 to recipe.lr={self.lr}.")
-        if self.final_lr and self.schedule != "cosine":
-            raise OptionError(f"recipe.final_lr is for schedule=cosine, not {self.schedule}; leave it at 0.")
+        if self.final_lr and self.schedule not in ("cosine", "linear"):
+            raise OptionError(f"recipe.final_lr is for schedule=cosine or linear, not {self.schedule}; leave it at 0.")
         if bool(self.decay_at) != (self.schedule == "step"):
             raise OptionError(
                 "recipe.schedule=step needs recipe.decay_at, shares of the steps such as [0.3,0.6,0.8], "
@@ -145,11 +162,23 @@ class Recipe(Component):
             log.warning("%s: only %d optimiser steps; raise %s or lower recipe.batch_size.", title, steps, epochs)
 
     def optimiser(self, model: nn.Module, steps: int) -> tuple[torch.optim.Optimizer, LRScheduler | None]:
-        """The optimiser and its schedule, to be stepped after every batch; None where the rate is constant."""
-        decayed = [p for p in model.parameters() if p.ndim > 1]
-        spared = [p for p in model.parameters() if p.ndim <= 1]
+        """The optimiser and its schedule, to be stepped after every batch; None where the rate is constant.
+
+        Parameters that ask for no gradient are left out.
+        """
+        learnt = [p for p in model.parameters() if p.requires_grad]
+        faster = set(_norm_biases(model)) if self.norm_bias_rate != 1 else set()
+        decayed = [p for p in learnt if p.ndim > 1]
+        spared = [p for p in learnt if p.ndim <= 1 and p not in faster]
         of_spared = self.weight_decay if self.decay_all else 0.0
-        groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": spared, "weight_decay": of_spared}]
+        groups: list[dict[str, Any]] = [
+            {"params": decayed, "weight_decay": self.weight_decay},
+            {"params": spared, "weight_decay": of_spared},
+        ]
+        if faster:
+            rate = self.norm_bias_rate
+            of_faster = [p for p in learnt if p in faster]
+            groups.append({"params": of_faster, "lr": self.lr * rate, "weight_decay": of_spared / rate})
         nesterov = self.nesterov and self.momentum > 0
         sgd = torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=nesterov)
         warming = math.ceil(self.warmup * steps)
@@ -162,10 +191,19 @@ class Recipe(Component):
     def _schedule(self, sgd: torch.optim.Optimizer, steps: int, warming: int) -> LRScheduler | None:
         left = steps - warming
         if self.schedule == "onecycle":
-            return OneCycleLR(sgd, max_lr=self.lr, total_steps=steps, cycle_momentum=False)
+            rates = [group["lr"] for group in sgd.param_groups]
+            return OneCycleLR(sgd, max_lr=rates, total_steps=steps, cycle_momentum=False)
         if self.schedule == "cosine":
             return CosineAnnealingLR(sgd, T_max=max(left, 1), eta_min=self.final_lr)
+        if self.schedule == "linear":
+            return LinearLR(sgd, start_factor=1.0, end_factor=self.final_lr / self.lr, total_iters=max(left, 1))
         if self.schedule == "step":  # the shares are of all steps, those of the warm-up too
             at = [max(round(share * steps) - warming, 0) for share in self.decay_at]
             return MultiStepLR(sgd, milestones=at, gamma=self.decay_factor)
         return None
+
+
+def _norm_biases(model: nn.Module) -> Iterator[nn.Parameter]:
+    for layer in model.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.bias is not None:
+            yield layer.bias

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from winnow.core.machine import device_name
 from winnow.core.seeds import derive
+from winnow.core.types import Subset
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.batches import batches
 from winnow.datasets.loader import Batch
@@ -20,6 +21,7 @@ from winnow.training.device_module import DeviceModule
 from winnow.training.devices import TrainerSpec, quiet
 from winnow.training.epoch_loss import EpochLoss
 from winnow.training.noise import Noise
+from winnow.training.preparing import prepare
 from winnow.training.progress import progress_callback
 from winnow.training.recipe import Recipe
 from winnow.training.trainers import solo_trainer
@@ -111,6 +113,7 @@ def train(
             log_every_n_steps=max(1, min(50, steps)),
         )
         root = lightning.strategy.root_device
+        prepare(model, spec.model, dataset, Subset.full(dataset.n), root, spec.seed)
         loader = batches(
             dataset,
             "train",
