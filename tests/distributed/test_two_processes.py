@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from helpers.parallel import (
     TWO,
@@ -22,6 +23,7 @@ from winnow.core.errors import DatasetError, OptionError
 from winnow.core.types import Subset
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.synthetic import Synthetic
+from winnow.models.fastnet import FastNet
 from winnow.parallel import workers
 from winnow.probes.forward import features, pass_into
 from winnow.store.artifacts import ArtifactStore
@@ -165,6 +167,16 @@ def test_synchronised_batch_norm_is_that_of_one_process(dataset):
     apart, _ = trained(dataset, trainer=TWO, model=TINY)
     assert furthest(one, apart) > 1e-3
     assert state(two).keys() == state(one).keys()
+
+
+def test_fastnet_by_its_recipe_is_that_of_one_process(dataset):
+    """Whitened by the same images, mirrored in turn, looking ahead."""
+    synchronised = TrainerSpec(accelerator="cpu", progress=False, devices=2, sync_batchnorm=True)
+    augmentation = Augmentation(shift=0.125, flip=True, alternate=True)
+    recipe = tiny_recipe(lookahead=3, norm_bias_rate=8, augmentation=augmentation)
+    one, two = (tiny_fit(dataset, recipe, model=FastNet(width=4), trainer=spec).model for spec in (CPU, synchronised))
+    assert torch.equal(one.backbone[0].weight, two.backbone[0].weight)
+    assert furthest(one, two) < 1e-5
 
 
 def test_the_test_error_is_exact(dataset):

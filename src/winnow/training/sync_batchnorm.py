@@ -57,5 +57,7 @@ class GlooBatchNorm(nn.BatchNorm2d):
 
 def _of(norm: nn.BatchNorm2d) -> GlooBatchNorm:
     replacement = GlooBatchNorm(norm.num_features, eps=norm.eps, momentum=norm.momentum)
+    for name, parameter in norm.named_parameters():  # themselves: one that is fixed stays so
+        setattr(replacement, name, parameter)
     replacement.load_state_dict(norm.state_dict())
     return replacement
