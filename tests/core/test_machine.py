@@ -60,22 +60,26 @@ def test_this_machine_has_a_short_name_on_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kernels", "held", "amx", "onednn", "faster"),
+    ("maker", "kernels", "held", "amx", "onednn", "faster"),
     [
-        ("AVX512", None, True, True, True),
-        ("AVX512", "ALL", True, True, True),
-        ("AVX512", "AVX512_CORE_AMX", True, True, True),
-        ("AVX2", None, True, True, True),
-        ("AVX512", None, False, True, False),  # AVX512_BF16 alone, AVX-512 without it
-        ("AVX512", "AVX512_CORE_BF16", True, True, False),
-        ("AVX512", "avx2", True, False, False),
-        ("AVX2", None, False, False, False),
-        ("DEFAULT", None, True, True, False),
-        ("SVE256", None, False, True, False),
+        ("Intel", "AVX512", None, True, True, True),
+        ("Intel", "AVX512", "ALL", True, True, True),
+        ("Intel", "AVX512", "AVX512_CORE_AMX", True, True, True),
+        ("Intel", "AVX2", None, True, True, True),
+        ("Intel", "AVX512", None, False, True, False),  # AVX512_BF16 alone, AVX-512 without it
+        ("Intel", "AVX512", "AVX512_CORE_BF16", True, True, False),
+        ("Intel", "AVX512", "avx2", True, False, False),
+        ("Intel", "AVX2", None, False, False, False),
+        ("Intel", "DEFAULT", None, True, True, False),
+        ("SVE", "SVE256", None, False, True, False),
+        ("AMD", "AVX512", None, False, True, True),
+        ("AMD", "AVX512", "AVX512_CORE_BF16", False, True, True),
+        ("AMD", "AVX512", "AVX512_CORE", False, False, False),
+        ("AMD", "AVX2", None, False, False, False),
     ],
 )
-def test_a_cpu_trains_faster_in_bfloat16_where_it_multiplies_tiles_of_it(
-    kernels: str, held: str | None, amx: bool, onednn: bool, faster: bool, monkeypatch: pytest.MonkeyPatch
+def test_a_cpu_trains_faster_in_bfloat16_where_its_instructions_pay(
+    maker: str, kernels: str, held: str | None, amx: bool, onednn: bool, faster: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
@@ -83,6 +87,8 @@ def test_a_cpu_trains_faster_in_bfloat16_where_it_multiplies_tiles_of_it(
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", held)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: kernels)
     monkeypatch.setattr(torch.cpu, "_init_amx", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: onednn)
+    monkeypatch.setattr(machine, "processor_name", lambda: maker)
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn)
     assert machine.trains_faster_in_bfloat16("cpu") is faster
     assert not machine.trains_faster_in_bfloat16("mps")
