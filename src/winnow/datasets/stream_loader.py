@@ -7,12 +7,11 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchdata.stateful_dataloader import StatefulDataLoader
 
 from winnow.core.errors import DatasetError, OptionError
 from winnow.core.seeds import derive
@@ -23,6 +22,9 @@ from winnow.datasets.loader import WHOLE, Batch, EpochOrder, Shard
 from winnow.datasets.streamed import StreamedImages
 from winnow.datasets.views import Views
 from winnow.parallel import workers
+
+if TYPE_CHECKING:
+    from torchdata.stateful_dataloader import StatefulDataLoader
 
 MOST_WORKERS = 8
 
@@ -137,9 +139,10 @@ class StreamLoader:
         """This process's part of a batch, each copy apart."""
         return positions.repeat(self.copies)[self.shard.of(positions.numel() * self.copies)]
 
-    def _decoding(self) -> StatefulDataLoader[Any]:
+    def _decoding(self) -> "StatefulDataLoader[Any]":
         if self._loader is None:
             import torchvision.transforms.v2  # noqa: F401  # what decodes imports it, else each worker by itself
+            from torchdata.stateful_dataloader import StatefulDataLoader  # where nothing is streamed it may be missing
 
             helpers = worker_count(self.data.images.workers)
             training = self.seed is not None and self._flip is not None
