@@ -1,10 +1,12 @@
 """How fast `fit` trains, against a bare PyTorch loop of the same model, data and augmentation.
 
-    python scripts/bench/training.py [--model resnet8] [--images 10000] [--rounds 5]
+    python scripts/bench/training.py [--model smallconv|resnet8|resnet18] [--images 10000] [--rounds 5]
 
 Both run in turn in one process, one epoch each, and the medians are compared; a first round of each is not counted. The
 bare loop takes the same batches from the same loader and calls the same optimiser, and nothing else. One JSON line:
-images/s of both, and their ratio; and the size of a checkpoint, with the seconds that taking one costs.
+images/s of both, and their ratio; `overhead_ms_per_step`, the median over the rounds of what a step of `fit` takes
+longer, from the start of the training to its end, with what Lightning sets up before and after stated apart
+(`set_up_ms`, for a training); and the size of a checkpoint, with the seconds that taking one costs.
 """
 
 import argparse
@@ -18,7 +20,7 @@ from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 
 from winnow.core.machine import device_name
 from winnow.core.types import Subset
@@ -29,13 +31,30 @@ from winnow.datasets.synthetic import Synthetic
 from winnow.models.base import ModelSpec
 from winnow.models.resnet_cifar import ResNetCifar
 from winnow.models.resnet_torchvision import ResNetTorchvision
+from winnow.models.smallconv import SmallConv
 from winnow.store.artifacts import ArtifactStore
 from winnow.training.callbacks.forgetting import Forgetting
 from winnow.training.devices import TrainerSpec
 from winnow.training.fit import fit
 from winnow.training.recipe import Recipe
 
-MODELS: dict[str, ModelSpec] = {"resnet8": ResNetCifar(depth=8), "resnet18": ResNetTorchvision(depth=18)}
+MODELS: dict[str, ModelSpec] = {
+    "smallconv": SmallConv(),
+    "resnet8": ResNetCifar(depth=8),
+    "resnet18": ResNetTorchvision(depth=18),
+}
+
+
+class _Clock(Callback):
+    """Seconds from the start of a training to its end: what Lightning sets up before is not in them."""
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        self.started = time.perf_counter()
+
+    def on_train_end(self, trainer: Any, module: Any) -> None:
+        if module.device.type == "cuda":
+            torch.cuda.synchronize()
+        self.seconds = time.perf_counter() - self.started
 
 
 def bare(dataset: ImageDataset, spec: ModelSpec, recipe: Recipe, device: torch.device) -> float:
@@ -60,13 +79,16 @@ def bare(dataset: ImageDataset, spec: ModelSpec, recipe: Recipe, device: torch.d
     return time.perf_counter() - started
 
 
-def fitted(dataset: ImageDataset, spec: ModelSpec, recipe: Recipe, *, record: bool, file: Path | None = None) -> float:
-    """Seconds of one epoch by `fit`, Lightning's set-up included. file: of a checkpoint before each step."""
+def fitted(
+    dataset: ImageDataset, spec: ModelSpec, recipe: Recipe, *, record: bool, file: Path | None = None
+) -> tuple[float, float]:
+    """Seconds of one epoch by `fit`, and those of its steps alone. file: of a checkpoint before each step."""
     subset = Subset.full(dataset.n)
-    callbacks = [Forgetting().build(subset.indices, dataset.n_classes)] if record else []
+    clock = _Clock()
+    callbacks = [*([Forgetting().build(subset.indices, dataset.n_classes)] if record else []), clock]
     options = TrainerSpec(progress=False, checkpoint_seconds=1e-9)
     asked: dict[str, Any] = {"subset": subset, "model": spec, "recipe": recipe, "seed": 0, "checkpoint": file}
-    return fit(dataset, **asked, trainer=options, callbacks=callbacks).seconds
+    return fit(dataset, **asked, trainer=options, callbacks=callbacks).seconds, clock.seconds
 
 
 def checkpointed(dataset: ImageDataset, spec: ModelSpec, recipe: Recipe) -> dict[str, float]:
@@ -89,23 +111,24 @@ def main() -> None:
     parser.add_argument("--model", choices=MODELS, default="resnet8")
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--batch-size", type=int, default=256)
     asked = parser.parse_args()
     spec = MODELS[asked.model]
-    dataset = Synthetic(n=asked.images, n_test=100, n_classes=10, size=32).load(ArtifactStore())
-    recipe = Recipe(epochs=1, batch_size=256, augmentation=Augmentation(shift=0.125, flip=True))
+    dataset = Synthetic(n=asked.images, n_test=100, n_classes=10, size=asked.size).load(ArtifactStore())
+    recipe = Recipe(epochs=1, batch_size=asked.batch_size, augmentation=Augmentation(shift=0.125, flip=True))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-    seconds: dict[str, list[float]] = {"bare": [], "fit": [], "fit_recording": []}
-    for number in range(asked.rounds + 1):
-        taken = {
-            "bare": bare(dataset, spec, recipe, device),
-            "fit": fitted(dataset, spec, recipe, record=False),
-            "fit_recording": fitted(dataset, spec, recipe, record=True),
-        }
-        for name in seconds:
-            if number:  # the first round warms up
-                seconds[name].append(taken[name])
-    median = {name: statistics.median(values) for name, values in seconds.items()}
+    rounds: list[dict[str, float]] = []
+    for _ in range(asked.rounds + 1):
+        seconds = {"bare": bare(dataset, spec, recipe, device)}
+        seconds["fit"], seconds["steps"] = fitted(dataset, spec, recipe, record=False)
+        seconds["fit_recording"], _ = fitted(dataset, spec, recipe, record=True)
+        rounds.append(seconds)
+    rounds = rounds[1:]  # the first warms up
+    median = {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
+    longer = statistics.median(each["steps"] - each["bare"] for each in rounds)
+    set_up = statistics.median(each["fit"] - each["steps"] for each in rounds)
     result = {
         "benchmark": "training",
         "model": spec.name,
@@ -114,6 +137,9 @@ def main() -> None:
         "rounds": asked.rounds,
         "images_per_second": {name: round(dataset.n / value) for name, value in median.items()},
         "fit_to_bare": round(median["bare"] / median["fit"], 3),
+        "steps_to_bare": round(median["bare"] / median["steps"], 3),
+        "overhead_ms_per_step": round(1e3 * longer / recipe.steps(dataset.n, dataset.n), 3),
+        "set_up_ms": round(1e3 * set_up, 1),
         "checkpoint": checkpointed(dataset, spec, recipe),
         "recording_to_fit": round(median["fit"] / median["fit_recording"], 3),
     }
