@@ -1,10 +1,14 @@
 """How fast `fit` trains, against a bare PyTorch loop of the same model, data and augmentation.
 
-    python scripts/bench/training.py [--model resnet8] [--images 10000] [--rounds 5]
+    python scripts/bench/training.py [--model smallconv|resnet8|resnet18] [--images 10000] [--rounds 5]
 
 Both run in turn in one process, one epoch each, and the medians are compared; a first round of each is not counted. The
 bare loop takes the same batches from the same loader and calls the same optimiser, and nothing else. One JSON line:
-images/s of both, and their ratio; and the size of a checkpoint, with the seconds that taking one costs.
+images/s of both, and their ratio; `overhead_ms_per_step`, the median over the rounds of what a step of `fit` takes
+longer, from the start of the training to its end, with what Lightning sets up before and after stated apart
+(`set_up_ms`, for a training); and the size of a checkpoint of a training that has recorded `--recorded` epochs of
+50,000 examples, with the median of the seconds that taking one costs. Where a step is long, it hides `fit`'s overhead
+behind the noise of its own: `--size 8 --batch-size 16` shows it.
 """
 
 import argparse
@@ -12,13 +16,15 @@ import json
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 
 from winnow.core.machine import device_name
 from winnow.core.types import Subset
@@ -29,13 +35,30 @@ from winnow.datasets.synthetic import Synthetic
 from winnow.models.base import ModelSpec
 from winnow.models.resnet_cifar import ResNetCifar
 from winnow.models.resnet_torchvision import ResNetTorchvision
+from winnow.models.smallconv import SmallConv
 from winnow.store.artifacts import ArtifactStore
 from winnow.training.callbacks.forgetting import Forgetting
 from winnow.training.devices import TrainerSpec
 from winnow.training.fit import fit
 from winnow.training.recipe import Recipe
 
-MODELS: dict[str, ModelSpec] = {"resnet8": ResNetCifar(depth=8), "resnet18": ResNetTorchvision(depth=18)}
+MODELS: dict[str, ModelSpec] = {
+    "smallconv": SmallConv(),
+    "resnet8": ResNetCifar(depth=8),
+    "resnet18": ResNetTorchvision(depth=18),
+}
+
+
+class _Clock(Callback):
+    """Seconds from the start of a training to its end: what Lightning sets up before is not in them."""
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        self.started = time.perf_counter()
+
+    def on_train_end(self, trainer: Any, module: Any) -> None:
+        if module.device.type == "cuda":
+            torch.cuda.synchronize()
+        self.seconds = time.perf_counter() - self.started
 
 
 def bare(dataset: ImageDataset, spec: ModelSpec, recipe: Recipe, device: torch.device) -> float:
@@ -60,18 +83,31 @@ def bare(dataset: ImageDataset, spec: ModelSpec, recipe: Recipe, device: torch.d
     return time.perf_counter() - started
 
 
-def fitted(dataset: ImageDataset, spec: ModelSpec, recipe: Recipe, *, record: bool, file: Path | None = None) -> float:
-    """Seconds of one epoch by `fit`, Lightning's set-up included. file: of a checkpoint before each step."""
+def fitted(
+    dataset: ImageDataset,
+    spec: ModelSpec,
+    recipe: Recipe,
+    *,
+    recorder: Callback | None = None,
+    file: Path | None = None,
+) -> tuple[float, float]:
+    """Seconds of one epoch by `fit`, and those of its steps alone. file: of a checkpoint before each step."""
     subset = Subset.full(dataset.n)
-    callbacks = [Forgetting().build(subset.indices, dataset.n_classes)] if record else []
-    options = TrainerSpec(progress=False, checkpoint_seconds=1e-9)
+    clock = _Clock()
+    callbacks = [clock] if recorder is None else [recorder, clock]
+    options = TrainerSpec(progress=False, checkpoint_seconds=1e-9, checkpoint_share=1.0)
     asked: dict[str, Any] = {"subset": subset, "model": spec, "recipe": recipe, "seed": 0, "checkpoint": file}
-    return fit(dataset, **asked, trainer=options, callbacks=callbacks).seconds
+    return fit(dataset, **asked, trainer=options, callbacks=callbacks).seconds, clock.seconds
 
 
-def checkpointed(dataset: ImageDataset, spec: ModelSpec, recipe: Recipe) -> dict[str, float]:
-    """The size of a checkpoint of a training that records, and the median of the seconds that taking one costs."""
+def checkpointed(spec: ModelSpec, recipe: Recipe, recorded: int, examples: int = 50_000) -> dict[str, float]:
+    """The size of a checkpoint in an epoch after so many recorded ones, and the seconds that taking one costs."""
     seconds, save = [], Trainer.save_checkpoint
+    dataset = Synthetic(n=examples, n_test=100, n_classes=10, size=8).load(ArtifactStore())
+    recorder = Forgetting().build(np.arange(dataset.n), dataset.n_classes)
+    for name, rows in recorder.rows.items():
+        kind = np.int8 if name == "correct" else np.float32
+        rows.extend(np.random.default_rng(0).integers(0, 2, (recorded, dataset.n)).astype(kind))
 
     def timed(*arguments: Any, **options: Any) -> None:
         started = time.perf_counter()
@@ -80,7 +116,7 @@ def checkpointed(dataset: ImageDataset, spec: ModelSpec, recipe: Recipe) -> dict
 
     with tempfile.TemporaryDirectory() as folder, patch.object(Trainer, "save_checkpoint", timed):
         file = Path(folder) / "training.ckpt"
-        fitted(dataset, spec, recipe, record=True, file=file)
+        fitted(dataset, spec, replace(recipe, total_steps=4), recorder=recorder, file=file)
         return {"megabytes": round(file.stat().st_size / 1e6, 1), "seconds": round(statistics.median(seconds), 4)}
 
 
@@ -89,23 +125,26 @@ def main() -> None:
     parser.add_argument("--model", choices=MODELS, default="resnet8")
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--recorded", type=int, default=200)
+    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--batch-size", type=int, default=256)
     asked = parser.parse_args()
     spec = MODELS[asked.model]
-    dataset = Synthetic(n=asked.images, n_test=100, n_classes=10, size=32).load(ArtifactStore())
-    recipe = Recipe(epochs=1, batch_size=256, augmentation=Augmentation(shift=0.125, flip=True))
+    dataset = Synthetic(n=asked.images, n_test=100, n_classes=10, size=asked.size).load(ArtifactStore())
+    recipe = Recipe(epochs=1, batch_size=asked.batch_size, augmentation=Augmentation(shift=0.125, flip=True))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-    seconds: dict[str, list[float]] = {"bare": [], "fit": [], "fit_recording": []}
-    for number in range(asked.rounds + 1):
-        taken = {
-            "bare": bare(dataset, spec, recipe, device),
-            "fit": fitted(dataset, spec, recipe, record=False),
-            "fit_recording": fitted(dataset, spec, recipe, record=True),
-        }
-        for name in seconds:
-            if number:  # the first round warms up
-                seconds[name].append(taken[name])
-    median = {name: statistics.median(values) for name, values in seconds.items()}
+    rounds: list[dict[str, float]] = []
+    for _ in range(asked.rounds + 1):
+        seconds = {"bare": bare(dataset, spec, recipe, device)}
+        seconds["fit"], seconds["steps"] = fitted(dataset, spec, recipe)
+        recorder = Forgetting().build(np.arange(dataset.n), dataset.n_classes)
+        seconds["fit_recording"], _ = fitted(dataset, spec, recipe, recorder=recorder)
+        rounds.append(seconds)
+    rounds = rounds[1:]  # the first warms up
+    median = {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
+    longer = statistics.median(each["steps"] - each["bare"] for each in rounds)
+    set_up = statistics.median(each["fit"] - each["steps"] for each in rounds)
     result = {
         "benchmark": "training",
         "model": spec.name,
@@ -114,7 +153,10 @@ def main() -> None:
         "rounds": asked.rounds,
         "images_per_second": {name: round(dataset.n / value) for name, value in median.items()},
         "fit_to_bare": round(median["bare"] / median["fit"], 3),
-        "checkpoint": checkpointed(dataset, spec, recipe),
+        "steps_to_bare": round(median["bare"] / median["steps"], 3),
+        "overhead_ms_per_step": round(1e3 * longer / recipe.steps(dataset.n, dataset.n), 3),
+        "set_up_ms": round(1e3 * set_up, 1),
+        "checkpoint": checkpointed(spec, recipe, asked.recorded),
         "recording_to_fit": round(median["fit"] / median["fit_recording"], 3),
     }
     print(json.dumps(result))

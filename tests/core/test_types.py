@@ -238,3 +238,13 @@ def test_attributes_cannot_be_set(value):
 def test_a_row_of_impossible_numbers_says_what_is_wrong(fields, wrong):
     with pytest.raises(ShapeError, match=wrong):
         make_row(**fields)
+
+
+def test_runs_without_changes_are_an_ensemble_without_them():
+    without = {"change_kl": None, "change_abs": None}
+    for ensemble in (Trajectory.stack([make_trajectory(**without)] * 2), make_trajectory((2, 2, 3), **without)):
+        assert ensemble.change_kl is None
+        assert ensemble.arrays().keys() == set(NAMES) - {"change_kl", "change_abs"}
+        assert all(run.change_abs is None and run.loss.shape == (2, 3) for run in ensemble.runs)
+        with pytest.raises(MissingEvidenceError, match=r"change_kl was not recorded.*probe\.changes=true"):
+            ensemble.runs[0].required_change("change_kl")

@@ -7,7 +7,7 @@ import pytest
 
 from helpers.evidence import make_evidence
 from winnow.core.errors import MissingEvidenceError, OptionError
-from winnow.core.types import Evidence
+from winnow.core.types import Evidence, Trajectory
 from winnow.metrics import tdds, windows
 from winnow.metrics.dual import DUAL
 from winnow.metrics.dyn_unc import DynUnc
@@ -98,3 +98,13 @@ def test_names_and_errors():
         TDDS(decay=0)
     with pytest.raises(OptionError, match="official"):
         TDDS(variant="code")
+
+
+def test_changes_that_were_not_recorded_are_asked_for():
+    evidence = make_evidence(members=2, epochs=12)
+    runs = [replace(run, change_kl=None, change_abs=None) for run in evidence.trajectories.runs]
+    less = replace(evidence, trajectories=Trajectory.stack(runs))
+    for variant, name in (("paper", "change_kl"), ("official", "change_abs"), ("dual", "change_abs")):
+        with pytest.raises(MissingEvidenceError, match=rf"{name} was not recorded.*probe\.changes=true"):
+            TDDS(variant=variant)(less)
+    assert np.array_equal(DUAL()(less).values, DUAL()(evidence).values)

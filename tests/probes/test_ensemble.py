@@ -92,6 +92,14 @@ def test_shapes(dataset, store):
     )
 
 
+def test_trajectories_without_changes(dataset, store):
+    probe = tiny_probe(members=1, changes=False)
+    (run,) = gathered(dataset, probe, store, TRAJECTORIES).trajectories.runs
+    (full,) = gathered(dataset, replace(probe, changes=True), store, TRAJECTORIES).trajectories.runs
+    assert run.change_abs is None
+    assert np.array_equal(run.margin, full.margin)
+
+
 def test_trajectories_stay_in_their_files(dataset, store):
     for run in gathered(dataset, PROBE, store, TRAJECTORIES).trajectories.runs:
         array = run.p_true

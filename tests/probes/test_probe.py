@@ -7,7 +7,10 @@ from helpers.config import options
 from helpers.training import TINY, tiny_dataset, tiny_probe, tiny_recipe
 from winnow.cli.inherited import with_inherited
 from winnow.core.errors import MissingEvidenceError, OptionError
+from winnow.metrics.dual import DUAL
+from winnow.metrics.tdds import TDDS
 from winnow.models.smallconv import SmallConv
+from winnow.pipeline.scoring import check_metric
 from winnow.probes.ensemble import member_keys
 from winnow.probes.probe import Probe
 
@@ -97,6 +100,7 @@ def test_a_larger_ensemble_reuses_the_smaller(dataset):
         {"epochs": 3, "evaluate_at": (2,)},
         {"evaluate_at": (1, 2)},
         {"checkpoint_at": (2,)},
+        {"changes": False},
         {"model": SmallConv(width=9)},
         {"recipe": tiny_recipe(lr=0.06)},
     ],
@@ -109,6 +113,14 @@ def test_what_does_not_change_a_member_does_not_change_its_key(dataset):
     same = tiny_probe(recipe=tiny_recipe(name="another", epochs=50, budget="steps"), evaluate_at=(2,))
     assert member_keys(dataset, same) == member_keys(dataset, tiny_probe())
     assert member_keys(tiny_dataset(seed=1), same) != member_keys(dataset, same)
+
+
+def test_a_metric_that_reads_changes_asks_for_them_before_anything_is_trained():
+    asked = {"recipe": tiny_recipe(), "epochs": 12}
+    check_metric(TDDS(), tiny_probe(**asked))
+    check_metric(DUAL(window=5), tiny_probe(**asked, changes=False))
+    with pytest.raises(MissingEvidenceError, match=r"tdds reads.*set probe\.changes=true"):
+        check_metric(TDDS(), tiny_probe(**asked, changes=False))
 
 
 @pytest.mark.parametrize("path", options("probe"), ids=lambda path: path.stem)

@@ -156,6 +156,7 @@ def test_a_stop_is_in_the_keys_and_none_is_not(dataset):
     assert "stop" not in member_keys(dataset, WHOLE)[0]
     several = [WHOLE, stopped(3), stopped(2), stopped(3, evaluate_at=(1,)), stopped(3, checkpoint_at=(1,))]
     assert len({member_keys(dataset, probe)[0] for probe in several}) == 5
+    assert member_keys(dataset, stopped(3, changes=False)) != member_keys(dataset, stopped(3))
     assert member_keys(dataset, stopped(3, continuable=False)) == member_keys(dataset, stopped(3))
     assert len({run_keys(dataset, probe)[0] for probe in several}) == 3  # they are not evaluated in between
 

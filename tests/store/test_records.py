@@ -62,13 +62,17 @@ def test_subset(kept, files):
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (2, 4, 6)])
-def test_trajectory(kept, shape):
+@pytest.mark.parametrize("changes", [True, False])
+def test_trajectory(kept, shape, changes):
     rng = np.random.default_rng(0)
     arrays = {field.name: rng.standard_normal(shape).astype(np.float32) for field in fields(Trajectory)}
     arrays["loss"][..., 1] = np.nan
     arrays["correct"] = rng.integers(-1, 2, shape).astype(np.int8)
+    if not changes:
+        del arrays["change_kl"], arrays["change_abs"]
     trajectory = Trajectory(**arrays)
     loaded, _ = kept(lambda draft: records.save_trajectory(draft, trajectory), records.load_trajectory)
+    assert loaded.arrays().keys() == arrays.keys()
     assert all(same_bits(getattr(loaded, name), arrays[name]) for name in arrays)
 
 

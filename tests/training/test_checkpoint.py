@@ -6,6 +6,8 @@ import os
 import shutil
 import signal
 from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
 from zipfile import ZipFile
 
 import numpy as np
@@ -16,17 +18,19 @@ from torch import nn
 
 from helpers.disk import files_up_to
 from helpers.training import CPU, TINY, Watcher, same_state, state, tiny_dataset, tiny_fit, tiny_recipe
-from winnow.core.errors import REQUEUE, Interrupted, StoreError
+from winnow.core.errors import REQUEUE, Interrupted, OptionError, StoreError
 from winnow.core.types import Subset
 from winnow.datasets.augmentation import Augmentation
 from winnow.models.base import Classifier, ModelSpec
 from winnow.models.fastnet import FastNet
 from winnow.parallel import interruption
+from winnow.training import checkpoint
 from winnow.training.callbacks.contributions import Contributions
 from winnow.training.callbacks.forgetting import FIELDS, Forgetting
-from winnow.training.checkpoint import _CheckpointFile
+from winnow.training.checkpoint import Checkpoints, _CheckpointFile
 
 AUGMENTED = Augmentation(shift=0.125, flip=True)
+OFTEN = replace(CPU, checkpoint_seconds=1e-9, checkpoint_share=1)  # before each step
 STEPS = 12  # of the recipe below: three epochs of four batches
 
 
@@ -174,10 +178,29 @@ def test_taken_every_so_often_and_once_more_at_the_end(dataset, whole, tmp_path)
     Run(dataset, Steps(), checkpoint=path)
     assert not steps
     assert not path.exists()
-    Run(dataset, Steps(), checkpoint=path, trainer=replace(CPU, checkpoint_seconds=1e-9)).assert_same(whole)
+    Run(dataset, Steps(), checkpoint=path, trainer=OFTEN).assert_same(whole)
     assert steps == list(range(STEPS + 1))
     finished = Run(dataset, checkpoint=path)
     finished.assert_same(whole)
+
+
+def test_the_next_waits_until_the_last_was_a_small_share_of_the_time(monkeypatch):
+    clock, at = [0.0], []
+
+    def takes_two_seconds(path, weights_only):
+        at.append(clock[0])
+        clock[0] += 2.0
+
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
+    trainer = SimpleNamespace(global_step=0, save_checkpoint=takes_two_seconds)
+    keeper = Checkpoints(Path("one.ckpt"), every=10, share=0.1, training="one")
+    keeper.on_train_start(trainer, None)
+    while clock[0] < 60:
+        keeper.on_train_batch_start(trainer, None, None, 0)
+        clock[0] += 1.0
+    assert at == [10, 30, 50]  # two of twenty seconds are a tenth
+    with pytest.raises(OptionError, match=r"checkpoint_share=0\.0 must be in"):
+        replace(CPU, checkpoint_share=0.0)
 
 
 def test_an_error_too_can_be_gone_on_from(dataset, whole, tmp_path):
@@ -186,9 +209,8 @@ def test_an_error_too_can_be_gone_on_from(dataset, whole, tmp_path):
             if trainer.global_step == 7:
                 raise RuntimeError("out of memory")
 
-    often = replace(CPU, checkpoint_seconds=1e-9)
     with pytest.raises(RuntimeError, match="out of memory"):
-        Run(dataset, Fails(), checkpoint=tmp_path / "one.ckpt", trainer=often)
+        Run(dataset, Fails(), checkpoint=tmp_path / "one.ckpt", trainer=OFTEN)
     seen = Watcher()
     Run(dataset, seen, checkpoint=tmp_path / "one.ckpt").assert_same(whole)
     assert len(seen.batches) == STEPS - 6
@@ -208,7 +230,7 @@ def test_one_that_cannot_be_written_leaves_the_one_before(dataset, whole, tmp_pa
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", fills_the_disk)
         with pytest.raises(StoreError, match=rf"^{path} cannot be written: there is no room left"):
-            Run(dataset, checkpoint=path, trainer=replace(CPU, checkpoint_seconds=1e-9))
+            Run(dataset, checkpoint=path, trainer=OFTEN)
     assert list(tmp_path.iterdir()) == [path]
     seen = Watcher()
     Run(dataset, seen, checkpoint=path).assert_same(whole)

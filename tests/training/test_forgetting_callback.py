@@ -1,4 +1,5 @@
 import copy
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +13,9 @@ from helpers.training import tiny_dataset, tiny_fit, tiny_recipe
 from winnow.core.errors import OptionError
 from winnow.core.types import Subset
 from winnow.datasets.augmentation import Augmentation
+from winnow.training.callbacks import trajectory_recorder
 from winnow.training.callbacks.forgetting import FIELDS, Forgetting
-from winnow.training.callbacks.trajectory_recorder import observe
+from winnow.training.callbacks.trajectory_recorder import merge, observe
 from winnow.training.loggers import CSVLog
 
 LN2, LN3 = np.log(2), np.log(3)
@@ -236,3 +238,69 @@ def test_batches_of_one_stream_are_not_recorded():
     Forgetting().check(tiny_recipe())
     with pytest.raises(OptionError, match=r"every kept example once in each epoch.*recipe\.batches=equal"):
         Forgetting().check(tiny_recipe(batches="constant"))
+
+
+def test_without_changes_the_rest_is_the_same_and_no_softmax_is_kept(dataset):
+    recorders = [
+        Forgetting(changes=changes).build(np.arange(dataset.n), dataset.n_classes) for changes in (True, False)
+    ]
+    for recorder in recorders:
+        tiny_fit(dataset, callbacks=[recorder])
+    (full, less), kept = (recorder.trajectory() for recorder in recorders), recorders[1].state_dict()
+    assert (less.change_kl, less.change_abs) == (None, None)
+    assert set(full.arrays()) - set(less.arrays()) == {"change_kl", "change_abs"}
+    for name, array in less.arrays().items():
+        assert array.tobytes() == getattr(full, name).tobytes(), name
+    assert torch.equal(recorders[0].events, recorders[1].events)
+    tables = [*kept.values(), *kept["row"].values()]
+    assert not [table for table in tables if isinstance(table, torch.Tensor) and table.ndim > 1]
+
+
+class Threads:
+    """Two threads in the place of two processes, which add tensors up, and the sizes of what they added."""
+
+    def __init__(self):
+        self.barrier, self.mine, self.given, self.sizes = threading.Barrier(2), threading.local(), [None, None], []
+
+    def sum_over_ranks(self, tensor):
+        self.given[self.mine.rank] = tensor.clone()
+        self.barrier.wait(10)
+        tensor.copy_(self.given[0] + self.given[1])
+        self.sizes.append(tensor.nbytes)
+        self.barrier.wait(10)
+        return tensor
+
+    def run(self, rank, columns, seen):
+        self.mine.rank = rank
+        merge(columns, seen)
+
+
+@pytest.mark.parametrize("at_once", [1, 700, 2**26])
+def test_what_processes_saw_is_put_together_in_blocks_of_rows(monkeypatch, at_once):
+    m, rng = 33, np.random.default_rng(0)
+    by = torch.tensor(rng.integers(0, 3, m))  # which process saw an example; 2: none did
+    whole = [torch.tensor(rng.standard_normal((m, 5)), dtype=torch.float32), torch.tensor(rng.integers(0, 9, m))]
+    whole.append(whole[1] > 4)
+    before = [torch.full((m, 5), torch.nan), torch.zeros(m, dtype=torch.int64), torch.zeros(m, dtype=torch.bool)]
+    parts = []
+    for rank in range(2):
+        columns = [column.clone() for column in before]
+        for column, values in zip(columns, whole, strict=True):
+            column[by == rank] = values[by == rank]
+        parts.append((columns, by == rank))
+    threads = Threads()
+    monkeypatch.setattr(trajectory_recorder, "BYTES_AT_ONCE", at_once)
+    monkeypatch.setattr(trajectory_recorder.workers, "is_distributed", lambda: True)
+    monkeypatch.setattr(trajectory_recorder.workers, "sum_over_ranks", threads.sum_over_ranks)
+    running = [threading.Thread(target=threads.run, args=(rank, *parts[rank])) for rank in range(2)]
+    for each in running:
+        each.start()
+    for each in running:
+        each.join()
+    for columns, seen in parts:
+        assert not seen.any()
+        for column, values, old in zip(columns, whole, before, strict=True):
+            expected = torch.where((by < 2).reshape(-1, *[1] * (values.ndim - 1)), values, old)
+            assert torch.equal(column.nan_to_num(-1), expected.nan_to_num(-1))
+    row = 4 * (5 + 1 + 1 + 1)
+    assert max(threads.sizes) == {1: row, 700: 21 * row, 2**26: m * row}[at_once]

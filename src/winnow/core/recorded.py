@@ -1,14 +1,20 @@
 """What trainings leave for metrics: trajectories of an ensemble, models of random parts, features of held-out folds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from winnow.core.arrays import Bools, Ints, frozen, vector
-from winnow.core.errors import ShapeError
+from winnow.core.errors import MissingEvidenceError, ShapeError
+
+CHANGES = ("change_kl", "change_abs")  # of a Trajectory, which may be without them
+
+
+def _none() -> None:
+    """The default of a field; a plain one would be found in the class where `stack` left the field to __getattr__."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -23,7 +29,7 @@ class Trajectory:
     probability_margin: the same of probabilities. el2n: ‖p − y‖₂. loss: cross-entropy in nats, unsmoothed.
     correct: 1 or 0 by the argmax, int8; −1 where the example was not presented (floats are NaN there).
     change_kl: KL(p_t ‖ p_t−1) to the example's previous presentation, nats. change_abs: Σ_c |p_t log(p_t/p_t−1)|.
-    Both are 0 at an example's first presentation.
+    Both are 0 at an example's first presentation, and None where they were not recorded (probe.changes=false).
 
     Raises ShapeError unless all have the same shape, [T, n] or [K, T, n].
     """
@@ -34,26 +40,28 @@ class Trajectory:
     el2n: NDArray[np.float32]
     loss: NDArray[np.float32]
     correct: NDArray[np.int8]
-    change_kl: NDArray[np.float32]
-    change_abs: NDArray[np.float32]
+    change_kl: NDArray[np.float32] | None = field(default_factory=_none)
+    change_abs: NDArray[np.float32] | None = field(default_factory=_none)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            array = np.asarray(getattr(self, field.name))
+        for name, array in self.arrays().items():
+            array = np.asarray(array)
             if array.ndim not in (2, 3) or array.shape != np.shape(self.p_true):
                 raise ShapeError(
-                    f"trajectory.{field.name} must be [T, n] or [K, T, n] like p_true {list(np.shape(self.p_true))}; "
+                    f"trajectory.{name} must be [T, n] or [K, T, n] like p_true {list(np.shape(self.p_true))}; "
                     f"got {list(array.shape)}."
                 )
-            object.__setattr__(self, field.name, frozen(array))
+            object.__setattr__(self, name, frozen(array))
 
     if not TYPE_CHECKING:  # to a type checker every field is simply there
 
-        def __getattr__(self, name: str) -> NDArray[Any]:
+        def __getattr__(self, name: str) -> NDArray[Any] | None:
             """A field of an ensemble that `stack` made, at its first reading: [K, T, n]."""
             if self._stacked is None or name not in self.__dataclass_fields__:
                 raise AttributeError(f"{type(self).__name__} has no {name}")
             arrays = [getattr(run, name) for run in self._stacked]
+            if any(array is None for array in arrays):
+                return None
             stacked = frozen(np.stack(arrays) if len(arrays) > 1 else arrays[0][None])
             self.__dict__[name] = stacked
             return stacked
@@ -70,8 +78,20 @@ class Trajectory:
             return self._stacked
         if self.p_true.ndim == 2:
             return (self,)
-        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays = self.arrays()
         return tuple(Trajectory(**{name: array[k] for name, array in arrays.items()}) for k in range(len(self.p_true)))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The fields that were recorded, by name."""
+        named = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: array for name, array in named.items() if array is not None}
+
+    def required_change(self, name: str) -> NDArray[np.float32]:
+        """change_kl or change_abs. Raises MissingEvidenceError where changes were not recorded."""
+        array: NDArray[np.float32] | None = getattr(self, name)
+        if array is None:
+            raise MissingEvidenceError(f"{name} was not recorded with these trajectories; set probe.changes=true.")
+        return array
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -108,12 +128,12 @@ class SubsetRuns:
     test_correct: Bools
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            array = np.asarray(getattr(self, field.name), dtype=bool)
+        for each in fields(self):
+            array = np.asarray(getattr(self, each.name), dtype=bool)
             agrees = array.ndim == 2 and len(array) == len(self.membership)
-            if not agrees or (field.name == "correct" and array.shape != np.shape(self.membership)):
-                raise ShapeError(f"subset_runs.{field.name} must be one row a model; got shape {list(array.shape)}.")
-            object.__setattr__(self, field.name, frozen(array))
+            if not agrees or (each.name == "correct" and array.shape != np.shape(self.membership)):
+                raise ShapeError(f"subset_runs.{each.name} must be one row a model; got shape {list(array.shape)}.")
+            object.__setattr__(self, each.name, frozen(array))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -82,6 +82,11 @@ class Metric(Component, ABC):
         """The shortest probe training, in epochs, whose trajectories it can read."""
         return 1
 
+    @property
+    def reads_changes(self) -> bool:
+        """Whether it reads the changes of the softmax in trajectories, which probes can do without recording."""
+        return False
+
     @abstractmethod
     def _values(self, evidence: Evidence) -> Floats:
         """Scores [n] float64, in the order of the evidence."""

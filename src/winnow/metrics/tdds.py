@@ -30,7 +30,7 @@ class TDDS(Metric):
 
     Raises OptionError for an unknown variant, a decay outside (0, 1], a window of less than two changes or longer than
     first_epochs; MissingEvidenceError where fewer epochs were recorded than a window takes: of the paper window + 1,
-    since a change needs two, of the others window.
+    since a change needs two, of the others window, or where they were recorded without changes (probe.changes=false).
     """
 
     hard_means_undecided: ClassVar[bool] = True
@@ -69,6 +69,10 @@ class TDDS(Metric):
         return self.first_epochs or self._window_epochs
 
     @property
+    def reads_changes(self) -> bool:
+        return True
+
+    @property
     def averages_members(self) -> bool:
         return True
 
@@ -77,7 +81,7 @@ class TDDS(Metric):
         check_recorded(self.name, trajectories.epochs, self._window_epochs, self.first_epochs)
         total = np.zeros(evidence.n)
         for run in trajectories.runs:
-            changes = run.change_kl if self.variant == "paper" else run.change_abs
+            changes = run.required_change("change_kl" if self.variant == "paper" else "change_abs")
             for some in blocks(evidence.n, EXAMPLES_IN_BLOCK):
                 read = changes[1 : self.first_epochs, some]  # an example's first presentation is no change
                 variations = [self._variation(values) for values in windows(read, self._window_epochs - 1)]

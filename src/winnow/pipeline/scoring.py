@@ -169,4 +169,5 @@ def check_metric(metric: Metric, probe: Probe) -> None:
     """Raise MissingEvidenceError where these probes will not give what the metric reads."""
     probe.check_epochs(metric.epochs)
     probe.check_trained(metric.name, metric.least_epochs)
+    probe.check_changes(metric.name, reads=metric.reads_changes)
     probe.check_evaluated(metric.name, metric.needs)

@@ -39,6 +39,8 @@ def member_inputs(dataset: ImageDataset, probe: Probe, member: int) -> dict[str,
         "checkpoint_at": probe.checkpoint_at,
         "seed": probe.member_seed(member),
     }
+    if not probe.changes:
+        inputs["changes"] = False
     return inputs if probe.stop_after is None else inputs | {"stop_after": probe.stop_after}
 
 
@@ -182,7 +184,7 @@ def _train(
     begun = next((found for each in candidates if (found := store.load("probe", each.key)) is not None), None)
     if begun is not None:
         log.info("%s: going on from %s", title, begun.folder.name)
-    recorder = Forgetting().build(np.arange(dataset.n), dataset.n_classes)
+    recorder = Forgetting(changes=probe.changes).build(np.arange(dataset.n), dataset.n_classes)
     from winnow.probes.snapshots import Snapshots  # Lightning takes seconds, and what has been trained needs none
 
     snapshots = Snapshots(set(probe.evaluated) | set(probe.checkpoint_at))

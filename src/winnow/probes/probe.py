@@ -9,7 +9,7 @@ from winnow.datasets.base import ImageDataset
 from winnow.models.base import ModelSpec
 from winnow.probes.embeddings.base import Embedding
 from winnow.probes.embeddings.probe import ProbeFeatures
-from winnow.store.keys import NOT_IN_KEY, Component
+from winnow.store.keys import LATER, NOT_IN_KEY, Component
 from winnow.training.devices import TrainerSpec
 from winnow.training.precision import settled
 from winnow.training.recipe import Recipe
@@ -25,12 +25,15 @@ class Probe(Component):
     are passed through the member in evaluation mode without augmentation (0 is initialisation; None: after the last).
     continuable: whether a stopped member keeps what that takes beside its results. For n examples of C classes: twice
     the size of the weights and once more for each kept epoch, and n (29 stop_after + 4 C) bytes of what the recorder
-    saw: with ResNet-18 after 20 epochs of CIFAR-10 about 0.17 GB, after 20 of ImageNet 6 GB, nearly all the softmax.
+    saw (21 stop_after n without changes): with ResNet-18 after 20 epochs of CIFAR-10 about 0.17 GB, after 20 of
+    ImageNet 6 GB, nearly all the softmax.
     checkpoint_at: the epochs whose weights are kept besides the evaluated ones. seed: of the ensemble; it is apart from
     the seeds of selection and training, and no two seeds share a member's. Of `recipe`, everything but epochs,
     budget, total_steps and batches is used: batches are dealt equal, so that each epoch shows every example once.
     subset_fraction: the share of the data that each model is trained on for metrics that compare models with and
     without an example (memorization, influence), 0.7 in their paper; the ensemble is then `members` such models.
+    changes: whether trajectories hold how each example's softmax changes from one presentation to the next, which tdds
+    alone reads. It takes the softmax of all examples on the training device, 4 n C bytes: 5 GB of ImageNet.
     embedding: where embeddings come from. It enters the keys of what reads embeddings alone.
     parallel: what several devices share: "data", each member's batches, one member after another, or "members", one on
     each device, which gives exactly the members of one device.
@@ -48,6 +51,7 @@ class Probe(Component):
     checkpoint_at: tuple[int, ...] = ()
     subset_fraction: float = 0.7
     embedding: Embedding = field(default_factory=ProbeFeatures)
+    changes: bool = field(default=True, metadata=LATER)
     parallel: str = field(default="data", metadata=NOT_IN_KEY)
     continuable: bool = field(default=True, metadata=NOT_IN_KEY)
     seed: int = 0
@@ -149,6 +153,14 @@ class Probe(Component):
             raise MissingEvidenceError(
                 f"{reader} reads {least} epochs of training, but {limit}={self.trained_epochs}; train the probes for "
                 "longer or let it read fewer."
+            )
+
+    def check_changes(self, reader: str, *, reads: bool) -> None:
+        """Raise MissingEvidenceError where `reader` reads changes of the softmax and none will be recorded."""
+        if reads and not self.changes:
+            raise MissingEvidenceError(
+                f"{reader} reads how the softmax of each example changes, which probe.changes=false does not record; "
+                "set probe.changes=true."
             )
 
     def check_epochs(self, asked: frozenset[int]) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from winnow.core.errors import DatasetError, MissingEvidenceError
+from winnow.core.recorded import CHANGES
 from winnow.core.types import Floats, Row, Scores, Subset, Trajectory
 from winnow.store.artifacts import Artifact, Draft
 from winnow.store.foreign import foreign_digest
@@ -141,13 +142,14 @@ def load_alpha(artifact: Artifact) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 
 def save_trajectory(draft: Draft, trajectory: Trajectory) -> None:
-    """One array [T, n] a field."""
-    for field in fields(trajectory):
-        draft.put_array(field.name, getattr(trajectory, field.name))
+    """One array [T, n] a field that was recorded."""
+    for name, array in trajectory.arrays().items():
+        draft.put_array(name, array)
 
 
 def load_trajectory(artifact: Artifact) -> Trajectory:
-    return Trajectory(**{field.name: artifact.array(field.name) for field in fields(Trajectory)})
+    names = {field.name for field in fields(Trajectory)} - (set(CHANGES) - artifact.parts())
+    return Trajectory(**{name: artifact.array(name) for name in names})
 
 
 def save_row(draft: Draft, row: Row) -> None:

@@ -37,9 +37,10 @@ DAMAGE = (OSError, RuntimeError, UnpicklingError, BadZipFile, EOFError, KeyError
 class Checkpoints(Callback):
     """Takes the checkpoints of one training, every `every` seconds and when a signal waits, and resumes from one.
 
-    path: of the file; None takes none. training: names what is trained, with all that it depends on; a checkpoint of
-    another training, or of another version of its format, is left aside. After `fit`, `seconds` is the wall-clock of
-    the training, those of its earlier parts included.
+    share: of the training's time that those taken every so often may take: what recorders have seen grows, and so may
+    the seconds between them. path: of the file; None takes none. training: names what is trained, with all that it
+    depends on; a checkpoint of another training, or of another version of its format, is left aside. After `fit`,
+    `seconds` is the wall-clock of the training, those of its earlier parts included.
     steps: of the whole schedule, where the training stops before its end. Where it stops is not what it is, so a longer
     one may go on from a shorter one's last checkpoint: kept: the file for that checkpoint, None keeps none; begun: the
     file that a shorter one kept, which is read where there is nothing at `path`, and stays as it is.
@@ -50,12 +51,13 @@ class Checkpoints(Callback):
         path: Path | None,
         *,
         every: float,
+        share: float,
         training: str,
         steps: int | None = None,
         begun: Path | None = None,
         kept: Path | None = None,
     ) -> None:
-        self.path, self.every, self.training, self.steps = path, every, training, steps
+        self.path, self.every, self.share, self.training, self.steps = path, every, share, training, steps
         self.begun, self.kept = begun, kept
         self.seconds = 0.0
 
@@ -94,16 +96,18 @@ class Checkpoints(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         interruption.reclaim()
-        self.written = time.monotonic()
+        self.written, self.wait = time.monotonic(), self.every
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if workers.is_distributed() and trainer.global_step % STEPS_BETWEEN_TALKS:
             return
-        due = self.path is not None and time.monotonic() - self.written >= self.every
+        due = self.path is not None and time.monotonic() - self.written >= self.wait
         stop, due = workers.flags_of_leader(interruption.pending(), due)
         if self.path and (stop or due):
+            begun = time.monotonic()
             trainer.save_checkpoint(self.path, weights_only=False)
             self.written = time.monotonic()
+            self.wait = max(self.every, (self.written - begun) * (1 / self.share - 1))
         if stop:
             workers.call_in_leader(interruption.act)
 

@@ -26,7 +26,8 @@ class TrainerSpec:
     starts. sync_batchnorm: batch norm over the whole batch instead of each process's part, which makes the training
     that of one process but for rounding. progress: a bar (None: where standard error is a terminal) or plain log
     lines. memory_gb: what a pass for per-example gradients may hold; it sets how many examples go at once, and no
-    result depends on it. checkpoint_seconds: between checkpoints of a training that has a file for them.
+    result depends on it. checkpoint_seconds: between checkpoints of a training that has a file for them, and more where
+    one takes so long that they would take more than checkpoint_share of its time.
 
     Raises OptionError for a value outside its range or a GPU that is not there.
     """
@@ -38,6 +39,7 @@ class TrainerSpec:
     progress: bool | None = None
     memory_gb: float = 2.0
     checkpoint_seconds: float = 300.0
+    checkpoint_share: float = 0.01
 
     def __post_init__(self) -> None:
         check_choice("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu"))
@@ -47,6 +49,8 @@ class TrainerSpec:
             raise OptionError(f"trainer.memory_gb={self.memory_gb} must be positive.")
         if not self.checkpoint_seconds > 0:
             raise OptionError(f"trainer.checkpoint_seconds={self.checkpoint_seconds} must be positive.")
+        if not 0 < self.checkpoint_share <= 1:
+            raise OptionError(f"trainer.checkpoint_share={self.checkpoint_share} must be in (0, 1]; 1 sets no limit.")
         if self.devices < 1 or self.nodes < 1:
             raise OptionError(f"trainer.devices={self.devices} and trainer.nodes={self.nodes} must be at least 1.")
         if self.on_gpu and self.devices > torch.cuda.device_count():

@@ -65,6 +65,7 @@ def train(
         keeper = Checkpoints(
             checkpoint,
             every=spec.checkpoint_seconds,
+            share=spec.checkpoint_share,
             training=_identity(dataset, subset, model, recipe, seed) if checkpoint or begun or kept else "",
             steps=schedule,
             begun=begun,

@@ -9,6 +9,7 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 
 log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_DRAWINGS = 0.1
 
 
 class PlainProgress(Callback):
@@ -32,6 +33,21 @@ class PlainProgress(Callback):
         log.info("%s: step %d of %d, loss %.3f, %.0f s left", self.title, trainer.global_step, steps, loss, left)
 
 
+class DrawnProgressBar(TQDMProgressBar):
+    """Lightning's, drawn ten times a second and at the end of an epoch: each drawing takes longer than a small step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drawn = -SECONDS_BETWEEN_DRAWINGS
+
+    def _should_update(self, current: int, total: int) -> bool:
+        now = time.monotonic()
+        if current != total and now - self.drawn < SECONDS_BETWEEN_DRAWINGS:
+            return False
+        self.drawn = now
+        return super()._should_update(current, total)
+
+
 def progress_callback(title: str, bar: bool | None) -> Callback:
     """A bar when `bar` is true, or None and standard error is a terminal; plain lines otherwise."""
-    return TQDMProgressBar() if (sys.stderr.isatty() if bar is None else bar) else PlainProgress(title)
+    return DrawnProgressBar() if (sys.stderr.isatty() if bar is None else bar) else PlainProgress(title)

@@ -9,6 +9,7 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from winnow.parallel import workers
 from winnow.training.devices import TrainerSpec
+from winnow.training.epoch_loop import EpochLoop
 
 
 def joint_trainer(spec: TrainerSpec, **options: Any) -> Trainer:
@@ -28,7 +29,7 @@ def solo_trainer(spec: TrainerSpec, **options: Any) -> Trainer:
 
 
 def _trainer(spec: TrainerSpec, *, callbacks: Sequence[Callback] = (), **options: Any) -> Trainer:
-    return Trainer(
+    trainer = Trainer(
         accelerator="gpu" if spec.on_gpu else "cpu" if spec.accelerator == "cpu" else "auto",
         callbacks=list(callbacks),
         enable_checkpointing=False,
@@ -38,6 +39,8 @@ def _trainer(spec: TrainerSpec, *, callbacks: Sequence[Callback] = (), **options
         use_distributed_sampler=False,  # loaders shard themselves
         **options,
     )
+    trainer.fit_loop.epoch_loop = EpochLoop(trainer, max_steps=trainer.max_steps)
+    return trainer
 
 
 class _Met(LightningEnvironment):

@@ -2,23 +2,20 @@
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import psutil
 import torch
 
 from winnow.core.machine import unfolds
-from winnow.core.types import Trajectory
 from winnow.datasets.base import ImageDataset
 from winnow.models.base import ModelSpec
 from winnow.pipeline import CellSpec
 from winnow.probes.passes import PASSES
-from winnow.training.callbacks.forgetting import Forgetting
+from winnow.training.callbacks.forgetting import Forgetting, recorded
 from winnow.training.devices import TrainerSpec
 from winnow.training.memory import evaluation_bytes, training_bytes
 from winnow.training.recipe import Recipe
-
-TRAJECTORY_BYTES = 4 * (len(fields(Trajectory)) - 1) + 1  # of one example in one epoch; correct is a byte
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +60,11 @@ def shared_needs(
     probe, n, classes = cell.probe, dataset.n, dataset.n_classes
     trained = _trained(probe.model, probe.training_recipe, dataset, trainer, n, n)
     if "probe" in parts:
+        epoch = 4 * (len(recorded(changes=probe.changes)) - 1) + 1  # bytes of an example; correct is a byte
         yield Need(
             title=f"a probe ({probe.model.name}, {n} examples)",
-            device=trained | {"recorder": Forgetting().held_bytes(n, classes)},
-            host={"trajectory": probe.trained_epochs * n * TRAJECTORY_BYTES},
+            device=trained | {"recorder": Forgetting(changes=probe.changes).held_bytes(n, classes)},
+            host={"trajectory": probe.trained_epochs * n * epoch},
         )
     if "part" in parts:
         yield Need(title=f"a model of a random part ({probe.model.name})", device=trained)

@@ -102,7 +102,8 @@ def train(
         model = spec.model.build(dataset.image_shape, dataset.n_classes).to(memory_format=torch.channels_last)
         options = {"projection": spec.projection, "temperature": spec.temperature}
         module = SimCLRModule(model, **options, recipe=recipe, steps=steps)  # type: ignore[arg-type]
-        keeper = Checkpoints(checkpoint, every=trainer.checkpoint_seconds, training=training)
+        every, share = trainer.checkpoint_seconds, trainer.checkpoint_share
+        keeper = Checkpoints(checkpoint, every=every, share=share, training=training)
         # Of several devices it takes one: in a batch's loss every view meets every other.
         lightning = solo_trainer(
             trainer,

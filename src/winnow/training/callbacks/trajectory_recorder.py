@@ -1,5 +1,6 @@
 """Records what training computes of each example anyway: trajectories, and the forgetting events in them."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,20 @@ from winnow.datasets.loader import Batch
 from winnow.parallel import workers
 from winnow.store.artifacts import Draft
 from winnow.store.records import save_trajectory
-from winnow.training.callbacks.forgetting import FIELDS
+from winnow.training.callbacks.forgetting import recorded
 from winnow.training.callbacks.recorder import Recorder
 
 MOST_EVENTS = 10
+BYTES_AT_ONCE = 2**26  # of an exchange between processes
 
 
-def observe(logits: Tensor, labels: Tensor, previous: Tensor | None = None) -> tuple[dict[str, Tensor], Tensor]:
+def observe(
+    logits: Tensor, labels: Tensor, previous: Tensor | None = None, *, changes: bool = True
+) -> tuple[dict[str, Tensor], Tensor]:
     """The fields of Trajectory for one batch, each [B], and the softmax [B, C].
 
     logits [B, C] float32, labels [B]; previous [B, C]: the softmax at the examples' previous presentation, NaN rows
-    where there was none (the changes are 0 there).
+    where there was none (the changes are 0 there). changes: whether these are among the fields.
     """
     log_p = F.log_softmax(logits, dim=1)
     p = log_p.exp()
@@ -32,11 +36,6 @@ def observe(logits: Tensor, labels: Tensor, previous: Tensor | None = None) -> t
     others = logits.scatter(1, truth, -torch.inf)
     p_true = p.gather(1, truth).squeeze(1)
     correct = logits.argmax(1) == labels
-    change = torch.zeros_like(p)
-    if previous is not None:
-        # A softmax output can underflow to 0; the smallest normal number keeps its logarithm finite.
-        change = p * (log_p - previous.clamp(min=torch.finfo(p.dtype).tiny).log())
-        change = change.nan_to_num(0.0)
     values = {
         "p_true": p_true,
         "margin": logits.gather(1, truth).squeeze(1) - others.amax(1),
@@ -44,9 +43,14 @@ def observe(logits: Tensor, labels: Tensor, previous: Tensor | None = None) -> t
         "el2n": (p - F.one_hot(labels, logits.shape[1])).norm(dim=1),
         "loss": -log_p.gather(1, truth).squeeze(1),
         "correct": correct.to(torch.int8),
-        "change_kl": change.sum(1),
-        "change_abs": change.abs().sum(1),
     }
+    if changes:
+        change = torch.zeros_like(p)
+        if previous is not None:
+            # A softmax output can underflow to 0; the smallest normal number keeps its logarithm finite.
+            change = p * (log_p - previous.clamp(min=torch.finfo(p.dtype).tiny).log())
+            change = change.nan_to_num(0.0)
+        values |= {"change_kl": change.sum(1), "change_abs": change.abs().sum(1)}
     return values, p
 
 
@@ -55,15 +59,24 @@ def merge(columns: list[Tensor], seen: Tensor) -> None:
 
     An example is seen by one process between two calls. Rows that none saw stay as they are, so they must be alike
     everywhere. Bits are added as whole numbers to the zeros of those who saw nothing, which no order of adding changes.
+    It goes by blocks of rows, so that no more than about BYTES_AT_ONCE are exchanged, and held twice, at once.
     """
     if not workers.is_distributed():
         return
+    width = 1 + sum(column[0].numel() for column in columns)
+    rows = max(1, BYTES_AT_ONCE // (4 * width))
+    for first in range(0, len(seen), rows):
+        some = slice(first, first + rows)
+        _merge([column[some] for column in columns], seen[some])
+    seen.zero_()
+
+
+def _merge(columns: list[Tensor], seen: Tensor) -> None:
     bits = [_bits(column).reshape(len(seen), -1) for column in columns]
     exchanged = torch.cat([*bits, seen[:, None].int()], dim=1)
     exchanged[~seen] = 0
     workers.sum_over_ranks(exchanged)
     *merged, by = exchanged.split([*(part.shape[1] for part in bits), 1], dim=1)
-    seen.zero_()
     by_any = by[:, 0].bool()
     for column, part in zip(columns, merged, strict=True):
         values = part.contiguous().view(column.dtype) if column.is_floating_point() else part.to(column.dtype)
@@ -83,14 +96,19 @@ class TrajectoryRecorder(Recorder):
 
     Of several processes each sees its part of an epoch; at its end their parts are put together, by index and in one
     exchange, so that each knows the softmax and the events of examples that it has not seen. The first keeps the rows.
+
+    changes: whether to record those of the softmax, for which that of the last presentation is kept, [m, C].
     """
 
-    def __init__(self, indices: Ints, n_classes: int) -> None:
+    def __init__(self, indices: Ints, n_classes: int, *, changes: bool = True) -> None:
         m = len(indices)
+        self.n_classes, self.changes = n_classes, changes
         self.sorted_indices = torch.tensor(indices)
-        self.rows: dict[str, list[np.ndarray]] = {name: [] for name in FIELDS}
+        self.rows: dict[str, list[np.ndarray]] = {name: [] for name in recorded(changes=changes)}
         self.row: dict[str, Tensor] = {}
-        self.softmax = torch.full((m, n_classes), torch.nan)
+        self.tables = ("softmax", "was_correct", "events") if changes else ("was_correct", "events")
+        if changes:
+            self.softmax = torch.full((m, n_classes), torch.nan)
         self.was_correct = torch.zeros(m, dtype=torch.bool)
         self.events = torch.zeros(m, dtype=torch.int64)
         self.seen = torch.zeros(m, dtype=torch.bool)
@@ -98,17 +116,17 @@ class TrajectoryRecorder(Recorder):
     def __reduce__(self) -> Any:
         """To another process travels what makes a fresh recorder, not its empty tables."""
         assert not self.rows["loss"], "it has recorded"
-        return type(self), (self.sorted_indices.numpy(), self.softmax.shape[1])
+        return partial(type(self), changes=self.changes), (self.sorted_indices.numpy(), self.n_classes)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         device = pl_module.device
-        for name in ("sorted_indices", "softmax", "was_correct", "events", "seen"):
+        for name in ("sorted_indices", "seen", *self.tables):
             setattr(self, name, getattr(self, name).to(device))
         self.row = {name: values.to(device) for name, values in self.row.items()}
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         m, device = len(self.sorted_indices), pl_module.device
-        self.row = {name: torch.full((m,), torch.nan, device=device) for name in FIELDS if name != "correct"}
+        self.row = {name: torch.full((m,), torch.nan, device=device) for name in self.rows if name != "correct"}
         self.row["correct"] = torch.full((m,), -1, dtype=torch.int8, device=device)
 
     def on_train_batch_end(
@@ -120,7 +138,10 @@ class TrajectoryRecorder(Recorder):
         """Enter one minibatch: canonical indices [B], logits [B, C], labels [B]."""
         at = torch.searchsorted(self.sorted_indices, index)
         self.seen[at] = True
-        values, self.softmax[at] = observe(logits, labels, self.softmax[at])
+        previous = self.softmax[at] if self.changes else None
+        values, softmax = observe(logits, labels, previous, changes=self.changes)
+        if self.changes:
+            self.softmax[at] = softmax
         for name, value in values.items():
             self.row[name][at] = value
         correct = values["correct"].bool()
@@ -146,17 +167,17 @@ class TrajectoryRecorder(Recorder):
                 logger.experiment.log({"forgetting/events": picture, "trainer/global_step": trainer.global_step})
 
     def _merge(self) -> None:
-        merge([*self.row.values(), self.softmax, self.events, self.was_correct], self.seen)
+        merge([*self.row.values(), *(getattr(self, name) for name in self.tables)], self.seen)
 
     def state_dict(self) -> dict[str, Any]:
         self._merge()  # in the middle of an epoch; a checkpoint is taken by all processes at once
         rows = {name: [torch.from_numpy(row) for row in rows] for name, rows in self.rows.items()}
-        now = {name: getattr(self, name) for name in ("row", "softmax", "was_correct", "events")}
+        now = {name: getattr(self, name) for name in ("row", *self.tables)}
         return {"rows": rows, **now}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = {name: [row.numpy() for row in rows] for name, rows in state_dict["rows"].items()}
-        for name in ("row", "softmax", "was_correct", "events"):
+        for name in ("row", *self.tables):
             setattr(self, name, state_dict[name])
 
     def save(self, draft: Draft) -> None:
