@@ -23,6 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,7 +120,6 @@ def unpacked(images: Path, folder: Path) -> Path:
 
 def facts() -> dict[str, Any]:
     """What the numbers were measured with."""
-    import pytorch_lightning
     import torch
 
     there = torch.cuda.is_available()
@@ -127,13 +127,13 @@ def facts() -> dict[str, Any]:
         "device": torch.cuda.get_device_name() if there else platform.processor() or platform.machine(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "lightning": pytorch_lightning.__version__,
+        "lightning": version("pytorch-lightning"),
         "cuda": torch.version.cuda if there else None,
         "processors": os.cpu_count(),
     }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     known = {part.name: part for part in parts()}
     parser = argparse.ArgumentParser()
     parser.add_argument("--images", type=Path)
@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--parts", nargs="+", choices=known, default=list(known))
     parser.add_argument("--small", action="store_true")
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     until = time.monotonic() + 60 * asked.minutes
     results = Results(asked.out)
     results.add("facts", facts())

@@ -1,6 +1,6 @@
 """How fast `fit` trains, against a bare PyTorch loop of the same model, data and augmentation.
 
-    python scripts/bench/training.py [--model smallconv|resnet8|resnet18] [--images 10000] [--rounds 5]
+    python scripts/bench/training.py [--model smallconv|fastnet|resnet8|resnet18] [--images 10000] [--rounds 5]
 
 Both run in turn in one process, one epoch each, and the medians are compared; a first round of each is not counted. The
 bare loop takes the same batches from the same loader and calls the same optimiser, and nothing else. One JSON line:
@@ -33,6 +33,7 @@ from winnow.datasets.base import ImageDataset
 from winnow.datasets.loader import InMemoryLoader, on_device
 from winnow.datasets.synthetic import Synthetic
 from winnow.models.base import ModelSpec
+from winnow.models.fastnet import FastNet
 from winnow.models.resnet_cifar import ResNetCifar
 from winnow.models.resnet_torchvision import ResNetTorchvision
 from winnow.models.smallconv import SmallConv
@@ -40,10 +41,12 @@ from winnow.store.artifacts import ArtifactStore
 from winnow.training.callbacks.forgetting import Forgetting
 from winnow.training.devices import TrainerSpec
 from winnow.training.fit import fit
+from winnow.training.precision import settled
 from winnow.training.recipe import Recipe
 
 MODELS: dict[str, ModelSpec] = {
     "smallconv": SmallConv(),
+    "fastnet": FastNet(),
     "resnet8": ResNetCifar(depth=8),
     "resnet18": ResNetTorchvision(depth=18),
 }
@@ -128,10 +131,13 @@ def main() -> None:
     parser.add_argument("--recorded", type=int, default=200)
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--precision", default="float32", help="or bfloat16, or auto")
     asked = parser.parse_args()
     spec = MODELS[asked.model]
     dataset = Synthetic(n=asked.images, n_test=100, n_classes=10, size=asked.size).load(ArtifactStore())
-    recipe = Recipe(epochs=1, batch_size=asked.batch_size, augmentation=Augmentation(shift=0.125, flip=True))
+    augmentation = Augmentation(shift=0.125, flip=True)
+    asked_for = Recipe(epochs=1, batch_size=asked.batch_size, augmentation=augmentation, precision=asked.precision)
+    recipe = settled(asked_for)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     rounds: list[dict[str, float]] = []
@@ -149,6 +155,8 @@ def main() -> None:
         "benchmark": "training",
         "model": spec.name,
         "images": dataset.n,
+        "batch": recipe.batch_size,
+        "precision": recipe.precision,
         "device": device_name(device.type),
         "rounds": asked.rounds,
         "images_per_second": {name: round(dataset.n / value) for name, value in median.items()},
