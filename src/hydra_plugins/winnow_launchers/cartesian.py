@@ -77,7 +77,7 @@ class CartesianSweeper(BasicSweeper):
             if not any_failed:
                 raise
         assert self.of is not None
-        if not reports.report(self.folder, self.of) or any_failed:
+        if not reports.report(self.folder, self.of, self.config) or any_failed:
             sys.exit(1)
         return returned
 

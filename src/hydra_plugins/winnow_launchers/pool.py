@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
 
-from hydra_plugins.winnow_launchers.base import Cell, SweepLauncher, fail
+from hydra_plugins.winnow_launchers.base import Cell, SweepLauncher, fail, finished
 
 if TYPE_CHECKING:
     from hydra_plugins.winnow_launchers.pool_jobs import PoolJobs
@@ -81,7 +81,7 @@ class PoolLauncher(SweepLauncher):
             sys.exit(1)
         if progress.counts.get("interrupted"):
             raise Interrupted(REQUEUE)
-        return [JobReturn(overrides=cell.overrides, status=JobStatus.COMPLETED) for cell in cells]
+        return [finished(cell) for cell in cells]
 
     def room(self) -> tuple[int, int]:
         return self._slots().total, self.jobs_per_device

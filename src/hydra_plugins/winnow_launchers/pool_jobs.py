@@ -82,8 +82,9 @@ class PoolJobs:
         return [*jobs, last]
 
     def _command(self, overrides: Sequence[str], folder: Path, *more: str) -> list[str]:
-        escaped = str(folder).replace("'", r"\'")  # quoted, because it may hold what Hydra reads as a list
-        return [*self.script, *overrides, *more, f"hydra.run.dir='{escaped}'"]
+        # quoted, because they may hold what Hydra reads as a list; the sweep's is what its logs are grouped by
+        own, whole = (str(each).replace("'", r"\'") for each in (folder, self.folder))
+        return [*self.script, *overrides, *more, f"hydra.sweep.dir='{whole}'", f"hydra.run.dir='{own}'"]
 
     def spawn(self, job: Job, taken: Taken) -> "Child":
         """Start a job on what it was given."""

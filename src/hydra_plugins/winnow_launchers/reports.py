@@ -3,9 +3,11 @@
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from hydra.core.utils import filter_overrides
+from omegaconf import DictConfig
 
 
 def begin(folder: Path, cells: Sequence[Sequence[str]]) -> None:
@@ -18,10 +20,11 @@ def begin(folder: Path, cells: Sequence[Sequence[str]]) -> None:
     results.begin_sweep(folder, listed, command)
 
 
-def report(folder: Path, of: str) -> bool:
+def report(folder: Path, of: str, config: DictConfig) -> bool:
     """Write and print the report of what is there; False, with the reason on standard error, where it cannot.
 
-    of: "cells", for a grid of rows, or "scores", for a comparison.
+    of: "cells", for a grid of rows, or "scores", for a comparison. config: of the sweep, whose logger is told of a grid
+    when the command ends.
     """
     from winnow.cli import entry
     from winnow.core.errors import WinnowError
@@ -31,6 +34,7 @@ def report(folder: Path, of: str) -> bool:
             from winnow.reports.sweep import report as report_cells
 
             report_cells(folder)
+            entry.at_end["log of the sweep"] = partial(_log, config, folder)
         else:
             from winnow.reports.scores import report as report_scores
 
@@ -39,3 +43,9 @@ def report(folder: Path, of: str) -> bool:
         print(f"error: {entry.one_line(error)}", file=sys.stderr)
         return False
     return True
+
+
+def _log(config: DictConfig, folder: Path) -> None:
+    from winnow.cli.sweep_log import log_sweep
+
+    log_sweep(config, folder)

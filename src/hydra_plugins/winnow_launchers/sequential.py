@@ -14,7 +14,7 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus, run_job
 
-from hydra_plugins.winnow_launchers.base import Cell, SweepLauncher, fail
+from hydra_plugins.winnow_launchers.base import Cell, SweepLauncher, fail, finished
 
 
 @dataclass
@@ -61,7 +61,7 @@ class SequentialLauncher(SweepLauncher):
             config = self.compose(cell)
             if self.of == "cells":
                 if run.keep_finished(config, cell.folder):
-                    return JobReturn(overrides=cell.overrides, status=JobStatus.COMPLETED), True
+                    return finished(cell), True
             else:
                 from winnow.cli import score  # what it compares scores with takes a second to import
 

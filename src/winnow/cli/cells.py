@@ -20,7 +20,7 @@ from winnow.store.artifacts import ArtifactStore
 from winnow.store.records import read_indices
 from winnow.training.callbacks.base import RecorderSpec
 from winnow.training.devices import TrainerSpec
-from winnow.training.loggers import LoggerSpec
+from winnow.training.loggers import LoggerSpec, NoLog, Several
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,17 @@ def runtime_from(cfg: DictConfig) -> Runtime:
     """The runtime that a configuration describes."""
     trainer = trainer_from(cfg)
     workers.check_processes(trainer.devices, trainer.nodes)
-    return Runtime(store=store_from(cfg), trainer=trainer, logger=component(cfg.logger, "logger", LoggerSpec))
+    return Runtime(store=store_from(cfg), trainer=trainer, logger=logger_from(cfg))
+
+
+def logger_from(cfg: DictConfig) -> LoggerSpec:
+    """The logger that is chosen, or several as one."""
+    nodes = plain(cfg.logger) or {}
+    if "_target_" in nodes:  # a yaml of the user's own that is a single logger
+        return component(nodes, "logger", LoggerSpec)
+    chosen = {name: node for name, node in nodes.items() if isinstance(node, dict)}
+    loggers = tuple(component(node, f"logger.{name}", LoggerSpec) for name, node in chosen.items())
+    return loggers[0] if len(loggers) == 1 else Several(loggers=loggers) if loggers else NoLog()
 
 
 def trainer_from(cfg: DictConfig) -> TrainerSpec:

@@ -49,10 +49,10 @@ def figures() -> None:
     hydra_script(_figures, name="figures", config_name="figures")
 
 
-def _run(cfg: "DictConfig") -> None:
+def _run(cfg: "DictConfig") -> float | None:
     from winnow.cli.run import task
 
-    task(cfg)
+    return task(cfg)
 
 
 def _score(cfg: "DictConfig") -> None:

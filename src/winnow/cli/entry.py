@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import hydra
 from hydra import compose, initialize_config_dir
@@ -30,6 +30,9 @@ STAGE_GROUPS = ("dataset", "model", "recipe", "probe", "metric", "selector", "al
 RUN_FOLDER = "hydra.run.dir=DIR, of a sweep hydra.sweep.dir=DIR"
 MISTAKES = (WinnowError, HydraException, OmegaConfBaseException)
 
+at_end: dict[str, Callable[[], None]] = {}
+"""What is done once when the command at work ends, by what it is: a sweep may report many times before."""
+
 # conf/hydra/launcher has defaults of ours under the names that the launchers' own options have.
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 
@@ -39,7 +42,7 @@ OmegaConf.register_new_resolver("begins", calling.begins, replace=True)  # of th
 logging.getLogger("faiss.loader").setLevel(logging.WARNING)
 
 
-def hydra_script(task: Callable[[DictConfig], None], *, name: str, config_name: str = "config") -> None:
+def hydra_script(task: Callable[[DictConfig], Any], *, name: str, config_name: str = "config") -> None:
     """Run a command's task under Hydra, which calls the run, and its log, by the command's name.
 
     A user's mistake ends in one line on standard error and exit code 1. HYDRA_FULL_ERROR=1 shows the traceback instead.
@@ -55,14 +58,14 @@ def hydra_script(task: Callable[[DictConfig], None], *, name: str, config_name: 
     begun = False
     sys.path.append(os.getcwd())  # for classes of the user's own; last, so that it hides nothing
 
-    def reported_once(cfg: DictConfig) -> None:
+    def reported_once(cfg: DictConfig) -> Any:
         nonlocal begun
         begun = True
         if workers.follow_if_called():  # where srun starts an engine's own program, and that starts the task
-            return
+            return None
         try:
             with interruption.handled():  # here as well: a launcher may call the task in a process of its own
-                task(cfg)
+                return task(cfg)
         except Exception as error:
             from winnow.store import results  # pandas with it; by now the task has mostly imported both
 
@@ -78,7 +81,11 @@ def hydra_script(task: Callable[[DictConfig], None], *, name: str, config_name: 
     reported_once.__module__ = f"{__package__}.{name}"  # whose last part Hydra takes
     try:
         with interruption.handled(), composing.composing_once():
-            hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(reported_once)()
+            try:
+                hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(reported_once)()
+            finally:
+                while at_end:
+                    at_end.popitem()[1]()
     except Interrupted as stop:
         print("interrupted: the same command goes on from here.", file=sys.stderr)
         sys.exit(stop.code)

@@ -15,16 +15,20 @@ from winnow.pipeline import sharing
 from winnow.store import results
 
 
-def task(cfg: DictConfig) -> None:
-    """Run the cell, or with plan=true tell what it will take. A single run prints the path of its row last."""
+def task(cfg: DictConfig) -> float | None:
+    """Run the cell, or with plan=true tell what it will take. A single run prints the path of its row last.
+
+    Returns the test error, which sweepers that search minimise.
+    """
     if cfg.plan:
         from winnow.cli.plan import plan
 
         print(plan([cfg]))
-        return
+        return None
     path = run_cell(cfg)
     if HydraConfig.get().mode == RunMode.RUN:
         print(path)
+    return None if cfg.only is not None else results.load_row(path.parent).test_error
 
 
 def run_cell(cfg: DictConfig) -> Path:
@@ -45,7 +49,9 @@ def run_cell(cfg: DictConfig) -> Path:
             raise OptionError(f"only={cfg.only} makes a part of one cell; leave out -m, or only.")
         made = sharing.make_shared(cell, dataset, str(cfg.only), **computing)
         return runtime.store.path(made.stage, made.key)
-    return results.save_row(folder, pipeline.train_cell(cell, dataset=dataset, **computing))
+    row = pipeline.train_cell(cell, dataset=dataset, **computing)
+    runtime.logger.cached(row, config=pipeline.row_columns(row))  # which does nothing where it was trained just now
+    return results.save_row(folder, row)
 
 
 def keep_finished(cfg: DictConfig, folder: str | Path) -> bool:

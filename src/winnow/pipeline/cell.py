@@ -12,6 +12,7 @@ from winnow.datasets.base import DatasetSpec, ImageDataset
 from winnow.metrics.base import Metric
 from winnow.models.base import ModelSpec
 from winnow.pipeline.auto_alpha import choose_alpha
+from winnow.pipeline.logged import cell_columns, log_model, log_selection, probes_made, scores_made
 from winnow.pipeline.scoring import (
     check_metric,
     probe_dataset,
@@ -22,6 +23,7 @@ from winnow.pipeline.scoring import (
 )
 from winnow.pipeline.stages import (
     load_dataset,
+    load_recorded,
     select_subset,
     subset_key,
     train_subset,
@@ -36,8 +38,10 @@ from winnow.store.artifacts import ArtifactStore, Draft
 from winnow.store.keys import describe, make_key
 from winnow.store.records import load_row, save_row
 from winnow.training.callbacks.base import RecorderSpec
+from winnow.training.callbacks.forgetting import Forgetting
 from winnow.training.devices import TrainerSpec
 from winnow.training.fit import check_batches
+from winnow.training.forgotten import show_most_forgotten
 from winnow.training.loggers import LoggerSpec, NoLog
 from winnow.training.precision import settled
 from winnow.training.recipe import Recipe
@@ -201,8 +205,14 @@ def select_for_cell(
         read = probe_dataset(dataset, probe=cell.probe, needs=cell.selecting, **computing)
         alpha, _, alpha_key = choose_alpha(dataset, auto=cell.auto, **rule, evidence=read, store=store)
     rule |= {"alpha": alpha, "evidence": evidence}
+    key = subset_key(dataset, **rule)[0]
+    is_new = not store.exists("subset", key)
     subset = select_subset(dataset, **rule, store=store)
-    return Selected(subset, alpha, subset_key(dataset, **rule)[0], alpha_key)
+    if is_new and logger is not None:
+        scored = [] if scores is None else [scores_made(scores_key(dataset, cell.metric, cell.probe)[0], store)]
+        uses = scored + probes_made(evidence_keys(dataset, cell.probe, cell.selecting))
+        log_selection(logger, store, key=key, uses=uses, config=cell_columns(cell, dataset, alpha))
+    return Selected(subset, alpha, key, alpha_key)
 
 
 def _compute(
@@ -216,7 +226,7 @@ def _compute(
     """The row, and the keys of the artifacts that it came from."""
     subset, alpha, subset_made, alpha_made = select_for_cell(cell, dataset, store=store, trainer=trainer, logger=logger)
     targets = targets_of(dataset, cell.metric) if cell.selector.reads_scores else None
-    opened = logger.open(key, kind="cell", config=describe(cell))
+    opened = logger.open(key, kind="cell", config=cell_columns(cell, dataset, alpha) | {"cell": describe(cell)})
     row: Row | None = None
     try:
         result = train_subset(
@@ -230,6 +240,10 @@ def _compute(
             trainer=trainer,
             lightning_logger=opened,
         )
+        log_model(logger, opened, store, subset=subset_made, model=result.key)
+        if logger.shows_images and any(isinstance(recorder, Forgetting) for recorder in cell.recorders):
+            correct = load_recorded(result.key, store=store).correct
+            show_most_forgotten(logger, opened, dataset, subset.indices, correct)
         row = Row(
             rule=cell.rule,
             dataset=dataset.name,

@@ -14,6 +14,7 @@ from winnow.datasets.base import ImageDataset
 from winnow.datasets.targets import TargetImages, read_targets
 from winnow.metrics.base import Metric
 from winnow.metrics.groups import by_groups
+from winnow.pipeline.logged import probes_made, score_columns, scores_made
 from winnow.probes.ensemble import evidence_keys, gather
 from winnow.probes.probe import Probe
 from winnow.store.artifacts import ArtifactStore, Draft
@@ -89,9 +90,15 @@ def score_dataset(
         computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
         evidence = _evidence_for(metric, dataset, probe=probe, **computing)
         save_scores(draft, metric(replace(evidence, given=given)), dataset.columns)
+        new.append(key)
 
+    new: list[str] = []
     key, inputs = scores_key(dataset, metric, probe)
-    return load_scores(store.fetch("scores", key, write=write, inputs=inputs))
+    scores = load_scores(store.fetch("scores", key, write=write, inputs=inputs))
+    if new and logger is not None:
+        config = score_columns(dataset, metric, probe)
+        logger.stage("score", scores_made(key, store), uses=probes_made(inputs["probes"]), config=config)
+    return scores
 
 
 def _evidence_for(metric: Metric, dataset: ImageDataset, **asked: Any) -> Evidence:

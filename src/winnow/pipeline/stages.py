@@ -5,7 +5,7 @@ They take typed keyword arguments, know nothing of Hydra, and can be called one 
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,10 +27,8 @@ from winnow.store.records import (
 from winnow.training.callbacks.base import RecorderSpec
 from winnow.training.devices import TrainerSpec
 from winnow.training.fit import fit, measure
+from winnow.training.logger_spec import Opened
 from winnow.training.recipe import Recipe
-
-if TYPE_CHECKING:
-    from pytorch_lightning.loggers import Logger
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +145,7 @@ def train_subset(
     store: ArtifactStore,
     recorders: tuple[RecorderSpec, ...] = (),
     trainer: TrainerSpec | None = None,
-    lightning_logger: "Logger | None" = None,
+    lightning_logger: Opened = None,
 ) -> TrainingResult:
     """Train on a subset and test the last step. Equal subsets, however they were chosen, are trained once.
 

@@ -24,6 +24,8 @@ from winnow.store.records import load_trajectory
 from winnow.training.callbacks.forgetting import Forgetting
 from winnow.training.devices import TrainerSpec
 from winnow.training.fit import Fitted, fit
+from winnow.training.forgotten import show_most_forgotten
+from winnow.training.logger_spec import Made
 from winnow.training.loggers import LoggerSpec
 
 log = logging.getLogger(__name__)
@@ -189,7 +191,8 @@ def _train(
 
     snapshots = Snapshots(set(probe.evaluated) | set(probe.checkpoint_at))
     name = make_key(f"member{member}", member_inputs(dataset, probe, member))
-    opened = logger.open(name, kind="probe", config={"model": probe.model.name, "member": member, "epochs": epochs})
+    config = {"dataset": dataset.name, "model": probe.model.name, "recipe": probe.recipe.name, "probe_seed": probe.seed}
+    opened = logger.open(name, kind="probe", config=config | {"member": member, "epochs": epochs})
     recipe = probe.training_recipe
     if member == 0:  # the others are as short
         option = "probe.epochs" if probe.stop_after is None else "probe.stop_after"
@@ -211,6 +214,9 @@ def _train(
             begun=None if begun is None else begun.continuation,
             kept=draft.continuation if probe.stop_after is not None and probe.continuable else None,
         )
+        logger.artifact(opened, Made("probe", draft.final.name))
+        if logger.shows_images:
+            show_most_forgotten(logger, opened, dataset, np.arange(dataset.n), recorder.rows["correct"])
     finally:
         logger.close(opened, failed=fitted is None)
     if not np.isfinite(recorder.trajectory().loss).all():

@@ -18,6 +18,7 @@ from winnow.store.artifacts import Artifact, ArtifactStore, Draft
 from winnow.store.keys import make_key
 from winnow.training.devices import TrainerSpec
 from winnow.training.fit import Fitted, fit
+from winnow.training.logger_spec import Made
 from winnow.training.loggers import LoggerSpec
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ def fit_part(
     """A model trained as the ensemble's members are, but on the examples inside [n] alone. run: its logger's name."""
     log.info("%s: training %s for %d epochs", title, probe.model.name, probe.trained_epochs)
     subset = Subset(np.flatnonzero(inside), np.ones(inside.sum()), np.zeros(inside.sum(), dtype=bool), dataset.n)
-    opened = logger.open(run, kind="probe", config={"model": probe.model.name, "member": member})
+    config = {"dataset": dataset.name, "model": probe.model.name, "member": member, "probe_seed": probe.seed}
+    opened = logger.open(run, kind="probe", config=config)
     fitted: Fitted | None = None
     try:
         fitted = fit(
@@ -132,6 +134,7 @@ def fit_part(
             checkpoint=draft.checkpoint,
             stop_after=probe.stop_after,
         )
+        logger.artifact(opened, Made("probe", draft.final.name))
     finally:
         logger.close(opened, failed=fitted is None)
     draft.facts["device"] = fitted.device

@@ -33,6 +33,8 @@ FITS, FITS_FIGURE = "fits.json", "scaling_fits.png"
 SCORES, AGREEMENT, SHEET = "scores.parquet", "agreement.csv", "image_sheet.png"
 PROPERTIES, COMPARISON, PROBES = "metric_properties.csv", "metric_comparison.png", "probe_agreement.png"
 SHIFTS = "shifts.csv"
+PAGE = "report.html"
+OF_SWEEP = (GRID, CURVES, SUMMARY, PROVENANCE, FITS, FITS_FIGURE, PAGE)  # what is of a sweep as a whole
 EXPORTED_TABLE, EXPORTED_FILES, EXPORTED_WEIGHTS = "subset.parquet", "files.txt", "weights.csv"
 
 
@@ -80,6 +82,17 @@ def load_row(folder: str | Path) -> Row:
         raise WinnowError(
             f"{path} is not a row of this version ({type(error).__name__}: {error}); remove it and run the cell again."
         ) from error
+
+
+def is_finished(folder: str | Path) -> bool:
+    """Whether a folder holds the row of a finished cell."""
+    return (Path(folder) / ROW).exists()
+
+
+def load_summary(folder: str | Path) -> dict[str, Any]:
+    """What the report of a sweep says of it. Raises WinnowError, naming the file, when it cannot be read."""
+    summary: dict[str, Any] = _load_json(Path(folder) / SUMMARY)
+    return summary
 
 
 def keep_row(folder: str | Path, row: Row) -> None:

@@ -13,12 +13,12 @@ from winnow.core.types import Subset
 from winnow.datasets.base import ImageDataset
 from winnow.models.base import Classifier, ModelSpec
 from winnow.training.devices import TrainerSpec
+from winnow.training.logger_spec import Opened
 from winnow.training.precision import warn_of_slow_choice
 from winnow.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from pytorch_lightning import Callback
-    from pytorch_lightning.loggers import Logger
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def fit(
     seed: int,
     trainer: TrainerSpec | None = None,
     callbacks: "Sequence[Callback]" = (),
-    logger: "Logger | None" = None,
+    logger: Opened = None,
     title: str = "training",
     checkpoint: Path | None = None,
     stop_after: int | None = None,

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from winnow.core.machine import device_name
@@ -22,6 +21,7 @@ from winnow.training.checkpoint import Checkpoints
 from winnow.training.devices import TrainerSpec, quiet, shard
 from winnow.training.epoch_loss import EpochLoss
 from winnow.training.fit import Fitted
+from winnow.training.logger_spec import Opened
 from winnow.training.lookahead import Lookahead
 from winnow.training.module import ClassifierModule
 from winnow.training.noise import Noise
@@ -43,7 +43,7 @@ def train(
     seed: int,
     spec: TrainerSpec,
     callbacks: Sequence[Callback],
-    logger: Logger | None,
+    logger: Opened,
     title: str,
     checkpoint: Path | None,
     stop_after: int | None,

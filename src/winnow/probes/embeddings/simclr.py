@@ -16,6 +16,7 @@ from winnow.probes.passes import PASSES, kept_pass, load_model
 from winnow.store.artifacts import ArtifactStore, Draft, Stage
 from winnow.store.keys import make_key
 from winnow.training.devices import TrainerSpec
+from winnow.training.logger_spec import Made
 from winnow.training.loggers import LoggerSpec
 from winnow.training.recipe import Recipe
 
@@ -108,10 +109,12 @@ class SimCLR(Embedding):
 
         log.info("SimCLR: training %s for %d epochs", self.model.name, self.epochs)
         self.recipe.warn_of_few_steps("SimCLR", dataset.n, dataset.n, epochs="embedding.epochs")
-        opened = logger.open(key, kind="probe", config={"model": self.model.name, "epochs": self.epochs})
+        config = {"dataset": dataset.name, "model": self.model.name, "epochs": self.epochs, "probe_seed": self.seed}
+        opened = logger.open(key, kind="probe", config=config)
         trained = None
         try:
             trained = train(self, dataset, training=key, checkpoint=draft.checkpoint, trainer=trainer, logger=opened)
+            logger.artifact(opened, Made("probe", key))
         finally:
             logger.close(opened, failed=trained is None)
         if not np.isfinite(trained.losses).all():

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pytorch_lightning.loggers import Logger
 from torch import Tensor, nn
 
 from winnow.core.machine import device_name
@@ -20,6 +19,7 @@ from winnow.training.checkpoint import Checkpoints
 from winnow.training.device_module import DeviceModule
 from winnow.training.devices import TrainerSpec, quiet
 from winnow.training.epoch_loss import EpochLoss
+from winnow.training.logger_spec import Opened
 from winnow.training.noise import Noise
 from winnow.training.preparing import prepare
 from winnow.training.progress import progress_callback
@@ -92,7 +92,7 @@ def train(
     training: str,
     checkpoint: Path,
     trainer: TrainerSpec,
-    logger: Logger | None,
+    logger: Opened,
 ) -> Trained:
     """The run that `spec` describes. training: names it in its checkpoint."""
     recipe = spec.recipe
