@@ -55,17 +55,23 @@ class SweepLauncher(Launcher):
 
         if gc.get_freeze_count() == 0:
             gc.freeze()  # garbage is not looked for in what was imported, which takes a sixth of the time of composing
+        begun = len(self.cells)
         self.cells += shown  # a sweeper that searches launches one batch after another
-        reports.begin(folder, self.cells)
+        reports.begin(folder, self.cells, begun=begun)
         from winnow.store import use
         from winnow.store.artifacts import ArtifactStore
 
         with use.working(ArtifactStore(Path(str(self.config.paths.artifacts)))):
             return self.run(cells, folder)
 
+    @property
+    def searches(self) -> bool:
+        """Whether the sweeper chooses cells by what came of others, and so is told of those that failed."""
+        return str(self.config.hydra.runtime.choices["hydra/sweeper"]) not in ("cartesian", "basic")
+
     @abstractmethod
     def run(self, cells: Sequence[Cell], folder: Path) -> Sequence[JobReturn]:
-        """Run the cells and report; exits where one failed."""
+        """Run the cells and report; exits where one failed, unless the sweeper searches."""
 
     def room(self) -> tuple[int, int]:
         """How many jobs run at once, and how many of them on one device."""
@@ -89,12 +95,14 @@ class SweepLauncher(Launcher):
         return reports.report(folder, self.of, self.config)
 
 
-def finished(cell: Cell) -> JobReturn:
-    """The return of a cell whose row is in its folder: the test error, as its task returns it."""
+def result_of(cell: Cell) -> JobReturn:
+    """The return of a cell that has ended, by what is in its folder: the test error, as its task returns it."""
     from winnow.store import results
 
-    returned = JobReturn(overrides=cell.overrides, status=JobStatus.COMPLETED)
-    returned.return_value = results.load_row(cell.folder).test_error
+    has_row = results.is_finished(cell.folder)
+    returned = JobReturn(overrides=cell.overrides, status=JobStatus.COMPLETED if has_row else JobStatus.FAILED)
+    message = results.failure_message(cell.folder)
+    returned.return_value = results.load_row(cell.folder).test_error if has_row else RuntimeError(message)
     return returned
 
 

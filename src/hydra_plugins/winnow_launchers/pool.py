@@ -17,7 +17,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
 
-from hydra_plugins.winnow_launchers.base import Cell, SweepLauncher, fail, finished
+from hydra_plugins.winnow_launchers.base import Cell, SweepLauncher, fail, result_of
 
 if TYPE_CHECKING:
     from hydra_plugins.winnow_launchers.pool_jobs import PoolJobs
@@ -77,11 +77,11 @@ class PoolLauncher(SweepLauncher):
             reported = self.report(folder)
         if stopped is not None:
             raise stopped
-        if not reported or progress.counts["failed"]:
+        if (not reported or progress.counts["failed"]) and not self.searches:
             sys.exit(1)
         if progress.counts.get("interrupted"):
             raise Interrupted(REQUEUE)
-        return [finished(cell) for cell in cells]
+        return [result_of(cell) for cell in cells]
 
     def room(self) -> tuple[int, int]:
         return self._slots().total, self.jobs_per_device

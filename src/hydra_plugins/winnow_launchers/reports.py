@@ -10,14 +10,17 @@ from hydra.core.utils import filter_overrides
 from omegaconf import DictConfig
 
 
-def begin(folder: Path, cells: Sequence[Sequence[str]]) -> None:
-    """Write sweep.json. cells: the overrides of each; a cell's place in the list is the name of its folder."""
+def begin(folder: Path, cells: Sequence[Sequence[str]], begun: int = 0) -> None:
+    """Write sweep.json. cells: the overrides of each; a cell's place in the list is the name of its folder.
+
+    begun: how many of them were launched before, by this command.
+    """
     from winnow.cli.calling import called
     from winnow.store import results
 
     command = shlex.join([*called(), *sys.argv[1:]])
     listed = [results.SweepCell(str(number), list(filter_overrides(cell))) for number, cell in enumerate(cells)]
-    results.begin_sweep(folder, listed, command)
+    results.begin_sweep(folder, listed, command, begun=begun)
 
 
 def report(folder: Path, of: str, config: DictConfig) -> bool:

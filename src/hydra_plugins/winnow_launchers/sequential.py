@@ -14,7 +14,7 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus, run_job
 
-from hydra_plugins.winnow_launchers.base import Cell, SweepLauncher, fail, finished
+from hydra_plugins.winnow_launchers.base import Cell, SweepLauncher, fail, result_of
 
 
 @dataclass
@@ -46,7 +46,7 @@ class SequentialLauncher(SweepLauncher):
             self.report(folder)  # that no cell has finished, or one failed, does not matter now
             raise
         any_failed = any(done.status == JobStatus.FAILED for done in returned)
-        if not self.report(folder) or any_failed:
+        if (not self.report(folder) or any_failed) and not self.searches:
             sys.exit(1)
         return returned
 
@@ -61,7 +61,7 @@ class SequentialLauncher(SweepLauncher):
             config = self.compose(cell)
             if self.of == "cells":
                 if run.keep_finished(config, cell.folder):
-                    return finished(cell), True
+                    return result_of(cell), True
             else:
                 from winnow.cli import score  # what it compares scores with takes a second to import
 

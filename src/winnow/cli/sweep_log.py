@@ -47,8 +47,11 @@ def _record(folder: Path) -> SweepRecord:
         failed = [(each.folder, " ".join(each.overrides), each.message) for each in found.failed]
         tables["failures"] = pd.DataFrame(failed, columns=["folder", "overrides", "message"])
     files = [path for name in results.OF_SWEEP if (path := folder / name).exists()]
+    table = grid.read(folder / results.GRID)
+    shared = {name: table[name].iloc[0] for name in grid.GROUP if table[name].nunique() == 1}
     return SweepRecord(
-        grid=grid.read(folder / results.GRID),
+        config=shared | {"command": found.command},
+        grid=table,
         counts=summary["cells"],
         tables=tables,
         figures={"scaling curves": folder / results.CURVES},

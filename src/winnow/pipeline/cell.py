@@ -206,9 +206,8 @@ def select_for_cell(
         alpha, _, alpha_key = choose_alpha(dataset, auto=cell.auto, **rule, evidence=read, store=store)
     rule |= {"alpha": alpha, "evidence": evidence}
     key = subset_key(dataset, **rule)[0]
-    is_new = not store.exists("subset", key)
     subset = select_subset(dataset, **rule, store=store)
-    if is_new and logger is not None:
+    if logger is not None:  # of what was selected before too: a launcher that plans a sweep selects without a log
         scored = [] if scores is None else [scores_made(scores_key(dataset, cell.metric, cell.probe)[0], store)]
         uses = scored + probes_made(evidence_keys(dataset, cell.probe, cell.selecting))
         log_selection(logger, store, key=key, uses=uses, config=cell_columns(cell, dataset, alpha))

@@ -69,7 +69,7 @@ def subset_made(key: str, store: ArtifactStore) -> Made:
 def log_selection(
     logger: LoggerSpec, store: ArtifactStore, *, key: str, uses: Sequence[Made], config: Mapping[str, Any]
 ) -> None:
-    """Log a subset that was selected just now."""
+    """Log the selection of a subset."""
     logger.stage("select", subset_made(key, store), uses=uses, config=config)
 
 

@@ -106,15 +106,16 @@ def keep_row(folder: str | Path, row: Row) -> None:
     save_row(folder, row)
 
 
-def begin_sweep(folder: str | Path, cells: Sequence[SweepCell], command: str | None = None) -> Path:
+def begin_sweep(folder: str | Path, cells: Sequence[SweepCell], command: str | None = None, *, begun: int = 0) -> Path:
     """Write the list of a sweep's cells, and remove what would pass for their results.
 
     A row of the same cell in the same folder stays; errors, and rows of other cells in an earlier sweep, do not.
+    begun: the first so many cells are of this sweep already, and all that they left stays.
     """
     before = set()
     if (Path(folder) / SWEEP).exists():
         before = {(cell.folder, tuple(cell.overrides)) for cell in sweep_cells(folder)}
-    for cell in cells:
+    for cell in cells[begun:]:
         below = Path(folder) / cell.folder
         if (cell.folder, tuple(cell.overrides)) in before:
             with writing(below / FAILURE):

@@ -31,10 +31,11 @@ class Made(NamedTuple):
 class SweepRecord:
     """What a finished sweep leaves, as a log shows it.
 
-    grid: the table of rows. figures: by name. tables: others, such as fits and failures. counts: of cells. page: a
-    report to look at; files: all of these, to be kept.
+    config: the columns that all cells share, and the command. grid: the table of rows. figures: by name. tables:
+    others, such as fits and failures. counts: of cells. page: a report to look at; files: all of these, to be kept.
     """
 
+    config: Mapping[str, Any]
     grid: "pd.DataFrame"
     counts: Mapping[str, int]
     tables: "Mapping[str, pd.DataFrame]" = field(default_factory=dict)
@@ -75,7 +76,7 @@ class LoggerSpec(ABC):
         """Show images [k, H, W, C] uint8 in an open training, each beside its line of a table of k."""
 
     def stage(self, kind: str, made: Made, *, uses: Sequence[Made] = (), config: Mapping[str, Any]) -> None:  # noqa: B027
-        """Log a stage that trains nothing. kind: "score" or "select"."""
+        """Log a stage that trains nothing, unless this log has it already. kind: "score" or "select"."""
 
     def cached(self, row: Row, *, config: Mapping[str, Any]) -> None:  # noqa: B027
         """Log a cell that was finished before, unless this log has it already."""

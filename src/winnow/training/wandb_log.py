@@ -92,6 +92,8 @@ class WandbLog(LoggerSpec):
         _run_of(opened).log({name: shown})
 
     def stage(self, kind: str, made: Made, *, uses: Sequence[Made] = (), config: Mapping[str, Any]) -> None:
+        if self._finished(made.key, kind).exists():
+            return
         run = self._run(made.key, kind=kind, config=config)
         self._artifacts(run, made, uses)
         self._finish(run)
@@ -107,7 +109,8 @@ class WandbLog(LoggerSpec):
         import wandb
 
         before = self._finished("all", "sweep")
-        run = self._run("all", kind="sweep", config={}, title=name, id=before.read_text() if before.exists() else None)
+        id = before.read_text() if before.exists() else None
+        run = self._run("all", kind="sweep", config=record.config, title=name, id=id)
         shown: dict[str, Any] = {name: wandb.Image(str(path)) for name, path in record.figures.items()}
         shown |= {name: wandb.Table(dataframe=_plain(table)) for name, table in record.tables.items()}
         shown["grid"] = wandb.Table(dataframe=_plain(record.grid))
