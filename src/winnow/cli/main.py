@@ -12,6 +12,7 @@ COMMANDS = {
     "select": ("commands", "select a subset, and leave it in a form that other software reads"),
     "grid": ("commands", "collect the rows below a folder, draw their curves, and with --fit fit laws and compare"),
     "figures": ("commands", "draw a published figure, from results on disk or from theory"),
+    "dashboard": ("dashboard", "make a wandb workspace of sweeps, or a report of a figure"),
     "store": ("store", "list finished artifacts, say what a sweep needs, remove what none needs"),
     "doctor": ("doctor", "say what this machine has and what is installed, to paste into a bug report"),
 }

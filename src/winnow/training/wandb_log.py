@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from winnow.core.errors import check_choice
 from winnow.core.types import Row
 from winnow.store.writing import write_atomically, writing
-from winnow.training import wandb_server
+from winnow.training import wandb_server, wandb_sweep
 from winnow.training.logger_spec import LoggerSpec, Made, Opened, SweepRecord
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ class WandbLog(LoggerSpec):
     seconds and a key is set, and offline otherwise, with one warning (asking first matters: wandb itself blocks for
     over a minute and a half before it gives up). "online" or "offline" force it. The run is finished when its training
     is, so that many cells can follow in one process. The run of a training that failed or was interrupted goes on where
-    the same folder is given again, online; offline there is nothing to go on with, and it becomes another run.
+    the same folder is given again, online; offline there is nothing to go on with, and it becomes another run. Of the
+    runs of a process that `wandb agent` started, that of the cell is the one that its sweep asks for.
 
     Artifacts are named KIND-KEY. upload: the kinds whose files are sent; of the others (probe, model) it is their key
     and the path in the store, enough to see what came from what. Files of scores and subsets are not copied, so
@@ -134,8 +135,11 @@ class WandbLog(LoggerSpec):
         tags: Sequence[str] = (),
         id: str | None = None,
     ) -> Any:
+        agent = wandb_sweep.asked()  # before wandb reads its variables
         import wandb
 
+        asked = agent if kind == "cell" else None
+        group = agent.sweep if agent else self.group and self.group[-LONGEST_GROUP:]
         with writing(self.folder):
             os.makedirs(self.folder, exist_ok=True)
         # wandb's service keeps a log of its own in its cache, and files of artifacts until they are sent beside it: by
@@ -144,21 +148,23 @@ class WandbLog(LoggerSpec):
             os.environ.setdefault(variable, os.path.abspath(os.path.join(self.folder, "wandb", inside)))
         # Left to start the run itself, Lightning makes wandb print a warning and sets WANDB_MODE for the whole process.
         mode, unfinished = self._mode(), self._unfinished(name, kind)
-        goes_on = mode == "online" and (id is not None or unfinished.exists())
+        goes_on = mode == "online" and asked is None and (id is not None or unfinished.exists())
+        if goes_on and id is None:
+            id = unfinished.read_text()
         run = wandb.init(
-            id=unfinished.read_text() if goes_on and id is None else id,
+            id=asked.run if asked else id,
             resume="allow" if goes_on else None,
             name=title or _title(name, kind, config),
-            project=self.project,
-            entity=self.entity,
-            group=self.group and self.group[-LONGEST_GROUP:],
+            project=(agent and agent.project) or self.project,
+            entity=(agent and agent.entity) or self.entity,
+            group=group,
             job_type=JOB_TYPES.get(kind, kind),
             tags=[*(str(config[each])[:LONGEST_TAG] for each in TAGS if config.get(each)), *tags],
             dir=self.folder,
-            config=dict(config),
+            config=(asked.parameters if asked else {}) | dict(config),
             mode=mode,
             reinit="create_new",
-            settings=wandb.Settings(silent=True, console="off"),
+            settings=wandb.Settings(silent=True, console="off", sweep_id=asked.sweep if asked else None),
         )
         run.define_metric("trainer/global_step")
         run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
