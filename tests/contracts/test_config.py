@@ -67,7 +67,7 @@ def test_no_component_of_any_group_can_be_something_else(monkeypatch: pytest.Mon
         owner = OmegaConf.select(cfg, path)
         owner["_target_"] = "os.system"
         with pytest.raises(OptionError, match=rf"{path.rpartition('.')[2]}\._target_=os\.system is no class"):
-            runtime_from(cfg) if path in ("trainer", "logger") else cell_from(cfg)
+            runtime_from(cfg) if path.startswith(("trainer", "logger")) else cell_from(cfg)
     assert called == []
 
 
@@ -84,6 +84,8 @@ def test_every_experiment_makes_a_cell_and_says_how_it_is_run(experiment: str) -
 @pytest.mark.parametrize("option", ["auto", "cpu"])
 @pytest.mark.parametrize("logger", [path.stem for path in sorted((CONF / "logger").glob("*.yaml"))])
 def test_every_runtime_option(option: str, logger: str, tmp_path: Path) -> None:
+    if logger == "tensorboard":
+        pytest.importorskip("tensorboard")
     cfg = composed_cell(f"trainer={option}", f"logger={logger}", f"hydra.runtime.output_dir={tmp_path}")
     HydraConfig.instance().set_config(cfg)
     runtime = runtime_from(cfg)

@@ -48,7 +48,8 @@ def test_a_cell_comes_after_what_it_shares_and_each_is_a_single_run(jobs: PoolJo
     assert cell.key is None
     called = cell.command
     assert [word for word in called if "hydra" in word] == [
-        "hydra.verbose=1", "hydra.sweeper.params=null", f"hydra.run.dir='{tmp_path}/it\\'s a, sweep/0'"
+        "hydra.verbose=1", "hydra.sweeper.params=null",
+        f"hydra.sweep.dir='{tmp_path}/it\\'s a, sweep'", f"hydra.run.dir='{tmp_path}/it\\'s a, sweep/0'",
     ]  # fmt: skip
     assert {"--config-dir=mine", "--config-name=config", "compression.r=0.3"} <= set(called)
     assert "only=probe:1" in probes[1].command

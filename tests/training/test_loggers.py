@@ -15,9 +15,14 @@ from helpers.disk import files_up_to
 from helpers.rows import make_row
 from helpers.training import tiny_dataset, tiny_fit, tiny_recipe
 from winnow.core.errors import OptionError, StoreError
-from winnow.training import loggers
+from winnow.scaling import grid
+from winnow.scaling.wandb_runs import read_grid
+from winnow.training import wandb_log
 from winnow.training.callbacks.forgetting import Forgetting
-from winnow.training.loggers import CSVLog, NoLog, WandbLog
+from winnow.training.logger_spec import Made
+from winnow.training.loggers import CSVLog, NoLog, Several, TensorBoardLog, WandbLog
+
+OWN_FOLDERS = ("WANDB_CACHE_DIR", "WANDB_DATA_DIR")
 
 
 @pytest.fixture(scope="module")
@@ -28,14 +33,14 @@ def dataset():
 @pytest.fixture
 def unset(monkeypatch, tmp_path):
     """No wandb setting from outside, no home, no answer from earlier, and an empty working directory."""
-    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_DIR", "WANDB_CACHE_DIR", "NETRC"):
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_DIR", "NETRC", *OWN_FOLDERS):
         monkeypatch.setenv(name, "")  # so that what a test sets is undone, too
         monkeypatch.delenv(name)
     for name in ("home", "work"):
         (tmp_path / name).mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path / "work")
-    monkeypatch.setattr(loggers, "_answers", None)
+    monkeypatch.setattr(wandb_log, "_answers", None)
     return monkeypatch
 
 
@@ -52,6 +57,8 @@ def logged(dataset, spec, name="one", row=None):
     recorder = Forgetting().build(np.arange(dataset.n), dataset.n_classes)
     opened = spec.open(name, kind="cell", config={"recipe": {"lr": 0.5}, "name": name})
     tiny_fit(dataset, tiny_recipe(), logger=opened, callbacks=[recorder])
+    spec.artifact(opened, Made("model", f"m{name}"), uses=[Made("subset", f"s{name}")])
+    spec.images(opened, "some", pd.DataFrame({"index": [1]}), np.asarray(dataset.train_images[[1]]))
     spec.close(opened, row)
 
 
@@ -120,6 +127,34 @@ def test_csv_of_several_trainings_stand_side_by_side(tmp_path):
     assert {path.name for path in (tmp_path / "logs").iterdir()} == {"cell-one", "probe-one"}
 
 
+def test_several_loggers_each_get_all(dataset, tmp_path):
+    folders = [tmp_path / name for name in ("one", "two")]
+    spec = Several(loggers=tuple(CSVLog(folder=str(folder)) for folder in folders))
+    logged(dataset, spec, row=make_row(error=0.25))
+    tables = [pd.read_csv(folder / "logs/cell-one/metrics.csv") for folder in folders]
+    pd.testing.assert_frame_equal(*tables)
+    assert tables[0]["train_loss"].dropna().size == 2
+    assert tables[0]["test_error"].dropna().tolist() == [0.25]
+    assert not spec.follows_sweeps
+    assert Several(loggers=(spec, WandbLog(folder=""))).follows_sweeps
+
+
+def test_tensorboard(dataset, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    logged(dataset, TensorBoardLog(folder=str(tmp_path)), row=make_row(error=0.25))
+    events = EventAccumulator(str(tmp_path / "tensorboard" / "cell-one")).Reload()
+    assert len(events.Scalars("train_loss")) == 2
+    assert [event.value for event in events.Scalars("test_error")] == [0.25]
+
+
+def test_tensorboard_that_is_not_installed(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(OptionError, match=r"winnow\[tensorboard\]"):
+        TensorBoardLog(folder="")
+
+
 def test_wandb_runs_offline(dataset, unset, tmp_path, capfd):
     folder = tmp_path / "out"
     spec = WandbLog(folder=str(folder), project="pruning", group="sweep", mode="offline")
@@ -135,9 +170,15 @@ def test_wandb_runs_offline(dataset, unset, tmp_path, capfd):
         found[found_run["name"]] = found_run
     records = [json.loads(line) for line in read(folder_of_run).splitlines()]
     started = next(record["run"] for record in records if record["type"] == "run")
-    assert (started["run_group"], started["job_type"], started["project"]) == ("sweep", "cell", "pruning")
+    assert (started["run_group"], started["job_type"], started["project"]) == ("sweep", "train", "pruning")
     assert len(runs(folder)) == 2
     assert found.keys() == rows.keys()
+    pd.testing.assert_frame_equal(read_grid(str(folder)), grid.table(rows.values()), check_exact=True)
+    artifacts = [record["artifact"] for record in records if record["type"] == "artifact"]
+    told_of = {each["name"]: each.get("use_after_commit", False) for each in artifacts if each["type"] != "run_table"}
+    assert told_of == {f"model-m{name}": False for name in [started["display_name"]]} | {
+        f"subset-s{name}": True for name in [started["display_name"]]
+    }
     for name, row in rows.items():
         assert found[name]["state"] == "finished"
         assert found[name]["config"] == {"recipe": {"lr": 0.5}, "name": name}
@@ -145,6 +186,7 @@ def test_wandb_runs_offline(dataset, unset, tmp_path, capfd):
         assert {field: summary.get(field) for field in asdict(row)} == asdict(row)  # wandb leaves out what is None
         assert summary["train_loss"] > 0
         assert summary["forgetting/events"]["_type"] == "histogram"
+        assert summary["some"]["nrows"] == 1
         assert sum(summary[f"forgetting/{i}"] for i in [*range(10), "10+"]) == dataset.n
 
     assert told.out + told.err == ""
@@ -196,7 +238,7 @@ def test_a_server_that_answers_needs_a_key(unset, tmp_path, variable, netrc, mod
 
 
 def test_the_mode_that_is_asked_for(unset, tmp_path):
-    unset.setattr(loggers, "_server_answers", lambda: pytest.fail("asked the server"))
+    unset.setattr(wandb_log, "_server_answers", lambda: pytest.fail("asked the server"))
     assert [WandbLog(folder="", mode=mode)._mode() for mode in ("online", "offline")] == ["online", "offline"]
     unset.setenv("WANDB_MODE", "disabled")
     assert WandbLog(folder="")._mode() == "disabled"

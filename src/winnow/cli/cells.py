@@ -77,11 +77,12 @@ def runtime_from(cfg: DictConfig) -> Runtime:
 
 def logger_from(cfg: DictConfig) -> LoggerSpec:
     """The logger that is chosen, or several as one."""
-    nodes = plain(cfg.logger) or {}
+    nodes: Any = OmegaConf.to_container(cfg.logger) or {}
     if "_target_" in nodes:  # a yaml of the user's own that is a single logger
-        return component(nodes, "logger", LoggerSpec)
-    chosen = {name: node for name, node in nodes.items() if isinstance(node, dict)}
-    loggers = tuple(component(node, f"logger.{name}", LoggerSpec) for name, node in chosen.items())
+        logger: LoggerSpec = component(cfg.logger, "logger", LoggerSpec)
+        return logger
+    chosen = [name for name, node in nodes.items() if isinstance(node, dict)]
+    loggers = tuple(component(cfg.logger[name], f"logger.{name}", LoggerSpec) for name in chosen)
     return loggers[0] if len(loggers) == 1 else Several(loggers=loggers) if loggers else NoLog()
 
 

@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def _help() -> str:
-    lines = [f"  {name:<9}{does}" for name, (_, does) in COMMANDS.items()]
+    lines = [f"  {name:<11}{does}" for name, (_, does) in COMMANDS.items()]
     return "\n".join(
         [
             "usage: winnow COMMAND ...",

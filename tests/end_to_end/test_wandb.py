@@ -1,0 +1,110 @@
+"""Sweeps with logger=wandb, told to a stand-in: who made what of what, finished cells, and what agents ask for."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import wandb
+import yaml
+
+from helpers import pages
+from helpers.scripts import TINY, run_script
+from helpers.wandb_stand_in import StandIn, names
+from winnow.store import results
+from winnow.training import wandb_sweep
+
+CELLS = [*TINY, "metric=el2n", "selector=threshold", "compression.r=0.5", "trainer=cpu"]
+ONLINE = ["logger=[csv,wandb]", "logger.mode=online", "logger.project=pruning"]
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StandIn:
+    monkeypatch.chdir(tmp_path)
+    for name in ("WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    for name in ("WANDB_PROJECT", "WANDB_ENTITY", *wandb_sweep.VARIABLES):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(wandb_sweep, "_asked", None)
+    stand_in = StandIn()
+    monkeypatch.setattr(wandb, "init", stand_in.init)
+    return stand_in
+
+
+def test_a_sweep_and_one_that_finds_it_finished(told: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = ["-m", *CELLS, "compression.r=0.5,0.8,0.0001", "callbacks=forgetting", *ONLINE]
+    assert run_script("run.py", *sweep, "hydra.sweep.dir=first", capsys=capsys).code == 1, "one cell fails"
+
+    assert [run.job_type for run in told.runs] == [
+        "probe",
+        "probe",
+        "score",
+        "select",
+        "train",
+        "select",
+        "train",
+        "sweep",
+    ]
+    assert {(run.group, run.options["project"], run.exit_code) for run in told.runs} == {("first", "pruning", 0)}
+    assert [run.name for run in told.of("train")] == ["el2n hardest r=0.5 seed 0", "el2n hardest r=0.8 seed 0"]
+    probes, (score,), selections, cells = (told.of(kind) for kind in ("probe", "score", "select", "train"))
+    assert names(score.used) == [made for probe in probes for made in names(probe.made)]
+    assert [names(selection.used)[:1] for selection in selections] == [names(score.made)] * 2
+    assert [names(cell.used) for cell in cells] == [names(selection.made) for selection in selections]
+    assert [artifact.type for cell in cells for artifact in cell.made] == ["model", "model"]
+
+    rows = results.collect("first").rows
+    assert [cell.summary["key"] for cell in cells] == [row.key for row in rows]
+    assert {"metric": "el2n", "selector": "threshold", "alpha": 1.0, "seed": 0}.items() <= cells[0].config.items()
+    assert [name for name in cells[0].config if isinstance(cells[0].config[name], dict)] == ["cell"]
+    assert all("forgetting/0" in run.summary and "train_loss" in run.summary for run in [*probes, *cells])
+
+    (whole,) = told.of("sweep")
+    assert whole.table("grid")["key"].tolist() == pd.read_csv("first/grid.csv")["key"].tolist()
+    assert (whole.summary["cells/done"], whole.summary["cells/failed"]) == (2, 1)
+    assert "keeps none" in whole.table("failures")["message"][0]
+    assert {"grid.csv", "scaling_curves.png"} <= set(whole.made[0].manifest.entries)
+    assert list(Path("first/0/logs").glob("cell-*/metrics.csv")), "and the other logger too"
+
+    before = len(told.runs)
+    assert run_script("run.py", *sweep, "hydra.sweep.dir=first", capsys=capsys).code == 1
+    assert [run.job_type for run in told.runs[before:]] == ["sweep"], "cells of the same sweep are there"
+    before = len(told.runs)
+    assert run_script("run.py", *sweep, "hydra.sweep.dir=second", capsys=capsys).code == 1
+    *cached, again = told.runs[before:]
+    assert [(run.job_type, run.group, run.tags[-1]) for run in cached] == [("train", "second", "cached")] * 2
+    assert [run.summary["test_error"] for run in cached] == [row.test_error for row in rows]
+    assert again.id != whole.id
+
+
+def test_what_an_agent_of_a_wandb_sweep_runs(
+    told: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command of the docs, as wandb's own agent fills it in; the second time the cell is finished."""
+    from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
+
+    (text,) = (each.text for each in pages.all_blocks() if each.page == "docs/sweeps.md" and each.language == "yaml")
+    sweep = yaml.safe_load(text)
+    first = {
+        name: each.get("value", each.get("values", [each.get("min")])[0]) for name, each in sweep["parameters"].items()
+    }
+    command = create_sweep_command_args({"args": {name: {"value": value} for name, value in first.items()}})
+    given = [
+        word
+        for each in sweep["command"]
+        for word in {"${args_no_hyphens}": command["args_no_hyphens"]}.get(each, [each])
+    ]
+    assert given[:3] == ["${env}", "${interpreter}", "${program}"]
+    small = [*TINY, "dataset.n_test=40", "trainer=cpu", "logger.mode=online", "compression.r=0.5"]
+    words = [word for word in given[3:] if not word.startswith(("dataset=", "compression.r="))]
+    for number in range(2):
+        for name, value in zip(wandb_sweep.VARIABLES, ("sweepid", f"run{number}", "none"), strict=True):
+            monkeypatch.setenv(name, value)
+        ended = run_script(Path(sweep["program"]).name, *words, *small, f"hydra.run.dir={number}", capsys=capsys)
+        assert ended.code == 0, ended.err
+    own, cached = told.of("train")
+    assert [(run.id, run.options["settings"].sweep_id) for run in (own, cached)] == [
+        ("run0", "sweepid"),
+        ("run1", "sweepid"),
+    ]
+    assert own.summary[sweep["metric"]["name"]] == cached.summary["test_error"]
+    assert {run.options["settings"].sweep_id for run in told.runs if run.job_type != "train"} == {None}
