@@ -85,6 +85,21 @@ def test_a_sweep_begun_again_keeps_the_rows_of_the_same_cells(tmp_path):
     assert (found.failed, found.missing) == ([], 2)
 
 
+def test_cells_that_a_search_adds_leave_those_before_as_they_are(tmp_path):
+    cells = [SweepCell(str(i), [f"seed={i}"]) for i in range(3)]
+    results.begin_sweep(tmp_path, cells[:2])
+    results.save_row(tmp_path / "0", make_row(seed=0))
+    results.save_failure(tmp_path / "1", "ValueError: of this search")
+    results.save_row(tmp_path / "2", make_row(seed=9))
+    results.begin_sweep(tmp_path, cells, begun=2)
+    found = results.collect(tmp_path)
+    assert (len(found.rows), [each.message for each in found.failed], found.missing) == (
+        1,
+        ["ValueError: of this search"],
+        1,
+    )
+
+
 def test_a_row_that_is_there_is_not_written_again(tmp_path):
     row, other = make_row(seed=1), make_row(seed=2)
     results.keep_row(tmp_path, row)

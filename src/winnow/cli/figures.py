@@ -37,7 +37,7 @@ def task(cfg: DictConfig) -> None:
     if read and numbers.resolve() == Path(read).resolve():
         raise OptionError(f"{numbers} holds the data of the figure, and its numbers would replace them; give out=... .")
     if of_wandb is not None:
-        write_atomically(Path(read), of_wandb.to_csv(index=False))
+        write_atomically(Path(cfg.figure.grid), of_wandb.to_csv(index=False))
     drawing = draw()
     path = save(drawing, out)
     write_atomically(numbers, drawing.table.to_csv(index=False, float_format="%.7g"))

@@ -28,8 +28,8 @@ def asked() -> Asked | None:
     global _asked
     sweep, run, path = (os.environ.pop(name, None) for name in VARIABLES)
     if sweep and run:
-        place = (os.environ.get(f"WANDB_{name}") for name in ("PROJECT", "ENTITY"))
-        _asked = Asked(sweep, run, *place, parameters=_parameters(path))
+        project, entity = os.environ.get("WANDB_PROJECT"), os.environ.get("WANDB_ENTITY")
+        _asked = Asked(sweep, run, project, entity, _parameters(path))
     return _asked
 
 
