@@ -54,7 +54,15 @@ def parts() -> list[Part]:
     small_chip = ("--models", "resnet8", "--batch", "8", "--ways", "eager")
     small_members = ("--models", "smallconv", "--members", "2", "--steps", "1", "--rounds", "1")
     small_gradients = ("--models", "smallconv", "--examples", "8", "--rounds", "1", "--size", "8")
-    small_table = (IMAGES, "--jobs", "1", "metric=el2n", "selector=threshold", "compression.r=0.5,1.0", "seed=0")
+    small_table: tuple[str, ...] = (
+        IMAGES,
+        "--jobs",
+        "1",
+        "metric=el2n",
+        "selector=threshold",
+        "compression.r=0.5,1.0",
+        "seed=0",
+    )
     small_table += ("dataset.limit=128", "model.width=2", "recipe.epochs=1", "probe.epochs=1", "recipe.batch_size=64")
     return [
         Part("chip", "chip.py", ("--minutes", "0.8"), small_chip, 1.2),

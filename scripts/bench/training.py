@@ -24,6 +24,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 import torch.nn.functional as F
+from made import colour_images
 from pytorch_lightning import Callback, Trainer
 
 from winnow.core.machine import device_name
@@ -31,13 +32,11 @@ from winnow.core.types import Subset
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.loader import InMemoryLoader, on_device
-from winnow.datasets.synthetic import Synthetic
 from winnow.models.base import ModelSpec
 from winnow.models.fastnet import FastNet
 from winnow.models.resnet_cifar import ResNetCifar
 from winnow.models.resnet_torchvision import ResNetTorchvision
 from winnow.models.smallconv import SmallConv
-from winnow.store.artifacts import ArtifactStore
 from winnow.training.callbacks.forgetting import Forgetting
 from winnow.training.devices import TrainerSpec
 from winnow.training.fit import fit
@@ -106,7 +105,7 @@ def fitted(
 def checkpointed(spec: ModelSpec, recipe: Recipe, recorded: int, examples: int = 50_000) -> dict[str, float]:
     """The size of a checkpoint in an epoch after so many recorded ones, and the seconds that taking one costs."""
     seconds, save = [], Trainer.save_checkpoint
-    dataset = Synthetic(n=examples, n_test=100, n_classes=10, size=8).load(ArtifactStore())
+    dataset = colour_images(examples, size=8)
     recorder = Forgetting().build(np.arange(dataset.n), dataset.n_classes)
     for name, rows in recorder.rows.items():
         kind = np.int8 if name == "correct" else np.float32
@@ -134,7 +133,7 @@ def main() -> None:
     parser.add_argument("--precision", default="float32", help="or bfloat16, or auto")
     asked = parser.parse_args()
     spec = MODELS[asked.model]
-    dataset = Synthetic(n=asked.images, n_test=100, n_classes=10, size=asked.size).load(ArtifactStore())
+    dataset = colour_images(asked.images, size=asked.size)
     augmentation = Augmentation(shift=0.125, flip=True)
     asked_for = Recipe(epochs=1, batch_size=asked.batch_size, augmentation=augmentation, precision=asked.precision)
     recipe = settled(asked_for)
