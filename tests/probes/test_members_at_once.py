@@ -44,7 +44,7 @@ def test_half_of_the_free_memory_must_hold_them(monkeypatch):
 
 def test_a_gpu_takes_few_of_small_steps(monkeypatch):
     class OnGPU:
-        on_gpu, kind, device = True, "cuda", torch.device("cuda", 0)
+        on_gpu, kind, device, threads = True, "cuda", torch.device("cuda", 0), None
 
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(8e10), int(8e10)))
     dataset = tiny_dataset()

@@ -69,8 +69,9 @@ def train_at_once(
     at_once = how_many(probe, dataset, trainer, len(missing))
     if at_once == 1:
         return
-    lines, threads = log_lines.of_this_process(), torch.get_num_threads()
-    with _threads(threads):
+    before = torch.get_num_threads()
+    lines, threads = log_lines.of_this_process(), trainer.threads or before
+    with _threads(before):
         shared: dict[str, Any] = {**given, "lines": lines, "threads": threads}
         _raise(
             workers.call_on_all(
@@ -90,7 +91,7 @@ def how_many(probe: Probe, dataset: ImageDataset, trainer: TrainerSpec, missing:
     """
     if isinstance(probe.parallel, int):
         return min(probe.parallel, missing)
-    room = min(missing, torch.get_num_threads())
+    room = min(missing, trainer.threads or torch.get_num_threads())
     if probe.parallel != "auto" or trainer.kind == "mps" or room == 1:
         return 1
     recipe, shape = probe.training_recipe, dataset.image_shape
@@ -140,7 +141,9 @@ def _share(
             for first in range(0, len(missing), world):
                 turn = missing[first : first + world]
                 if threads is not None:
-                    torch.set_num_threads(max(1, threads // len(turn)))
+                    own = max(1, threads // len(turn))
+                    torch.set_num_threads(own)
+                    trainer = replace(trainer, threads=trainer.threads and own)
                 for member in turn[rank : rank + 1]:
                     train(member=member, trainer=trainer.single_device, **given)
         except WinnowError as error:

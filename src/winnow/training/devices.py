@@ -26,7 +26,8 @@ class TrainerSpec:
     starts. sync_batchnorm: batch norm over the whole batch instead of each process's part, which makes the training
     that of one process but for rounding. progress: a bar (None: where standard error is a terminal) or plain log
     lines. memory_gb: what a pass for per-example gradients may hold; it sets how many examples go at once, and no
-    result depends on it. checkpoint_seconds: between checkpoints of a training that has a file for them.
+    result depends on it. threads: of the CPU, of each process (None: what OMP_NUM_THREADS says, else one for each core,
+    and for trainings of small steps one where that is faster, see winnow.training.threads). checkpoint_seconds: between checkpoints of a training that has a file for them.
 
     Raises OptionError for a value outside its range or a GPU that is not there.
     """
@@ -37,6 +38,7 @@ class TrainerSpec:
     sync_batchnorm: bool = False
     progress: bool | None = None
     memory_gb: float = 2.0
+    threads: int | None = None
     checkpoint_seconds: float = 300.0
 
     def __post_init__(self) -> None:
@@ -45,6 +47,8 @@ class TrainerSpec:
             raise OptionError("trainer.accelerator=gpu, but torch finds no GPU; use trainer.accelerator=auto.")
         if not self.memory_gb > 0:
             raise OptionError(f"trainer.memory_gb={self.memory_gb} must be positive.")
+        if self.threads is not None and self.threads < 1:
+            raise OptionError(f"trainer.threads={self.threads} must be at least 1, or null.")
         if not self.checkpoint_seconds > 0:
             raise OptionError(f"trainer.checkpoint_seconds={self.checkpoint_seconds} must be positive.")
         if self.devices < 1 or self.nodes < 1:

@@ -143,6 +143,8 @@ def _lead(devices: int, *, gpu: bool, one_device: bool) -> None:
     if not one_device:
         _share_threads(devices)
     given = {WORLD: str(devices), ADDRESS: place.address, PORT: str(place.port), KIND: "gpu" if gpu else "cpu"}
+    if processes.THREADS not in os.environ:
+        given[processes.SHARE] = "1"
     given[processes.THREADS] = os.environ.get(processes.THREADS, str(torch.get_num_threads()))
     state.current = group = Group(place, one_device=one_device)
     for each in range(1, devices):
