@@ -31,6 +31,8 @@ from winnow.training.recipe import Recipe
 
 CASES: dict[str, tuple[ModelSpec, tuple[int, int, int], int]] = {
     "smallconv": (SmallConv(), (8, 8, 1), 64),
+    "smallconv_256": (SmallConv(), (8, 8, 1), 256),
+    "smallconv16": (SmallConv(), (16, 16, 3), 128),
     "smallconv32": (SmallConv(), (32, 32, 3), 128),
     "resnet8": (ResNetCifar(depth=8), (32, 32, 3), 128),
     "resnet18": (ResNetTorchvision(depth=18), (32, 32, 3), 128),
@@ -87,7 +89,12 @@ def measure(name: str, *, steps: int, rounds: int, until: float) -> dict[str, ob
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--models", nargs="+", choices=CASES, default=["smallconv", "smallconv32", "resnet8"])
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        choices=CASES,
+        default=["smallconv", "smallconv_256", "smallconv16", "smallconv32", "resnet8"],
+    )
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=2.0, help="after which no further round begins")

@@ -43,8 +43,6 @@ class Checkpoints(Callback):
     steps: of the whole schedule, where the training stops before its end. Where it stops is not what it is, so a longer
     one may go on from a shorter one's last checkpoint: kept: the file for that checkpoint, None keeps none; begun: the
     file that a shorter one kept, which is read where there is nothing at `path`, and stays as it is.
-    threads: whether it goes on with as many threads of the CPU as it was computed with, for another number rounds
-    differently.
     """
 
     def __init__(
@@ -56,9 +54,7 @@ class Checkpoints(Callback):
         steps: int | None = None,
         begun: Path | None = None,
         kept: Path | None = None,
-        threads: bool = False,
     ) -> None:
-        self.threads = threads
         self.path, self.every, self.training, self.steps = path, every, training, steps
         self.begun, self.kept = begun, kept
         self.seconds = 0.0
@@ -91,12 +87,10 @@ class Checkpoints(Callback):
         return self.seconds + time.perf_counter() - self.started
 
     def state_dict(self) -> dict[str, Any]:
-        return {"identity": self.identity, "seconds": self._elapsed(), "threads": torch.get_num_threads()}
+        return {"identity": self.identity, "seconds": self._elapsed()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.seconds = state_dict["seconds"]
-        if self.threads and "threads" in state_dict:  # of earlier versions it is not known
-            torch.set_num_threads(state_dict["threads"])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         interruption.reclaim()

@@ -26,8 +26,9 @@ class TrainerSpec:
     starts. sync_batchnorm: batch norm over the whole batch instead of each process's part, which makes the training
     that of one process but for rounding. progress: a bar (None: where standard error is a terminal) or plain log
     lines. memory_gb: what a pass for per-example gradients may hold; it sets how many examples go at once, and no
-    result depends on it. threads: of the CPU, of each process (None: what OMP_NUM_THREADS says, else one for each core,
-    and for trainings of small steps one where that is faster, see winnow.training.threads). checkpoint_seconds: between checkpoints of a training that has a file for them.
+    result depends on it. threads: of the CPU, of each process (None: what OMP_NUM_THREADS says, else one
+    for each core, but one alone for trainings of small steps, see winnow.training.threads). checkpoint_seconds: between
+    checkpoints of a training that has a file for them.
 
     Raises OptionError for a value outside its range or a GPU that is not there.
     """

@@ -53,8 +53,8 @@ def train(
     schedule = recipe.steps(subset.m, dataset.n)
     steps = schedule if stop_after is None else schedule * stop_after // recipe.epochs
     batch = -(-recipe.batch_sizes(subset.m)[1] // workers.world_size())
-    fewer = threads.fastest(spec, model, recipe, dataset.image_shape, dataset.n_classes, batch)
-    with quiet(), torch.random.fork_rng(), fewer:
+    computing = threads.for_steps(spec, model, dataset.image_shape, dataset.n_classes, batch)
+    with quiet(), torch.random.fork_rng(), computing:
         torch.manual_seed(derive(seed, "init"))
         classifier = model.build(dataset.image_shape, dataset.n_classes)
         if recipe.channels_last:
@@ -69,7 +69,6 @@ def train(
             steps=schedule,
             begun=begun,
             kept=kept,
-            threads=not threads.are_chosen(spec),
         )
         lightning = joint_trainer(
             spec,
