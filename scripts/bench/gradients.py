@@ -64,8 +64,7 @@ def training_epoch(spec: ModelSpec, shape: Shape, device: torch.device) -> Calla
     optimiser, _ = Recipe(epochs=1, lr=0.01).optimiser(model, steps=10**6)
 
     def epoch(_: Classifier, batch: Batch) -> Tensor:
-        images = batch.image.contiguous(memory_format=torch.channels_last)
-        for image, label in zip(images.split(TRAINED), batch.label.split(TRAINED), strict=True):
+        for image, label in zip(batch.image.split(TRAINED), batch.label.split(TRAINED), strict=True):
             optimiser.zero_grad()
             loss = torch.nn.functional.cross_entropy(model(image), label)
             loss.backward()
@@ -88,7 +87,7 @@ def measure(
     with initialize_config_dir(CONF, version_base="1.3"):
         spec = instantiate(compose(f"model/{name}").model)
     torch.manual_seed(0)
-    model = spec.build(shape, CLASSES).to(device).eval()
+    model = spec.build(shape, CLASSES).to(device).to(memory_format=torch.channels_last).eval()  # as passes have it
     images, labels = (
         torch.randn(examples, 3, *shape[:2], device=device),
         torch.randint(CLASSES, (examples,), device=device),
