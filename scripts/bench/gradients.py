@@ -4,9 +4,9 @@
 
 All three give the same norms (to 0.1%, in float32); winnow.probes.gradients takes the first where it knows every
 layer and the second otherwise, eight images of 32x32 at once on a CPU. Beside them a training epoch of the same model
-on the same images takes its turn, in batches of 128. Images are square, of three channels and made up. One JSON line a model: examples/s of
-each, medians over rounds that take turns; how many times faster than the loop each is; and in training epochs what a
-pass of each takes, by the clock and, on a CPU, in processor time.
+on the same images takes its turn, in batches of 128. Images are square, of three channels and made up. One JSON line a
+model: examples/s of each, medians over rounds that take turns; how many times faster than the loop each is; and in
+training epochs what a pass of each takes, by the clock and, on a CPU, in processor time.
 """
 
 import argparse
@@ -88,10 +88,8 @@ def measure(
         spec = instantiate(compose(f"model/{name}").model)
     torch.manual_seed(0)
     model = spec.build(shape, CLASSES).to(device).to(memory_format=torch.channels_last).eval()  # as passes have it
-    images, labels = (
-        torch.randn(examples, 3, *shape[:2], device=device),
-        torch.randint(CLASSES, (examples,), device=device),
-    )
+    images = torch.randn(examples, 3, *shape[:2], device=device).contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(CLASSES, (examples,), device=device)
     batch = Batch(torch.arange(examples, device=device), images, labels, torch.ones(examples, device=device), examples)
     ways = {way: WAYS[way] for way in named} | {"training": training_epoch(spec, shape, device)}
     taken: dict[str, list[float]] = {way: [] for way in ways}
