@@ -179,7 +179,7 @@ def kept_pass(
         if kind.differentiates:
             held: Scratch = partial(kind.scratch, **options)
             batch = min(
-                batch or at_once(dataset.image_shape),
+                batch or at_once(dataset.image_shape, trainer.kind),
                 examples_at_once(model, dataset.image_shape, trainer.memory_gb, held),
                 sys.maxsize if trainer.on_gpu else in_cache(dataset.image_shape),
             )
