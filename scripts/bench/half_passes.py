@@ -12,6 +12,7 @@ import argparse
 import json
 import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         spec = ImageFolder(root=asked.root, limit=asked.images)
-        dataset = load_once(spec, ArtifactStore(folder))
+        dataset = load_once(spec, ArtifactStore(Path(folder)))
     trainer = TrainerSpec(accelerator="gpu" if asked.device == "cuda" else "cpu", progress=False)
     options: dict[str, Any] = {"model": ResNetCifar(depth=8), "recipe": Recipe(epochs=asked.epochs, lr=0.1), "seed": 0}
     fitted = fit(dataset, subset=Subset.full(dataset.n), trainer=trainer, **options)
