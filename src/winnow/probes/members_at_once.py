@@ -27,7 +27,7 @@ from winnow.training.memory import training_bytes
 CPU_RATE = 5e10
 """Multiply-adds a second of one thread in training (AVX-512: smallconv 3.6e10, ResNet-8 4.8e10), rather too many."""
 WORTH_STARTING = 30.0
-"""Seconds of training, as CPU_RATE has them, for which processes are started, which takes about five."""
+"""Seconds of training, as CPU_RATE has them, for which processes are started, whose server imports for 3.4 s."""
 GPU_FILLED = 5e10
 """Multiply-adds of a training step that a GPU does in the 5 ms or so that launching the step takes."""
 GPU_MOST = 4

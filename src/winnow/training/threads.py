@@ -18,8 +18,8 @@ from winnow.training.devices import TrainerSpec
 SMALL = 5e7
 """Multiply-adds of a batch's forward pass below which a training step takes one thread (scripts/bench/threads.py).
 
-With 2e7 two threads took 2.2 times as long as one on an idle machine and 3.2 times the processor time; with 8e7 1.6
-times the processor time, of which the calling thread had 0.95. A rule and no measurement at the start of each training:
+With 2e7 two threads took 2.9 times as long as one; with 8e7 1.6 times the processor time, of which the calling thread
+had 0.95. A rule and no measurement at the start of each training:
 one of 0.1 s came to either answer on a busy machine, and another number of threads gives other results by rounding.
 """
 
