@@ -14,16 +14,25 @@ def capped(sizes: Floats, count: int) -> Floats:
         return np.ones(count)
     scale = count / sizes.sum()
     if scale * sizes.max() >= 1:
-        # The a largest are certain; a is the first for which the next one stays below 1. Capping one at a time from
-        # the largest ends at the same a.
-        rising = np.sort(sizes)
-        largest = rising[: -count - 2 : -1].copy()
-        rest = np.cumsum(rising, out=rising)[: -count - 2 : -1]  # rest[a]: the sum of all but the a largest
-        largest *= np.arange(count, -1, -1)
-        certain = np.argmax(largest < rest)
-        scale = (count - certain) / rest[certain]
+        scale = _capped_scale(sizes, count)
     probability = scale * sizes
     return np.minimum(probability, 1.0, out=probability)
+
+
+def _capped_scale(sizes: Floats, count: int) -> float:
+    """κ where some are certain: the a largest, a the first for which the next one stays below 1.
+
+    Capping one at a time from the largest ends at the same a.
+    """
+    rising = np.sort(sizes)
+    largest = rising[: -count - 2 : -1].copy()
+    rest = np.cumsum(rising, out=rising)[: -count - 2 : -1]  # rest[a]: the sum of all but the a largest
+    for some in blocks(count + 1, TOGETHER):
+        stays = (count - np.arange(some.start, some.stop)) * largest[some] < rest[some]
+        if stays.any():
+            break
+    certain = some.start + int(np.argmax(stays))
+    return float((count - certain) / rest[certain])
 
 
 def systematic(probability: Floats, count: int, draws: np.random.Generator) -> Ints:

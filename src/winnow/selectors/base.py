@@ -129,6 +129,7 @@ class Selector(Rule, ABC):
             weights[signal] = self._signal_weights(members, signal, w_signal[c], m / trusted.size, pool)
             weights[explored] = w_explored[c]
             kept[signal] = kept[explored] = is_signal[signal] = True
+        del trusted, strata, members, signal, explored  # of 10⁸ examples they are gigabytes, and no longer needed
         return Subset(np.flatnonzero(kept), weights[kept], is_signal[kept], n)
 
     def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:
