@@ -90,7 +90,9 @@ def test_shards_are_read_as_one_table(tmp_path):
 
 def test_a_key_is_of_what_is_in_the_shards_in_natural_order(tmp_path):
     tables = [{"index": [i], "score": [1.0]} for i in range(10)]
-    first, again, other = (write_shards(tmp_path / name, *tables[: 10 - less]) for name, less in zip("abc", (0, 0, 1), strict=True))
+    first, again, other = (
+        write_shards(tmp_path / name, *tables[: 10 - less]) for name, less in zip("abc", (0, 0, 1), strict=True)
+    )
     assert hash_score_file(first) == hash_score_file(again) != hash_score_file(other)
     assert [path.name for path in shards(first)] == [f"shard-{i}.parquet" for i in range(1, 11)]
 

@@ -1,5 +1,6 @@
 """How each type is laid out in an artifact: one pair of functions a type, and nothing is lost on the way."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -8,10 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from winnow.core.arrays import blocks
 from winnow.core.errors import DatasetError, MissingEvidenceError
 from winnow.core.types import Row, Scores, Subset, Trajectory
 from winnow.store.artifacts import Artifact, Draft
+from winnow.store.score_files import ROWS
+from winnow.store.writing import replaced_at_once, writing
 
 
 def save_scores(draft: Draft, scores: Scores, columns: Mapping[str, Any]) -> None:
@@ -32,6 +37,30 @@ def subset_table(subset: Subset, columns: Mapping[str, Any]) -> pd.DataFrame:
     table = pd.DataFrame({"index": subset.indices, "weight": subset.weights, "is_signal": subset.is_signal})
     table.attrs["n"] = int(subset.n)  # Parquet keeps it, for those who take the table away from its artifact
     return table.assign(**{name: np.asarray(values)[subset.indices] for name, values in columns.items()})
+
+
+def write_subset_table(
+    path: str | Path, subset: Subset, columns: Mapping[str, Any], *, provenance: Mapping[str, Any]
+) -> None:
+    """Write what `subset_table` has to a new file, some lines at a time; attrs["provenance"] says how.
+
+    Raises StoreError where it cannot be written.
+    """
+    about = {
+        "PANDAS_ATTRS": json.dumps({"n": int(subset.n), "provenance": dict(provenance)})
+    }  # where pandas keeps attrs
+    writer: pq.ParquetWriter | None = None
+    with writing(path), replaced_at_once(Path(path)) as temporary:
+        try:
+            for some in blocks(subset.m, ROWS):
+                indices = subset.indices[some]
+                own = {"index": indices, "weight": subset.weights[some], "is_signal": subset.is_signal[some]}
+                part = pa.table(own | {name: np.asarray(values)[indices] for name, values in columns.items()})
+                writer = writer or pq.ParquetWriter(temporary, part.schema.with_metadata(about))
+                writer.write_table(part)
+        finally:
+            if writer is not None:
+                writer.close()
 
 
 def read_subset_table(path: str | Path) -> pd.DataFrame:

@@ -64,45 +64,74 @@ def read_score_file(path: str | Path, column: str, *, n: int, files: Sequence[st
     by = "index" if any("index" in names for names in columns.values()) or files is None else "file"
     also = " or file" if files is not None else ", as this data set has no files"
     check_columns(path, columns, [by, column], f"it needs {column} (metric.column) and index{also}")
-    target = Filled(n)
+    named, values = Named(n), np.full(n, np.nan)
     known = pd.Index(files) if by == "file" else None
     for names, scores in [(whole[by], whole[column])] if whole is not None else read_columns(path, [by, column]):
-        places = known.get_indexer(pd.Index(names)) if known is not None else _whole_numbers(names, n)
-        target.put(places, scores)
-    target.check(path, f"give one score for each training example, by {by}", outside=by == "index")
-    return target.values
+        places, inside = named.take(known.get_indexer(pd.Index(names)) if known is not None else _whole(names, n))
+        values[places] = _numbers(scores)[inside]
+    named.check(path, f"give one score for each training example, by {by}", values, outside=by == "index")
+    return values
 
 
-class Filled:
-    """n numbers that come in by parts, each with its places, and what was wrong with them.
+def read_score_table(
+    path: str | Path, n: int, *, column: str | None, index: str | None, label: str | None
+) -> tuple[Floats | None, NDArray[Any] | None]:
+    """([n] scores, [n] labels, of the smallest type that holds them) of the n lines of Parquet; None for no column.
 
-    values: [n] float64. put: numbers at places, -1 where there is none for them.
+    A line's place is what the column `index` says, or without one its number, shards in natural order.
+
+    Raises DatasetError as read_score_file does, and for labels that are not whole numbers.
     """
+    wanted = [name for name in (index, column, label) if name is not None]
+    needs = f"it needs {', '.join(wanted)} (column, index, label; index=null numbers the lines as they lie)"
+    check_columns(path, columns_of(path), wanted, needs)
+    named, done = Named(n), 0
+    values = None if column is None else np.full(n, np.nan)
+    labels = None if label is None else np.zeros(n, dtype=np.int8)
+    for parts in read_columns(path, wanted) if wanted else ():
+        part: dict[str | None, Any] = dict(zip(wanted, parts, strict=True))
+        lines = np.arange(done, done := done + len(parts[0]))
+        places, inside = named.take(lines if index is None else _whole(part[index], n))
+        if values is not None:
+            values[places] = _numbers(part[column])[inside]
+        if labels is not None:
+            numbers = part[label].to_numpy()
+            if numbers.dtype.kind not in "iu":
+                raise DatasetError(f"{path} holds labels that are not whole numbers in {label}; number the classes.")
+            extremes = [np.min_scalar_type(numbers.min()), np.min_scalar_type(numbers.max())]
+            labels = labels.astype(np.result_type(labels.dtype, *extremes), copy=False)
+            labels[places] = numbers[inside]
+    if wanted:
+        named.check(path, f"give each of the {n} lines an index of its own, from 0", values)
+    return values, labels
+
+
+class Named:
+    """Which of n places were named, part by part."""
 
     def __init__(self, n: int) -> None:
-        self.values = np.full(n, np.nan)
         self._seen = np.zeros(n, dtype=bool)
-        self._named = self._outside = self._broken = 0
+        self._named = self._outside = 0
 
-    def put(self, places: Ints, numbers: "pd.Series[Any]") -> None:
-        values = pd.to_numeric(numbers, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    def take(self, places: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+        """Note the places of a part, [k], -1 where a line has none: those that there are, and which lines they are."""
         inside = places >= 0
+        self._outside += places.size - int(np.count_nonzero(inside))
         if not inside.all():
-            self._outside += int(inside.size - np.count_nonzero(inside))
-            places, values = places[inside], values[inside]
+            places = places[inside]
         self._named += places.size
-        self._broken += int(np.count_nonzero(~np.isfinite(values)))
         self._seen[places] = True
-        self.values[places] = values
+        return places, inside
 
-    def check(self, path: str | Path, advice: str, *, outside: bool = True) -> None:
-        """Raise DatasetError unless each place was named once, with a finite number, and, if so asked, no other."""
-        n, seen = self.values.size, int(np.count_nonzero(self._seen))
+    def check(self, path: str | Path, advice: str, values: Floats | None, *, outside: bool = True) -> None:
+        """Raise DatasetError unless each place was named once, with a finite value, and, if so asked, no other."""
+        n, seen = self._seen.size, int(np.count_nonzero(self._seen))
+        broken = 0 if values is None else seen - int(np.count_nonzero(np.isfinite(values)))
         problems = {
             f"names {self._named - seen} examples twice": self._named - seen,
             f"lacks {n - seen} of {n} examples": n - seen,
             f"names {self._outside} examples outside 0..{n - 1}": self._outside if outside else 0,
-            f"has {self._broken} scores that are not finite numbers": self._broken,
+            f"has {broken} scores that are not finite numbers": broken,
         }
         if any(problems.values()):
             found = " and ".join(problem for problem, count in problems.items() if count)
@@ -142,6 +171,7 @@ def read_columns(path: str | Path, columns: Sequence[str]) -> Iterator["tuple[pd
 
 def _opened(shard: Path) -> pq.ParquetFile:
     try:
+        shard.stat()  # whose error says why in fewer words
         return pq.ParquetFile(shard, buffer_size=2**22)  # else a column of a row group is read as a whole
     except OSError as error:
         raise DatasetError(f"{shard} cannot be read ({error.strerror or error}); give a Parquet file.") from error
@@ -160,7 +190,11 @@ def _csv(path: str | Path) -> pd.DataFrame:
         raise DatasetError(f"metric.path={path} is not a table; give a CSV or Parquet file.") from error
 
 
-def _whole_numbers(names: "pd.Series[Any]", n: int) -> NDArray[np.int64]:
+def _numbers(column: "pd.Series[Any]") -> Floats:
+    return pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _whole(names: "pd.Series[Any]", n: int) -> Ints:
     """The indices in [0, n) that a column names, -1 for all else."""
     numbers = pd.to_numeric(names, errors="coerce").to_numpy(na_value=np.nan)
     inside = (numbers >= 0) & (numbers < n)
