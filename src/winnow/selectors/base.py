@@ -109,9 +109,11 @@ class Selector(Rule, ABC):
                 raise BudgetError(f"drop_suspect={self.drop_suspect:g} of n={n} examples leaves none; lower it.")
             self._check_trusted(labels[trusted], r=r, alpha=alpha)
 
-        strata = [trusted] if self.balance is None else [trusted[c] for c in by_class(labels[trusted])]
+        strata = [trusted] if self.balance is None else by_class(trusted, labels)
         sizes = np.array([members.size for members in strata])
-        m = kept_count(trusted.size, r)
+        total = trusted.size
+        del trusted  # here and below: of 10⁸ examples it is a gigabyte that is no longer needed
+        m = kept_count(total, r)
         if self.balance is None or self.balance == "exact":
             budgets = largest_remainder(r * sizes, m, sizes)
         else:
@@ -126,10 +128,10 @@ class Selector(Rule, ABC):
         weights, kept, is_signal = np.zeros(n), np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
         for c, members in enumerate(strata):
             signal, explored = self._choose(members, int(budgets[c]), int(signals[c]), pool)
-            weights[signal] = self._signal_weights(members, signal, w_signal[c], m / trusted.size, pool)
+            weights[signal] = self._signal_weights(members, signal, w_signal[c], m / total, pool)
             weights[explored] = w_explored[c]
             kept[signal] = kept[explored] = is_signal[signal] = True
-        del trusted, strata, members, signal, explored  # of 10⁸ examples they are gigabytes, and no longer needed
+        del strata, members, signal, explored, pool
         return Subset(np.flatnonzero(kept), weights[kept], is_signal[kept], n)
 
     def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:

@@ -15,10 +15,11 @@ TOGETHER = 2**20
 """Members that are put into strata at a time."""
 
 
-def by_class(labels: NDArray[Any]) -> list[Ints]:
-    """The indices of each class, classes in the order of np.unique."""
-    counts = np.unique(labels, return_counts=True)[1]
-    return np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
+def by_class(members: Ints, labels: NDArray[Any]) -> list[Ints]:
+    """The members of each class, classes in the order of np.unique. labels: [n], of all."""
+    own = labels[members]
+    counts = np.unique(own, return_counts=True)[1]
+    return np.split(members[np.argsort(own, kind="stable")], np.cumsum(counts)[:-1])
 
 
 def check_cut(beta: float, cut_by: str, strata: int) -> None:

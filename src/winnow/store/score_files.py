@@ -65,7 +65,7 @@ def read_score_file(path: str | Path, column: str, *, n: int, files: Sequence[st
     also = " or file" if files is not None else ", as this data set has no files"
     check_columns(path, columns, [by, column], f"it needs {column} (metric.column) and index{also}")
     named, values = Named(n), np.full(n, np.nan)
-    known = pd.Index(files) if by == "file" else None
+    known = None if by == "index" or files is None else pd.Index(list(files))
     for names, scores in [(whole[by], whole[column])] if whole is not None else read_columns(path, [by, column]):
         places, inside = named.take(known.get_indexer(pd.Index(names)) if known is not None else _whole(names, n))
         values[places] = _numbers(scores)[inside]
