@@ -48,42 +48,51 @@ def select_from_parquet(
     """
     started = time.perf_counter()
     check_choice("higher_is", higher_is, ("harder", "easier"))
-    _check_place(Path(scores), Path(to))
+    check_place(Path(scores), Path(to))
     if selector.needs:
         raise MissingEvidenceError(
             f"selector={selector.name} reads {' and '.join(sorted(selector.needs))} beside scores, which a table of "
             "scores has not; choose a rule that goes by scores alone, or select from a data set (select.py)."
         )
     n = score_files.count_rows(scores)
-    fraction = r if isinstance(r, float | int) else r.fraction(n)
-    kept_count(n, fraction)  # before minutes of reading
+    fraction = fraction_of(r, n)
     read = column if selector.reads_scores else None
     values, labels = score_files.read_score_table(scores, n, column=read, index=index, label=label)
     if values is not None and higher_is == "easier":
         np.negative(values, out=values)
     asked = np.broadcast_to(np.int8(0), n) if labels is None else labels
     subset = selector.select(values, asked, r=fraction, alpha=alpha, seed=seed)
-    facts: dict[str, Any] = {
-        "scores": str(scores),
-        "column": read,
-        "index": index,
-        "label": label,
-        "higher_is": higher_is,
-        "rule": selector.rule(column, selector.effective_alpha(alpha)),
-        "selector": describe(selector),
-        "r": fraction,
-        "alpha": selector.effective_alpha(alpha),
-        "seed": seed,
-        "n": n,
-        "n_kept": subset.m,
-        "subset": subset.content_hash,
-    }
-    facts |= {"seconds": round(time.perf_counter() - started, 3), **provenance()}
+    facts = about(scores, selector, fraction, alpha, seed, column=read, index=index, label=label, higher_is=higher_is)
+    facts |= {"n": n, "n_kept": subset.m, "subset": subset.content_hash}
+    facts["seconds"] = round(time.perf_counter() - started, 3)
     write_subset_table(to, subset, {} if labels is None else {"label": labels}, provenance=facts)
     return subset
 
 
-def _check_place(scores: Path, to: Path) -> None:
+def fraction_of(r: float | Count | Fraction, n: int) -> float:
+    """The fraction of n that is asked for; BudgetError where it keeps none, before minutes of reading."""
+    fraction = r if isinstance(r, float | int) else r.fraction(n)
+    kept_count(n, fraction)
+    return fraction
+
+
+def about(
+    scores: str | Path,
+    selector: Selector,
+    r: float,
+    alpha: float,
+    seed: int,
+    *,
+    column: str | None,
+    **columns: str | None,
+) -> dict[str, Any]:
+    """What a subset was made from, and with what code."""
+    alpha = selector.effective_alpha(alpha)
+    made: dict[str, Any] = {"scores": str(scores), "column": column, **columns, "rule": selector.rule(column, alpha)}
+    return made | {"selector": describe(selector), "r": r, "alpha": alpha, "seed": seed, **provenance()}
+
+
+def check_place(scores: Path, to: Path) -> None:
     if to.suffix != ".parquet":
         raise OptionError(f"to={to} must end in .parquet.")
     if to.exists():
