@@ -6,11 +6,14 @@ Stages: probe trains one small network for two epochs on synthetic images, recor
 aum with its standard errors by two recorded runs of 50 epochs, in files (200,000 n); select is exact calibration at
 r = 0.3 (1,000,000 n); collect is the report of a sweep, from row.json to table and figure (500 rows n). Each size is a
 process of its own, in which a small one warms up, and rounds go over all sizes in turn. One JSON line each: processor
-seconds and peak MB of the process's own memory above what it held before (as in scoring.py; Linux only). Then the
-exponent b of each stage's a·n^b with its 95% interval, by least squares on logarithms; figure=growth draws TABLE.csv.
+seconds and the peak MB of the process's own memory above what it held before there were inputs, which count too unless
+they are mapped files (as in scoring.py; Linux with glibc). Then the exponent b of each stage's a·n^b with its 95%
+interval, by least squares on logarithms; figure=growth draws TABLE.csv.
 """
 
 import argparse
+import ctypes
+import gc
 import io
 import json
 import subprocess
@@ -89,12 +92,20 @@ def collect(folder: Path, n: int) -> Callable[[], object]:
 STAGES = {"probe": (probe, 8_000), "score": (score, 200_000), "select": (select, 1_000_000), "collect": (collect, 500)}
 
 
+def give_back() -> None:
+    """Give the system what was freed, which the allocator keeps and would use for the next thing that is measured."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+
+
 def measure(stage: str, n: int) -> dict[str, object]:
     prepare, unit = STAGES[stage]
     with tempfile.TemporaryDirectory() as small, tempfile.TemporaryDirectory() as folder:
         prepare(Path(small), round(WARM * unit))()
-        call = prepare(Path(folder), n)
+        give_back()
         before = anonymous_mb()
+        call = prepare(Path(folder), n)
+        give_back()  # what making inputs up took beside them
         _, processor, peak = cost_of(call)
     return {
         "benchmark": "growth",

@@ -5,7 +5,7 @@ import pandas as pd
 
 from winnow.core.errors import FitError
 
-COSTS = {"processor_seconds": "processor seconds", "peak_mb": "peak MB above what was held before"}
+COSTS = {"processor_seconds": "processor seconds", "peak_mb": "peak MB, inputs included"}
 
 
 def growth_exponents(table: pd.DataFrame) -> pd.DataFrame:
