@@ -17,7 +17,7 @@ PACKAGES = (
     "scipy", "scikit-learn", "faiss-cpu", "pandas", "pyarrow", "matplotlib", "pillow", "safetensors", "filelock",
     "wandb",
 )  # fmt: skip
-EXTRAS = {"timm": "timm", "ray": "hydra-ray-launcher", "slurm": "hydra-submitit-launcher"}
+EXTRAS = {"timm": "timm", "duckdb": "duckdb", "ray": "hydra-ray-launcher", "slurm": "hydra-submitit-launcher"}
 VARIABLES = (
     "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA",
     "MKL_ENABLE_INSTRUCTIONS", "HYDRA_FULL_ERROR", "WANDB_MODE", "SLURM_JOB_ID",
