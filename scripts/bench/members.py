@@ -32,6 +32,7 @@ from torch.func import functional_call, grad, stack_module_state, vmap
 
 from winnow.core.machine import processor_name
 from winnow.models.base import Classifier, ModelSpec
+from winnow.models.fastnet import FastNet
 from winnow.models.resnet_cifar import ResNetCifar
 from winnow.models.smallconv import SmallConv
 from winnow.training.recipe import Recipe
@@ -39,6 +40,7 @@ from winnow.training.recipe import Recipe
 CASES: dict[str, tuple[ModelSpec, tuple[int, int, int], int]] = {
     "smallconv": (SmallConv(), (8, 8, 1), 64),
     "resnet8": (ResNetCifar(depth=8), (32, 32, 3), 128),
+    "fastnet": (FastNet(), (32, 32, 3), 256),
 }
 """name -> model, (H, W, C) of its images, batch size"""
 Train = Callable[[int], None]
