@@ -104,7 +104,7 @@ def step_of(way: str, spec: ModelSpec, batch: int, device: torch.device, kind: t
 
 def _torchvisions() -> nn.Module:
     model = torchvision.models.resnet18(num_classes=CLASSES)
-    model.conv1, model.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()  # type: ignore[assignment]
+    model.conv1, model.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()
     return model
 
 

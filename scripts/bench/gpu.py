@@ -54,8 +54,18 @@ def parts() -> list[Part]:
     small_chip = ("--models", "resnet8", "--batch", "8", "--ways", "eager")
     small_members = ("--models", "smallconv", "--members", "2", "--steps", "1", "--rounds", "1")
     small_gradients = ("--models", "smallconv", "--examples", "8", "--rounds", "1", "--size", "8")
-    small_table = (IMAGES, "--jobs", "1", "metric=el2n", "selector=threshold", "compression.r=0.5,1.0", "seed=0")
+    small_table: tuple[str, ...] = (
+        IMAGES,
+        "--jobs",
+        "1",
+        "metric=el2n",
+        "selector=threshold",
+        "compression.r=0.5,1.0",
+        "seed=0",
+    )
     small_table += ("dataset.limit=128", "model.width=2", "recipe.epochs=1", "probe.epochs=1", "recipe.batch_size=64")
+    small_passes = ("--models", "resnet8", "--images", "64", "--batches", "32", "--rounds", "1")
+    passes = ("--images", "50000", "--batches", "1000", "4000", "16000")
     return [
         Part("chip", "chip.py", ("--minutes", "0.8"), small_chip, 1.2),
         Part("fastnet", "accuracy.py", (IMAGES, "--peer", "--trainings", fast), small_training, 1.5),
@@ -65,6 +75,7 @@ def parts() -> list[Part]:
         Part("steps of smallconv", "training.py", ("--model", "smallconv", *steps), small_steps, 0.6),
         Part("members", "members.py", ("--minutes", "0.8"), small_members, 1.0),
         Part("gradients", "gradients.py", ("--examples", "2000"), small_gradients, 0.8),
+        Part("passes", "passes.py", passes, small_passes, 0.8),
         Part("table", "table.py", (IMAGES, "--jobs", "3", "--minutes", "2"), small_table, 2.5),
         Part("wider", "accuracy.py", (IMAGES, "--seeds", "1", "--trainings", wide, resnet), small_training, 2.0),
     ]

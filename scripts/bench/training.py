@@ -2,13 +2,13 @@
 
     python scripts/bench/training.py [--model smallconv|fastnet|resnet8|resnet18] [--images 10000] [--rounds 5]
 
-Both run in turn in one process, one epoch each, and the medians are compared; a first round of each is not counted. The
-bare loop takes the same batches from the same loader and calls the same optimiser, and nothing else. One JSON line:
-images/s of both, and their ratio; `overhead_ms_per_step`, the median over the rounds of what a step of `fit` takes
-longer, from the start of the training to its end, with what Lightning sets up before and after stated apart
-(`set_up_ms`, for a training); and the size of a checkpoint of a training that has recorded `--recorded` epochs of
-50,000 examples, with the median of the seconds that taking one costs. Where a step is long, it hides `fit`'s overhead
-behind the noise of its own: `--size 8 --batch-size 16` shows it.
+Both run in turn in one process, one epoch each, and the medians are compared; a first round of each is not counted. On
+a CPU seconds are the processor's (OMP_NUM_THREADS=1: those of one core). The bare loop takes the same batches from the
+same loader and calls the same optimiser, and nothing else. One JSON line: images/s of both, and their ratio;
+`overhead_ms_per_step`, the median over the rounds of what a step of `fit` takes longer, with what Lightning sets up
+before the first and after the last stated apart (`set_up_ms`, of a training); and the size of a checkpoint of a
+training that has recorded `--recorded` epochs of 50,000 examples, with the median of the seconds of a clock that taking
+one costs. Where a step is long, its own noise hides the overhead: `--size 8 --batch-size 16` shows it.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 import torch.nn.functional as F
+from made import colour_images
 from pytorch_lightning import Callback, Trainer
 
 from winnow.core.machine import device_name
@@ -31,13 +32,11 @@ from winnow.core.types import Subset
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.base import ImageDataset
 from winnow.datasets.loader import InMemoryLoader, on_device
-from winnow.datasets.synthetic import Synthetic
 from winnow.models.base import ModelSpec
 from winnow.models.fastnet import FastNet
 from winnow.models.resnet_cifar import ResNetCifar
 from winnow.models.resnet_torchvision import ResNetTorchvision
 from winnow.models.smallconv import SmallConv
-from winnow.store.artifacts import ArtifactStore
 from winnow.training.callbacks.forgetting import Forgetting
 from winnow.training.devices import TrainerSpec
 from winnow.training.fit import fit
@@ -52,16 +51,28 @@ MODELS: dict[str, ModelSpec] = {
 }
 
 
+def now() -> float:
+    """Processor seconds of all threads, which other work on the machine leaves alone; on a GPU those of a clock."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+        return time.perf_counter()
+    return time.process_time()
+
+
 class _Clock(Callback):
-    """Seconds from the start of a training to its end: what Lightning sets up before is not in them."""
+    """Seconds of a training, and those from its first step to its last: what Lightning sets up is not in these."""
 
-    def on_train_start(self, trainer: Any, module: Any) -> None:
-        self.started = time.perf_counter()
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        self.set_up = now()
 
-    def on_train_end(self, trainer: Any, module: Any) -> None:
-        if module.device.type == "cuda":
-            torch.cuda.synchronize()
-        self.seconds = time.perf_counter() - self.started
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        self.started = now()
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        self.steps = now() - self.started
+
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        self.whole = now() - self.set_up
 
 
 def bare(dataset: ImageDataset, spec: ModelSpec, recipe: Recipe, device: torch.device) -> float:
@@ -73,7 +84,7 @@ def bare(dataset: ImageDataset, spec: ModelSpec, recipe: Recipe, device: torch.d
     optimiser, schedule = recipe.optimiser(model, len(loader))
     assert schedule is not None
     model.train()
-    started = time.perf_counter()
+    started = now()
     for batch in loader:
         optimiser.zero_grad()
         with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
@@ -81,9 +92,7 @@ def bare(dataset: ImageDataset, spec: ModelSpec, recipe: Recipe, device: torch.d
         F.cross_entropy(logits.float(), batch.label).backward()
         optimiser.step()
         schedule.step()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
+    return now() - started
 
 
 def fitted(
@@ -100,13 +109,14 @@ def fitted(
     callbacks = [clock] if recorder is None else [recorder, clock]
     options = TrainerSpec(progress=False, checkpoint_seconds=1e-9, checkpoint_share=1.0)
     asked: dict[str, Any] = {"subset": subset, "model": spec, "recipe": recipe, "seed": 0, "checkpoint": file}
-    return fit(dataset, **asked, trainer=options, callbacks=callbacks).seconds, clock.seconds
+    fit(dataset, **asked, trainer=options, callbacks=callbacks)
+    return clock.whole, clock.steps
 
 
 def checkpointed(spec: ModelSpec, recipe: Recipe, recorded: int, examples: int = 50_000) -> dict[str, float]:
     """The size of a checkpoint in an epoch after so many recorded ones, and the seconds that taking one costs."""
     seconds, save = [], Trainer.save_checkpoint
-    dataset = Synthetic(n=examples, n_test=100, n_classes=10, size=8).load(ArtifactStore())
+    dataset = colour_images(examples, size=8)
     recorder = Forgetting().build(np.arange(dataset.n), dataset.n_classes)
     for name, rows in recorder.rows.items():
         kind = np.int8 if name == "correct" else np.float32
@@ -134,7 +144,7 @@ def main() -> None:
     parser.add_argument("--precision", default="float32", help="or bfloat16, or auto")
     asked = parser.parse_args()
     spec = MODELS[asked.model]
-    dataset = Synthetic(n=asked.images, n_test=100, n_classes=10, size=asked.size).load(ArtifactStore())
+    dataset = colour_images(asked.images, size=asked.size)
     augmentation = Augmentation(shift=0.125, flip=True)
     asked_for = Recipe(epochs=1, batch_size=asked.batch_size, augmentation=augmentation, precision=asked.precision)
     recipe = settled(asked_for)

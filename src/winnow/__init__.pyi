@@ -13,6 +13,8 @@ from .core.types import Trajectory as Trajectory
 from .datasets.plain_torch import torch_subset as torch_subset
 from .datasets.plain_torch import weighted_sampler as weighted_sampler
 from .pipeline.cell import CellSpec as CellSpec
+from .pipeline.out_of_core import select_out_of_core as select_out_of_core
+from .pipeline.parquet import select_from_parquet as select_from_parquet
 from .probes.probe import Probe as Probe
 from .scaling.laws.law import LawFit as LawFit
 from .store.artifacts import ArtifactStore as ArtifactStore

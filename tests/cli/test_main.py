@@ -41,7 +41,7 @@ def test_an_unknown_command_names_those_there_are(
 def test_every_command_is_called_with_what_follows_its_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module, _ = main.COMMANDS[name]
     seen: list[list[str]] = []
-    monkeypatch.setattr(f"winnow.cli.{module}.{name}", lambda: seen.append(list(sys.argv)))
+    monkeypatch.setattr(f"winnow.cli.{module}.{name.replace('-', '_')}", lambda: seen.append(list(sys.argv)))
     monkeypatch.setattr(sys, "argv", ["/some/bin/winnow", name, "-m", "a=1,2"])
     main.main()
     assert seen == [[f"winnow {name}", "-m", "a=1,2"]]

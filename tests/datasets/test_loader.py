@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from winnow.core.types import Subset
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.base import ImageDataset
-from winnow.datasets.loader import Batch, InMemoryLoader, Shard, on_device
+from winnow.datasets.loader import Batch, InMemoryLoader, Shard, at_once, on_device
 from winnow.datasets.views import Views
 
 N, SHAPE = 23, (6, 5, 3)
@@ -329,3 +329,11 @@ def test_it_goes_on_with_the_batch_that_was_yielded_last(number):
     again = epoch_of(resumed, epoch=2)
     assert same(again, batches[number:])
     assert len(epoch_of(resumed, epoch=3)) == len(batches)
+
+
+@pytest.mark.parametrize(
+    ("side", "on_cpu", "elsewhere"), [(8, 1000, 1000), (32, 125, 1000), (64, 31, 250), (224, 8, 20)]
+)
+def test_passes_take_fewer_large_images_at_once_and_fewer_on_a_cpu(side, on_cpu, elsewhere):
+    assert at_once((side, side, 3), "cpu") == on_cpu
+    assert at_once((side, side, 3), "cuda") == elsewhere

@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,6 @@ def test_the_leader_says_when_a_checkpoint_is_due(tmp_path, monkeypatch):
         write(self, *given, **options)
 
     monkeypatch.setattr(checkpoints._CheckpointFile, "save_checkpoint", counted)
-    _, recorder = trained(dataset, TWO, tmp_path / "training.ckpt")
+    _, recorder = trained(dataset, replace(TWO, checkpoint_share=1), tmp_path / "training.ckpt")
     assert len(taken) == 4 + 1  # before steps 0, 10, 20 and 30 of 32, and at the end
     assert np.isfinite(recorder.trajectory().loss).all()

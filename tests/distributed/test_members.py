@@ -1,15 +1,16 @@
-"""Probes by two processes: each has a member of its own (probe.parallel=members), or its part of every batch."""
+"""Probes by two processes: each has members of its own, on a device each or both on one, or its part of every batch."""
 
 import logging
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from helpers.parallel import TWO, NoBatchNorm, all_equal, places
 from helpers.scripts import finished_artifacts
 from helpers.training import CPU, same_state, tiny_probe, tiny_recipe
-from winnow.core.errors import DivergedError
+from winnow.core.errors import DivergedError, OptionError
 from winnow.datasets.augmentation import Augmentation
 from winnow.datasets.synthetic import Synthetic
 from winnow.parallel import workers
@@ -42,6 +43,33 @@ def test_members_on_two_devices_are_those_of_one(tmp_path, dataset, monkeypatch)
     assert np.array_equal(one.subset_runs.correct, two.subset_runs.correct)
     for stage in ("probe", "subset_run"):
         assert len(finished_artifacts(stores[TWO].root, stage)) == 3
+
+
+def test_two_at_once_on_one_device_leave_what_one_leaves(tmp_path, dataset, monkeypatch):
+    mine, threads = [], torch.get_num_threads()
+    monkeypatch.setattr(
+        ensemble, "fit", lambda *args, **options: mine.append(options["title"]) or fit(*args, **options)
+    )
+    needs = frozenset({"trajectories", "logits"})
+    alone, at_once = (ArtifactStore(tmp_path / name) for name in ("alone", "at once"))
+    for store, parallel in ((alone, 1), (at_once, 2)):
+        probe_dataset(dataset, probe=tiny_probe(parallel=parallel), needs=needs, store=store, trainer=CPU)
+    assert mine == ["probe 1 of 2", "probe 2 of 2", "probe 1 of 2"]
+    assert workers.group.state.current is None  # the other process is gone, and what it held
+    assert torch.get_num_threads() == threads
+    for key in member_keys(dataset, tiny_probe()):
+        one, two = (store.load("probe", key) for store in (alone, at_once))
+        assert one.parts() == two.parts()
+        files = [path.name for path in one.folder.iterdir() if path.suffix in (".npy", ".safetensors")]
+        assert len(files) > 5
+        for name in files:
+            assert (one.folder / name).read_bytes() == (two.folder / name).read_bytes(), name
+
+
+def test_a_number_at_once_is_of_one_device(tmp_path, dataset):
+    asked = {"needs": frozenset({"logits"}), "store": ArtifactStore(tmp_path), "trainer": TWO}
+    with pytest.raises(OptionError, match=r"use probe\.parallel=members"):
+        probe_dataset(dataset, probe=tiny_probe(parallel=2), **asked)
 
 
 @pytest.mark.parametrize("parallel", ["data", "members"])

@@ -41,7 +41,7 @@ def protocol(name: str) -> list[str]:
 
 def test_each_protocol_has_a_recipe_and_probes() -> None:
     recipes, probes = ({path.stem for path in options(group)} for group in ("recipe", "probe"))
-    assert recipes - {"images", "digits"} == probes - {"default", "digits", "simclr"} == METRICS.keys()
+    assert recipes - {"images", "digits", "fast"} == probes - {"default", "digits", "simclr"} == METRICS.keys()
 
 
 def test_scores_after_epoch_20_of_200_are_planned_at_twenty_epochs(capsys: pytest.CaptureFixture[str]) -> None:

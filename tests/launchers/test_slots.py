@@ -6,6 +6,8 @@ import torch
 from hydra_plugins.winnow_launchers.slots import Slots, find_slots, visible_gpus
 from winnow.core.errors import OptionError
 
+SHARE = {"WINNOW_THREADS_ARE_A_SHARE": "1"}
+
 
 @pytest.fixture(autouse=True)
 def _no_threads_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,14 +30,14 @@ def test_a_job_of_several_devices_gets_different_ones() -> None:
     assert slots.take(2) == (0, 2)
     assert slots.take(2) == (1, 2)
     assert slots.take(1) is None
-    assert slots.environment((0, 1)) == {"CUDA_VISIBLE_DEVICES": "0,GPU-7a", "OMP_NUM_THREADS": "2"}
+    assert slots.environment((0, 1)) == {"CUDA_VISIBLE_DEVICES": "0,GPU-7a", "OMP_NUM_THREADS": "2", **SHARE}
     slots.give((0, 1))
     assert slots.take(3) is None  # two devices have room
 
 
 def test_threads_are_shared_out_unless_the_user_says_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Slots([""] * 3, 1, cores=8).environment((0,)) == {"OMP_NUM_THREADS": "2"}
-    assert Slots([""] * 3, 1, cores=2).environment((0,)) == {"OMP_NUM_THREADS": "1"}
+    assert Slots([""] * 3, 1, cores=8).environment((0,)) == {"OMP_NUM_THREADS": "2", **SHARE}
+    assert Slots([""] * 3, 1, cores=2).environment((0,)) == {"OMP_NUM_THREADS": "1", **SHARE}
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     assert Slots([""] * 3, 1, cores=8).environment((0,)) == {}
 

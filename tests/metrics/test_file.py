@@ -1,13 +1,14 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from winnow.core.errors import DatasetError, MissingEvidenceError, OptionError
 from winnow.core.types import Evidence
 from winnow.metrics.file import File
 from winnow.store.keys import describe
-from winnow.store.records import read_score_file
+from winnow.store.score_files import hash_score_file, read_score_file, shards
 
 GIVEN = np.array([0.5, -1.0, 2.0])
 EVIDENCE = Evidence(dataset="hand", labels=np.array([0, 1, 1]), given=GIVEN)
@@ -66,3 +67,50 @@ def test_a_file_that_is_not_there_or_not_parquet(tmp_path):
         read_score_file(write(tmp_path, "words", "scores.parquet"), "score", n=3, files=None)
     with pytest.raises(DatasetError, match="no files"):
         read_score_file(write(tmp_path, "file,score\na,1\n"), "score", n=1, files=None)
+
+
+def write_shards(folder, *tables):
+    """shard-1.parquet, shard-2.parquet ... shard-10.parquet, with few lines a row group."""
+    folder.mkdir(exist_ok=True)
+    for number, table in enumerate(tables, 1):
+        pd.DataFrame(table).to_parquet(folder / f"shard-{number}.parquet", index=False, row_group_size=2)
+    return folder
+
+
+def test_shards_are_read_as_one_table(tmp_path):
+    parts = np.array_split(np.random.default_rng(0).permutation(23), 11)
+    tables = [{"score": part * 0.5, "other": part, "index": part} for part in parts]
+    folder = write_shards(tmp_path / "shards", *tables)
+    assert read_score_file(folder, "score", n=23, files=None).tolist() == (np.arange(23) * 0.5).tolist()
+    named = [{"file": [f"train/{i}.png" for i in part], "score": part.astype(np.float32)} for part in parts]
+    by_file = write_shards(tmp_path / "named", *named, {"file": ["train/other.png"] * 2, "score": [1.0, 1.0]})
+    files = [f"train/{i}.png" for i in range(23)]
+    assert read_score_file(by_file, "score", n=23, files=files).tolist() == list(range(23))
+
+
+def test_a_key_is_of_what_is_in_the_shards_in_natural_order(tmp_path):
+    tables = [{"index": [i], "score": [1.0]} for i in range(10)]
+    first, again, other = (
+        write_shards(tmp_path / name, *tables[: 10 - less]) for name, less in zip("abc", (0, 0, 1), strict=True)
+    )
+    assert hash_score_file(first) == hash_score_file(again) != hash_score_file(other)
+    assert [path.name for path in shards(first)] == [f"shard-{i}.parquet" for i in range(1, 11)]
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ([{"index": [0, 1], "score": [1.0, 1]}, {"index": [1, 7], "score": [1.0, 1]}],
+         "names 1 examples twice and lacks 1 of 3 examples and names 1 examples outside 0..2"),
+        ([{"index": [0, 1], "score": [1.0, 1]}, {"index": [2], "loss": [1.0]}],
+         "shard-2.parquet has the columns index, loss, and shard-1.parquet index, score; it needs score"),
+        ([{"index": [0, 1], "score": [1.0, 1]}, {"file": ["x.png"], "score": [1.0]}],
+         "shard-2.parquet has the columns file, score, and shard-1.parquet index, score; it needs score"),
+        ([{"index": [0.5, 1, 2], "score": ["1", "word", None]}],
+         "lacks 1 of 3 examples and names 1 examples outside 0..2 and has 2 scores that are not finite"),
+        ([], r"holds no file \*.parquet"),
+    ],
+)  # fmt: skip
+def test_shards_that_do_not_fit_are_refused_in_a_sentence(tmp_path, tables, message):
+    with pytest.raises(DatasetError, match=message):
+        read_score_file(write_shards(tmp_path / "shards", *tables), "score", n=3, files=("x.png", "y.png", "z.png"))

@@ -117,3 +117,17 @@ def test_the_memory_budget_sets_the_batch():
     assert large == pytest.approx(10 * small, rel=0.2)
     assert examples_at_once(model, (12, 12, 3), 1e-9) == 1
     assert model.training
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"kernel_size": 3, "padding": 1}, {"kernel_size": 3, "padding": 1, "stride": 2}, {"kernel_size": 1, "stride": 2},
+     {"kernel_size": (3, 2), "padding": (2, 0), "stride": (1, 2), "dilation": (2, 3)}, {"kernel_size": 4, "groups": 2}],
+)  # fmt: skip
+@pytest.mark.parametrize("width", [5, 19])
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_patches_are_those_of_torch(options, width, memory):
+    layer = nn.Conv2d(6, 4, **options)
+    images = torch.randn(3, 6, 11, width).to(memory_format=memory)
+    asked = (layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+    assert torch.equal(gradients.unfolded(layer, images), F.unfold(images, *asked))

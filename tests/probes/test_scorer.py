@@ -45,7 +45,7 @@ def test_predict_step_yields_the_index_and_every_models_logits(models):
 @pytest.mark.parametrize("batch", [1000, 7])
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_logits_of_every_example_in_canonical_order(dataset, models, batch, channels_last, monkeypatch):
-    monkeypatch.setattr("winnow.datasets.batches.at_once", lambda image_shape: batch)
+    monkeypatch.setattr("winnow.datasets.batches.at_once", lambda image_shape, kind: batch)
     logits = passed(models, dataset, channels_last=channels_last)
     assert logits.shape == (3, dataset.n, 3)
     assert logits.dtype == np.float32

@@ -103,8 +103,8 @@ class Offset:
     def __init__(self, offset, seed):
         self.offset, self.seed = offset, seed
 
-    def permutation(self, values):
-        return np.random.default_rng(self.seed).permutation(values)
+    def shuffle(self, values):
+        np.random.default_rng(self.seed).shuffle(values)
 
     def random(self):
         return self.offset

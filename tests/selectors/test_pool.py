@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.evidence import make_evidence
-from winnow.core.seeds import stream
 from winnow.selectors import pool as pool_module
+from winnow.selectors.keys import Keys
 from winnow.selectors.pool import Pool
 
 
 def pool_of(values, seed=0) -> Pool:
     values = np.asarray(values, dtype=float)
-    keys = {name: stream(seed, name).random(values.size) for name in ("ties", "explore")}
+    keys = {name: Keys(seed=seed, names=(name,), n=values.size, held=False) for name in ("ties", "explore")}
     return Pool(values=values, labels=np.zeros(values.size, dtype=int), **keys, seed=seed, evidence=None)
 
 

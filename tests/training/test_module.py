@@ -112,7 +112,7 @@ def test_label_smoothing_reaches_the_loss_only(dataset):
 
 @pytest.mark.parametrize("batch", [1000, 16])
 def test_measure_is_the_mean_over_the_whole_test_set(dataset, batch, monkeypatch):
-    monkeypatch.setattr("winnow.datasets.batches.at_once", lambda image_shape: batch)
+    monkeypatch.setattr("winnow.datasets.batches.at_once", lambda image_shape, kind: batch)
     model = tiny_fit(dataset, tiny_recipe(label_smoothing=0.2)).model
     measured = measure(dataset, model, recipe=tiny_recipe(label_smoothing=0.2), trainer=CPU)
     with torch.no_grad():

@@ -108,14 +108,14 @@ def whole(root):
 
 
 def test_an_interrupted_training_with_other_workers_ends_bit_for_bit_the_same(root, whole, tmp_path):
-    path = tmp_path / "one.ckpt"
+    path, others = tmp_path / "one.ckpt", set(torch.multiprocessing.active_children())
     for step, workers in ((1, 2), (3, 0), (4, 1)):
         with interruption.handled(), pytest.raises(Interrupted):
             Run(load(root, workers), KillAfter(step), checkpoint=path)
     watched = Watcher()
     Run(load(root, 2), watched, checkpoint=path).assert_same(whole)
     assert len(watched.batches) == 6 - 4
-    assert not torch.multiprocessing.active_children()
+    assert set(torch.multiprocessing.active_children()) <= others
 
 
 def test_the_number_of_workers_changes_no_training(root, whole):

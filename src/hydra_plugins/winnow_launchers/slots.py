@@ -3,6 +3,8 @@
 import os
 from collections.abc import Sequence
 
+from winnow.parallel.processes import SHARE, THREADS
+
 Taken = tuple[int, ...]
 
 
@@ -33,7 +35,7 @@ class Slots:
 
     def environment(self, taken: Taken) -> dict[str, str]:
         """What a job is told: its GPUs, and its share of the threads where the user does not say how many."""
-        told = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(self.threads)}
+        told = {} if THREADS in os.environ else {THREADS: str(self.threads), SHARE: "1"}
         if names := [self.devices[i] for i in taken if self.devices[i]]:
             told["CUDA_VISIBLE_DEVICES"] = ",".join(names)
         return told

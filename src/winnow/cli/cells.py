@@ -8,10 +8,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from winnow.cli.components import component, fits, plain
-from winnow.cli.configuration import options
 from winnow.cli.entry import STAGE_GROUPS
 from winnow.cli.inherited import with_inherited
-from winnow.core.errors import OptionError, check_choice
+from winnow.cli.signal import with_named_signal
+from winnow.core.errors import OptionError
 from winnow.datasets.base import ImageDataset, load_once
 from winnow.parallel import workers
 from winnow.pipeline import CellSpec
@@ -43,23 +43,13 @@ def cell_from(cfg: DictConfig) -> CellSpec:
     component(cfg.embedding, "embedding", Embedding)  # the probe's; made here too, so that its errors name the group
     bases = get_type_hints(CellSpec)
     nodes = {group: plain(cfg[group]) for group in STAGE_GROUPS if group != "probe"} | {"probe": with_inherited(cfg)}
-    nodes = {group: _with_read_indices(_with_named_signal(node, cfg)) for group, node in nodes.items()}
+    nodes = {group: _with_read_indices(with_named_signal(node, cfg)) for group, node in nodes.items()}
     parts = {group: component(node, group, bases[group]) for group, node in nodes.items()}
     callbacks = (cfg.callbacks or {}).items()
     recorders = tuple(component(node, f"callbacks.{name}", RecorderSpec) for name, node in callbacks)
     cell = CellSpec(**parts, selection_seed=cfg.selection_seed, train_seed=cfg.train_seed, recorders=recorders)
     precisions = (cell.recipe.precision, cell.probe.recipe.precision)
     return cell.settled(trainer_from(cfg)) if "auto" in precisions else cell
-
-
-def _with_named_signal(node: Any, cfg: DictConfig) -> Any:
-    """A selector whose signal is given by the name of its yaml (selector.signal=ccs), with that yaml in its place."""
-    signal = node.get("signal") if isinstance(node, dict) else None
-    if not isinstance(signal, str):
-        return node
-    known = {name: path for name, path in options("selector", cfg).items() if "defaults" not in OmegaConf.load(path)}
-    check_choice("selector.signal", signal, tuple(sorted(known)))
-    return node | {"signal": plain(OmegaConf.load(known[signal]))}
 
 
 def _with_read_indices(node: Any) -> Any:

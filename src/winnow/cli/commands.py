@@ -35,6 +35,13 @@ def select() -> None:
     hydra_script(_select, name="select", config_name="select")
 
 
+def select_file() -> None:
+    """Select from a table of scores."""
+    from winnow.cli.entry import hydra_script
+
+    hydra_script(_select_file, name="select_file", config_name="select_file")
+
+
 def grid() -> None:
     """Collect rows into a grid, draw the curves, print the test errors."""
     from winnow.cli.grid import main
@@ -63,6 +70,12 @@ def _score(cfg: "DictConfig") -> None:
 
 def _select(cfg: "DictConfig") -> None:
     from winnow.cli.select import task
+
+    task(cfg)
+
+
+def _select_file(cfg: "DictConfig") -> None:
+    from winnow.cli.select_file import task
 
     task(cfg)
 

@@ -18,8 +18,8 @@ PACKAGES = (
     "wandb",
 )  # fmt: skip
 EXTRAS = {
-    "timm": "timm", "ray": "hydra-ray-launcher", "slurm": "hydra-submitit-launcher", "optuna": "hydra-optuna-sweeper",
-    "tensorboard": "tensorboard", "dashboard": "wandb-workspaces",
+    "timm": "timm", "duckdb": "duckdb", "ray": "hydra-ray-launcher", "slurm": "hydra-submitit-launcher",
+    "optuna": "hydra-optuna-sweeper", "tensorboard": "tensorboard", "dashboard": "wandb-workspaces",
 }  # fmt: skip
 VARIABLES = (
     "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA",

@@ -10,13 +10,14 @@ COMMANDS = {
     "run": ("commands", "run one cell, or with -m a grid of them: probes, scores, subset, training, row"),
     "score": ("commands", "score a data set, or with -m by several metrics, and compare them"),
     "select": ("commands", "select a subset, and leave it in a form that other software reads"),
+    "select-file": ("commands", "select from a table of scores, Parquet in and Parquet out, without a data set"),
     "grid": ("commands", "collect the rows below a folder, draw their curves, and with --fit fit laws and compare"),
     "figures": ("commands", "draw a published figure, from results on disk or from theory"),
     "dashboard": ("dashboard", "make a wandb workspace of sweeps, or a report of a figure"),
     "store": ("store", "list finished artifacts, say what a sweep needs, remove what none needs"),
     "doctor": ("doctor", "say what this machine has and what is installed, to paste into a bug report"),
 }
-"""name -> (the module of winnow.cli that has it as a function of that name, what it does)"""
+"""name -> (the module of winnow.cli that has it as a function of that name, with _ for -, what it does)"""
 
 
 def main() -> None:
@@ -34,11 +35,11 @@ def main() -> None:
     else:
         sys.argv = [f"winnow {name}", *arguments]
         module, _ = COMMANDS[name]
-        getattr(import_module(f"winnow.cli.{module}"), name)()
+        getattr(import_module(f"winnow.cli.{module}"), name.replace("-", "_"))()
 
 
 def _help() -> str:
-    lines = [f"  {name:<11}{does}" for name, (_, does) in COMMANDS.items()]
+    lines = [f"  {name:<12}{does}" for name, (_, does) in COMMANDS.items()]
     return "\n".join(
         [
             "usage: winnow COMMAND ...",

@@ -31,6 +31,11 @@ def device_name(kind: str) -> str:
     return ", ".join([processor_name(), *kernels, f"{threads} thread{'' if threads == 1 else 's'}"])
 
 
+def without_threads(name: str) -> str:
+    """The name of a device without its number of threads."""
+    return re.sub(r", \d+ threads?$", "", name)
+
+
 @functools.cache
 def processor_name() -> str:
     """The processor's name as its maker gives it, else its architecture: "x86_64 CPU"."""

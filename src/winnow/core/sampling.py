@@ -2,7 +2,10 @@
 
 import numpy as np
 
-from winnow.core.arrays import Floats, Ints
+from winnow.core.arrays import Floats, Ints, blocks
+
+TOGETHER = 2**20
+"""Examples that are laid end to end at a time."""
 
 
 def capped(sizes: Floats, count: int) -> Floats:
@@ -11,13 +14,25 @@ def capped(sizes: Floats, count: int) -> Floats:
         return np.ones(count)
     scale = count / sizes.sum()
     if scale * sizes.max() >= 1:
-        # The a largest are certain; a is the first for which the next one stays below 1. Capping one at a time from
-        # the largest ends at the same a.
-        rising = np.sort(sizes)
-        largest, rest = rising[::-1], np.cumsum(rising)[::-1]  # rest[a]: the sum of all but the a largest
-        certain = np.argmax((count - np.arange(count + 1)) * largest[: count + 1] < rest[: count + 1])
-        scale = (count - certain) / rest[certain]
-    return np.minimum(scale * sizes, 1.0)
+        scale = _capped_scale(sizes, count)
+    probability = scale * sizes
+    return np.minimum(probability, 1.0, out=probability)
+
+
+def _capped_scale(sizes: Floats, count: int) -> float:
+    """κ where some are certain: the a largest, a the first for which the next one stays below 1.
+
+    Capping one at a time from the largest ends at the same a.
+    """
+    rising = np.sort(sizes)
+    largest = rising[: -count - 2 : -1].copy()
+    rest = np.cumsum(rising, out=rising)[: -count - 2 : -1]  # rest[a]: the sum of all but the a largest
+    for some in blocks(count + 1, TOGETHER):
+        stays = (count - np.arange(some.start, some.stop)) * largest[some] < rest[some]
+        if stays.any():
+            break
+    certain = some.start + int(np.argmax(stays))
+    return float((count - certain) / rest[certain])
 
 
 def systematic(probability: Floats, count: int, draws: np.random.Generator) -> Ints:
@@ -26,12 +41,19 @@ def systematic(probability: Floats, count: int, draws: np.random.Generator) -> I
     The draw is systematic, in random order (Madow 1949): the π_i are laid end to end, and i is drawn where a whole
     number plus one uniform offset falls on it.
     """
-    others = np.flatnonzero(probability < 1)
     while True:
-        order = draws.permutation(others)
-        passed = np.floor(np.cumsum(probability[order]) + draws.random())
+        order = np.flatnonzero(probability < 1)
+        draws.shuffle(order)
+        offset = draws.random()
         kept = probability == 1
-        kept[order] = np.diff(passed, prepend=0.0) > 0
+        end, marks = 0.0, 0.0
+        for some in blocks(order.size, TOGETHER):
+            ends = probability[order[some]]
+            ends[0] += end  # so that the sum goes on as if it were one
+            np.cumsum(ends, out=ends)
+            passed = np.floor(ends + offset)
+            kept[order[some]] = np.diff(passed, prepend=marks) > 0
+            end, marks = ends[-1], passed[-1]
         positions = np.flatnonzero(kept)
         # Rounding of the sum loses a mark once in millions of draws; then it is drawn again.
         if positions.size == count:

@@ -38,7 +38,7 @@ def batches(
     """
     data = images_of(dataset, part, device)
     options: dict[str, Any] = {
-        "batch_size": batch_size or at_once(dataset.image_shape) * shard.world,
+        "batch_size": batch_size or at_once(dataset.image_shape, device.type) * shard.world,
         "subset": subset,
         "augmentation": augmentation,
         "copies": copies,

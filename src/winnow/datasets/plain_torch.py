@@ -22,9 +22,9 @@ from torch.utils.data import Dataset, WeightedRandomSampler
 from torch.utils.data import Subset as TorchSubset
 
 from winnow.core.errors import MismatchError
+from winnow.core.natural_order import natural_key
 from winnow.core.seeds import derive
 from winnow.core.types import Ints, Subset
-from winnow.datasets.natural_order import natural_key
 from winnow.store.records import read_subset_table, subset_table
 
 TRAIN = "train/"

@@ -12,13 +12,14 @@ from winnow.store.keys import NOT_IN_KEY
 class File(Metric):
     """The column `column` of the CSV or Parquet file `path`, [n], as it stands there: evidence.given.
 
-    The file has a line for every training example, named by a column `index` (in the canonical training set) or `file`
-    (its path below the data folder). higher_is="harder" takes the numbers as they are, "easier" turns their sign, so
+    path may be a folder of Parquet shards (*.parquet), of which all count. There is a line for every training example,
+    named by a column `index` (in the canonical training set) or `file` (its path below the data folder, such as
+    train/cat/img.png). higher_is="harder" takes the numbers as they are, "easier" turns their sign, so
     that higher = harder here too. title: what rules and figures call it. A key holds what is in the file, not where
     it lies.
 
     Raises OptionError for an unknown higher_is; MissingEvidenceError where nothing was given. The file itself is read,
-    and refused, by `records.read_score_file`.
+    and refused, by `score_files.read_score_file`.
     """
 
     path: str = field(metadata=NOT_IN_KEY)

@@ -30,6 +30,7 @@ from winnow.store.writing import writing
 PRELOADED = "winnow.cli.preloaded"
 ORPHAN_GRACE = 10.0  # seconds in which a process whose parent died may write its checkpoint
 THREADS = "OMP_NUM_THREADS"
+SHARE = "WINNOW_THREADS_ARE_A_SHARE"  # environment variable: a launcher has said how many threads, not the user
 
 
 class Child:

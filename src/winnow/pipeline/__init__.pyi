@@ -7,6 +7,8 @@ from .cell import finished_row as finished_row
 from .cell import select_for_cell as select_for_cell
 from .cell import train_cell as train_cell
 from .logged import row_columns as row_columns
+from .out_of_core import select_out_of_core as select_out_of_core
+from .parquet import select_from_parquet as select_from_parquet
 from .scoring import agreement_of as agreement_of
 from .scoring import check_metric as check_metric
 from .scoring import confusions_of as confusions_of

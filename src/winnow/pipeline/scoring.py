@@ -19,12 +19,8 @@ from winnow.probes.ensemble import evidence_keys, gather
 from winnow.probes.probe import Probe
 from winnow.store.artifacts import ArtifactStore, Draft
 from winnow.store.keys import make_key
-from winnow.store.records import (
-    hash_score_file,
-    load_scores,
-    read_score_file,
-    save_scores,
-)
+from winnow.store.records import load_scores, save_scores
+from winnow.store.score_files import hash_score_file, read_score_file
 from winnow.training.devices import TrainerSpec
 from winnow.training.loggers import LoggerSpec, NoLog
 

@@ -13,7 +13,7 @@ from winnow.datasets.base import ImageDataset
 from winnow.datasets.targets import TargetImages
 from winnow.probes.folds import fold_keys, gather_fold_features
 from winnow.probes.forward import pass_into
-from winnow.probes.one_per_device import train_one_per_device
+from winnow.probes.members_at_once import train_at_once
 from winnow.probes.passes import MemberPass, member_passes, pass_of_member
 from winnow.probes.probe import Probe
 from winnow.probes.stopped import Stopped, member_key, shorter_members
@@ -116,9 +116,7 @@ def gather(
     folds = gather_fold_features(dataset, probe, **computing) if "fold_features" in needs else None
     members_needed = range(probe.members) if probe.member_needs(needs) else ()
     if members_needed:
-        train_one_per_device(
-            train_member, "probe", member_keys(dataset, probe), dataset=dataset, probe=probe, **computing
-        )
+        train_at_once(train_member, "probe", member_keys(dataset, probe), dataset=dataset, probe=probe, **computing)
     members = [train_member(dataset, probe, member, **computing) for member in members_needed]
     outputs_of = {
         each: pass_of_member(

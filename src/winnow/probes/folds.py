@@ -10,7 +10,7 @@ from winnow.core.seeds import stream
 from winnow.core.types import FoldFeatures, Ints
 from winnow.datasets.base import ImageDataset
 from winnow.probes.forward import features, pass_into
-from winnow.probes.one_per_device import train_one_per_device
+from winnow.probes.members_at_once import train_at_once
 from winnow.probes.probe import Probe
 from winnow.probes.subset_runs import fit_part
 from winnow.store.artifacts import Artifact, ArtifactStore, Draft
@@ -66,7 +66,7 @@ def gather_fold_features(
 ) -> FoldFeatures:
     """Features of the K = probe.members models after the last evaluated epoch; missing ones are trained first."""
     computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
-    train_one_per_device(train_fold, "subset_run", fold_keys(dataset, probe), dataset=dataset, probe=probe, **computing)
+    train_at_once(train_fold, "subset_run", fold_keys(dataset, probe), dataset=dataset, probe=probe, **computing)
     runs = [train_fold(dataset, probe, member, **computing) for member in range(probe.members)]
     return FoldFeatures(fold=folds(dataset.n, probe), features=tuple(run.array("features") for run in runs))
 

@@ -18,6 +18,7 @@ from winnow.datasets.loader import Batch
 from winnow.models.base import Classifier
 
 BYTES = 4
+LONG_ROW = 8
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 """(logits [B, C], labels [B]) -> [B]: what is differentiated."""
@@ -177,8 +178,7 @@ def _of_convolution(layer: nn.Conv2d, a: Tensor, b: Tensor) -> Tensor:
     Σ_tt′ ⟨a_t, a_t′⟩⟨b_t, b_t′⟩, which is the same and never makes it.
     """
     batch, groups = len(a), layer.groups
-    assert not isinstance(layer.padding, str)
-    patches = F.unfold(a, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+    patches = unfolded(layer, a)
     patches = patches.reshape(batch * groups, -1, patches.shape[-1])  # [B groups, patch, T]
     b = b.reshape(batch * groups, -1, patches.shape[-1])  # [B groups, out, T]
     width, positions, outputs = patches.shape[1], patches.shape[2], b.shape[1]
@@ -188,6 +188,23 @@ def _of_convolution(layer: nn.Conv2d, a: Tensor, b: Tensor) -> Tensor:
     else:
         squares = _sum_of_squares(b @ patches.transpose(1, 2))
     return squares.reshape(batch, groups).sum(1)
+
+
+def unfolded(layer: nn.Conv2d, a: Tensor) -> Tensor:
+    """The patches of a convolution's input at each place of its output, [B, patch, T], as F.unfold gives them.
+
+    That goes from example to example. Copying all at once out of a view takes 0.3 to 0.8 of its time on a CPU, but of
+    maps with short rows three times as long, which are left to it.
+    """
+    assert not isinstance(layer.padding, str)
+    if a.shape[3] // layer.stride[1] < LONG_ROW:
+        return F.unfold(a, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+    (down, right), (high, wide) = layer.padding, layer.kernel_size
+    padded = F.pad(a.contiguous(), (right, right, down, down))
+    windows = padded.unfold(2, layer.dilation[0] * (high - 1) + 1, layer.stride[0])
+    windows = windows.unfold(3, layer.dilation[1] * (wide - 1) + 1, layer.stride[1])
+    windows = windows[..., :: layer.dilation[0], :: layer.dilation[1]]  # [B, C, rows, columns, high, wide]
+    return windows.permute(0, 1, 4, 5, 2, 3).reshape(len(a), -1, windows.shape[2] * windows.shape[3])
 
 
 def _sum_of_squares(values: Tensor) -> Tensor:

@@ -35,11 +35,13 @@ class Probe(Component):
     changes: whether trajectories hold how each example's softmax changes from one presentation to the next, which tdds
     alone reads. It takes the softmax of all examples on the training device, 4 n C bytes: 5 GB of ImageNet.
     embedding: where embeddings come from. It enters the keys of what reads embeddings alone.
-    parallel: what several devices share: "data", each member's batches, one member after another, or "members", one on
-    each device, which gives exactly the members of one device.
+    parallel: which members are trained at once. "data": one after another, and several devices share its batches.
+    "members": of several devices one on each, which gives exactly the members of one device. A number: so many on one
+    device, by processes that share its threads; each is exactly what it is alone with as many threads. "auto": on one
+    device the number that is faster (members_at_once.how_many), on several as "data".
 
-    Raises OptionError for an epoch outside [0, epochs] or after the stop, less than one member or a fraction outside
-    (0, 1).
+    Raises OptionError for an epoch outside [0, epochs] or after the stop, less than one member, at all or at once, or a
+    fraction outside (0, 1).
     """
 
     model: ModelSpec
@@ -52,12 +54,15 @@ class Probe(Component):
     subset_fraction: float = 0.7
     embedding: Embedding = field(default_factory=ProbeFeatures)
     changes: bool = field(default=True, metadata=LATER)
-    parallel: str = field(default="data", metadata=NOT_IN_KEY)
+    parallel: str | int = field(default="auto", metadata=NOT_IN_KEY)
     continuable: bool = field(default=True, metadata=NOT_IN_KEY)
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_choice("probe.parallel", self.parallel, ("data", "members"))
+        if isinstance(self.parallel, str):
+            check_choice("probe.parallel", self.parallel, ("auto", "data", "members"))
+        elif self.parallel < 1:
+            raise OptionError(f"probe.parallel={self.parallel} must be at least 1, or auto, data or members.")
         if self.members < 1 or self.epochs < 1:
             raise OptionError(f"probe.members={self.members} and probe.epochs={self.epochs} must be at least 1.")
         if not 0 < self.subset_fraction < 1:

@@ -14,6 +14,7 @@ from winnow.datasets.loader import Batch
 from winnow.models.base import Classifier
 from winnow.parallel import workers
 from winnow.probes.forward import Output, logits
+from winnow.training import threads
 from winnow.training.device_module import DeviceModule
 from winnow.training.devices import TrainerSpec, quiet, shard
 from winnow.training.trainers import solo_trainer
@@ -45,7 +46,7 @@ def score_part(
 ) -> None:
     """This process's part of a pass. The leader fills `out`; a follower sends it what it found."""
     writer = _Writer(out)
-    with quiet():
+    with quiet(), threads.as_told(trainer):
         lightning = solo_trainer(trainer, callbacks=[writer], logger=False, inference_mode=not differentiates)
         loader = batches(
             dataset,

@@ -12,7 +12,7 @@ from winnow.core.seeds import stream
 from winnow.core.types import Bools, Subset, SubsetRuns
 from winnow.datasets.base import ImageDataset
 from winnow.probes.forward import pass_into
-from winnow.probes.one_per_device import train_one_per_device
+from winnow.probes.members_at_once import train_at_once
 from winnow.probes.probe import Probe
 from winnow.store.artifacts import Artifact, ArtifactStore, Draft
 from winnow.store.keys import make_key
@@ -77,7 +77,7 @@ def gather_subset_runs(
 ) -> SubsetRuns:
     """What the K = probe.members models got right; those that are not on disk yet are trained first."""
     computing: dict[str, Any] = {"store": store, "trainer": trainer, "logger": logger}
-    train_one_per_device(train_part, "subset_run", run_keys(dataset, probe), dataset=dataset, probe=probe, **computing)
+    train_at_once(train_part, "subset_run", run_keys(dataset, probe), dataset=dataset, probe=probe, **computing)
     runs = [train_part(dataset, probe, member, **computing) for member in range(probe.members)]
     names = ("membership", "correct", "test_correct")
     return SubsetRuns(**{name: np.stack([run.array(name) for run in runs]) for name in names})

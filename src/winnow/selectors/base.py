@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from winnow.core.errors import BudgetError, MismatchError, MissingEvidenceError, OptionError
 from winnow.core.rounding import round_half_up
-from winnow.core.seeds import derive, stream
+from winnow.core.seeds import derive
 from winnow.core.types import Evidence, Floats, Ints, Scores, Subset
 from winnow.selectors.budget import kept_count, largest_remainder, least_counts
+from winnow.selectors.keys import Keys
 from winnow.selectors.pool import Pool, label_vector
 from winnow.selectors.rule import Rule
 from winnow.selectors.strata import by_class
@@ -93,8 +94,8 @@ class Selector(Rule, ABC):
         pool = Pool(
             values=self._score_vector(scores, n),
             labels=labels,
-            ties=stream(seed, "ties").random(n),
-            explore=stream(seed, "explore").random(n),
+            ties=self._keys(seed, "ties", n=n),
+            explore=self._keys(seed, "explore", n=n),
             seed=seed,
             evidence=evidence,
         )
@@ -103,35 +104,35 @@ class Selector(Rule, ABC):
             suspect = pool.hardest(
                 trusted, round_half_up(self.drop_suspect * n), pool.suspicion(trusted, self.suspect_by)
             )
-            trusted = np.setdiff1d(trusted, suspect, assume_unique=True)
+            trusted = np.delete(trusted, suspect)
             if not trusted.size:
                 raise BudgetError(f"drop_suspect={self.drop_suspect:g} of n={n} examples leaves none; lower it.")
             self._check_trusted(labels[trusted], r=r, alpha=alpha)
 
-        strata = [trusted] if self.balance is None else [trusted[c] for c in by_class(labels[trusted])]
+        strata = [trusted] if self.balance is None else by_class(trusted, labels)
         sizes = np.array([members.size for members in strata])
-        m = kept_count(trusted.size, r)
+        total = trusted.size
+        del trusted  # here and below: of 10⁸ examples it is a gigabyte that is no longer needed
+        m = kept_count(total, r)
         if self.balance is None or self.balance == "exact":
             budgets = largest_remainder(r * sizes, m, sizes)
         else:
             budgets = self._floored_budgets(strata, sizes, pool, r=r, m=m, alpha=alpha)
             # Fresh draws: those above chose the budgets, and an example that they raised its class's budget with
             # would be kept more often than its classmates, which would bias the exact weights.
-            fresh = stream(seed, "explore", "balanced").random(n)
+            fresh = self._keys(seed, "explore", "balanced", n=n)
             pool = replace(pool, explore=fresh, seed=derive(seed, "balanced"))
         signals = self._signal_counts(sizes, budgets, alpha)
         w_signal, w_explored = self._weights(sizes, budgets, signals)
 
-        indices, weights, is_signal = [], [], []
+        weights, kept, is_signal = np.zeros(n), np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
         for c, members in enumerate(strata):
             signal, explored = self._choose(members, int(budgets[c]), int(signals[c]), pool)
-            indices += [signal, explored]
-            weights += [self._signal_weights(members, signal, w_signal[c], m / trusted.size, pool)]
-            weights += [np.full(explored.size, w_explored[c])]
-            is_signal += [np.ones(signal.size, dtype=bool), np.zeros(explored.size, dtype=bool)]
-        kept = np.concatenate(indices)
-        order = np.argsort(kept)
-        return Subset(kept[order], np.concatenate(weights)[order], np.concatenate(is_signal)[order], n)
+            weights[signal] = self._signal_weights(members, signal, w_signal[c], m / total, pool)
+            weights[explored] = w_explored[c]
+            kept[signal] = kept[explored] = is_signal[signal] = True
+        del strata, members, signal, explored, pool
+        return Subset(np.flatnonzero(kept), weights[kept], is_signal[kept], n)
 
     def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:
         """The `count` of the members, [count] indices in any order, that the rule chooses by itself.
@@ -170,10 +171,14 @@ class Selector(Rule, ABC):
         if count == members.size:
             return members, members[:0]
         signal = self._pick(members, count, pool) if count else members[:0]
-        rest = np.setdiff1d(members, signal, assume_unique=True)
         draws = budget - count
-        explored = rest[np.argpartition(pool.explore[rest], draws - 1)[:draws]] if draws else rest[:0]
-        return signal, explored
+        if not draws:
+            return signal, members[:0]
+        rest = np.delete(members, np.searchsorted(members, signal)) if count else members
+        return signal, pool.explore.smallest(rest, draws)
+
+    def _keys(self, seed: int, *names: str, n: int) -> Keys:
+        return Keys(seed=seed, names=names, n=n, held=self.balance is not None)
 
     def _floors(self, sizes: Ints, r: float) -> Ints:
         assert isinstance(self.balance, int | float)

@@ -86,7 +86,7 @@ class CCS(Selector):
     def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:
         beta = self._beta_at(count / members.size)
         trusted = without_hardest(members, count, pool, beta=beta, cut_by=self.cut_by)
-        strata = equal_width(trusted, pool.values[trusted], self.strata)
+        strata = equal_width(trusted, pool.scores(trusted), self.strata)
         draws = pool.stream(self.name, members)
         shares = equal_shares(np.array([stratum.size for stratum in strata]), count)
         return np.concatenate(

@@ -65,7 +65,11 @@ class Importance(Selector):
 
     def _probabilities(self, members: Ints, count: int, pool: Pool) -> Floats:
         """π of the members, [k]; Σ π = count."""
-        scores = pool.positive_scores(members)
-        sizes = (scores / (scores.max() or 1.0)) ** self.power
+        sizes = pool.positive_scores(members)  # of its own, and from here on changed in place
+        sizes /= sizes.max() or 1.0
+        sizes **= self.power
         total = sizes.sum() or 1.0
-        return capped((1 - self.floor) * sizes / total + self.floor / members.size, count)
+        sizes *= 1 - self.floor
+        sizes /= total
+        sizes += self.floor / members.size
+        return capped(sizes, count)

@@ -10,6 +10,7 @@ from winnow.core.arrays import blocks
 from winnow.core.errors import MissingEvidenceError, ShapeError
 from winnow.core.seeds import stream
 from winnow.core.types import Evidence, Floats, Ints, Trajectory
+from winnow.selectors.keys import Keys
 
 NUMBERS_IN_BLOCK = 8 * 2**20  # 32 MB in float32
 
@@ -20,27 +21,35 @@ class Pool:
 
     values: scores, zeros where the selector reads none. labels: classes. ties, explore: seeded keys that order equal
     examples and the random part. seed: of `stream`, for a rule that draws by itself. evidence: the fields that it
-    `needs`. Members are the sorted indices of a stratum.
+    `needs`. Members are the sorted indices of a stratum; at 10⁸ of them an array of numbers is 0.8 GB, so that what
+    chooses among all holds few at a time.
     """
 
     values: Floats
     labels: NDArray[Any]
-    ties: Floats
-    explore: Floats
+    ties: Keys
+    explore: Keys
     seed: int
     evidence: Evidence | None
 
     def hardest(self, members: Ints, count: int, difficulty: Floats | None = None) -> Ints:
         """The `count` members of greatest difficulty [k] (their scores, if not given), sorted; ties by seed."""
-        difficulty = self.values[members] if difficulty is None else difficulty
+        difficulty = self.scores(members) if difficulty is None else difficulty
         if count == 0:
             return members[:0]
         edge = np.partition(difficulty, members.size - count)[members.size - count]
         kept = difficulty > edge
         tied = np.flatnonzero(difficulty == edge)
         room = count - int(np.count_nonzero(kept))
-        kept[tied[np.argpartition(self.ties[members[tied]], room - 1)[:room]]] = True
+        if room < tied.size:
+            kept[np.searchsorted(members, self.ties.smallest(members[tied], room))] = True
+        else:
+            kept[tied] = True
         return members[kept]
+
+    def scores(self, members: Ints) -> Floats:
+        """[k]: the scores of the members, where these are all without a copy, which cannot be written to."""
+        return self.values if members.size == self.values.size else self.values[members]
 
     def shuffled(self, members: Ints) -> Ints:
         """The members in seeded order, so that a greedy rule that takes the first of equals takes any of them."""
@@ -53,7 +62,7 @@ class Pool:
     def positive_scores(self, members: Ints) -> Floats:
         """[k] ≥ 0, for rules that draw in proportion to the score: scores as they are where none is negative, and else
         their distance from the smallest, since a score such as aum has no zero of its own."""
-        values = self.values[members]
+        values = self.scores(members)
         return values - min(float(values.min()), 0.0)
 
     def embeddings(self, members: Ints) -> NDArray[np.float32]:
@@ -79,7 +88,7 @@ class Pool:
         """[k], higher = more likely mislabelled: the scores, or minus the area under the margin of training, of logits
         (aum) or of probabilities (aum_probability), mean over probes and epochs."""
         if by == "score":
-            return self.values[members]
+            return self.scores(members)
         runs = self._trajectories().runs
         return -_mean_of([run.margin if by == "aum" else run.probability_margin for run in runs], members)
 

@@ -31,5 +31,5 @@ class Threshold(Selector):
         return f"{metric_name} {self.keep}"
 
     def _pick(self, members: Ints, count: int, pool: Pool) -> Ints:
-        values = pool.values[members]
+        values = pool.scores(members)
         return pool.hardest(members, count, values if self.keep == "hardest" else -values)

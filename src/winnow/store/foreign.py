@@ -42,6 +42,6 @@ def foreign_digest(path: Path) -> str:
     return _digest_of_status(path.resolve(), status.st_size, status.st_mtime_ns)
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=4096)
 def _digest_of_status(path: Path, size: int, modified: int) -> str:
     return sha256(path)

@@ -1,6 +1,7 @@
 """How each type is laid out in an artifact: one pair of functions a type, and nothing is lost on the way."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from winnow.core.arrays import blocks
 from winnow.core.errors import DatasetError, MissingEvidenceError
 from winnow.core.recorded import CHANGES
-from winnow.core.types import Floats, Row, Scores, Subset, Trajectory
+from winnow.core.types import Row, Scores, Subset, Trajectory
 from winnow.store.artifacts import Artifact, Draft
-from winnow.store.foreign import foreign_digest
+from winnow.store.score_files import ROWS
+from winnow.store.writing import replaced_at_once, writing
 
 
 def save_scores(draft: Draft, scores: Scores, columns: Mapping[str, Any]) -> None:
@@ -29,59 +33,35 @@ def load_scores(artifact: Artifact) -> Scores:
     return Scores(table["score"].to_numpy(), standard_error=error, **artifact.json("about"))
 
 
-def hash_score_file(path: str | Path) -> str:
-    """What a file of scores holds, for keys. Raises DatasetError where it cannot be read."""
-    try:
-        return foreign_digest(Path(path))
-    except OSError as error:
-        raise DatasetError(
-            f"metric.path={path} cannot be read ({error.strerror}); give a CSV or Parquet file."
-        ) from error
-
-
-def read_score_file(path: str | Path, column: str, *, n: int, files: Sequence[str] | None) -> Floats:
-    """[n]: the column of a CSV or Parquet file, in the order of the n training examples.
-
-    Lines are matched by the column `index`, in [0, n), or where there is none by the column `file`, which must hold the
-    paths in `files` and may hold more.
-
-    Raises DatasetError, with the count, where the file cannot be read, has no such column, names an example twice or
-    not at all, or holds a score that is not a finite number.
-    """
-    hash_score_file(path)
-    try:
-        table = pd.read_parquet(path) if str(path).endswith(".parquet") else pd.read_csv(path)
-    except (pa.ArrowInvalid, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise DatasetError(f"metric.path={path} is not a table; give a CSV or Parquet file.") from error
-    by = "index" if "index" in table else "file"
-    wanted = range(n) if by == "index" else files
-    if by not in table or column not in table or wanted is None:
-        raise DatasetError(
-            f"{path} has the columns {', '.join(map(str, table.columns))}; it needs {column} (metric.column) and index"
-            + (" or file." if files is not None else ", as this data set has no files.")
-        )
-    scores = pd.to_numeric(table[column], errors="coerce").astype(float).set_axis(table[by].to_list())
-    twice = int(scores.index.duplicated().sum())
-    lacking = len(set(wanted) - set(scores.index))
-    foreign = len(set(scores.index) - set(wanted)) if by == "index" else 0
-    broken = int((~np.isfinite(scores)).sum())
-    problems = {
-        f"names {twice} examples twice": twice,
-        f"lacks {lacking} of {n} examples": lacking,
-        f"names {foreign} examples outside 0..{n - 1}": foreign,
-        f"has {broken} scores that are not finite numbers": broken,
-    }
-    if any(problems.values()):
-        found = " and ".join(problem for problem, count in problems.items() if count)
-        raise DatasetError(f"{path} {found}; give one score for each training example, by {by}.")
-    return np.asarray(scores.reindex(list(wanted)), dtype=np.float64)
-
-
 def subset_table(subset: Subset, columns: Mapping[str, Any]) -> pd.DataFrame:
     """A table of index, weight, is_signal and the data set's own columns, one line a kept example; attrs["n"] is n."""
     table = pd.DataFrame({"index": subset.indices, "weight": subset.weights, "is_signal": subset.is_signal})
     table.attrs["n"] = int(subset.n)  # Parquet keeps it, for those who take the table away from its artifact
     return table.assign(**{name: np.asarray(values)[subset.indices] for name, values in columns.items()})
+
+
+def write_subset_table(
+    path: str | Path, subset: Subset, columns: Mapping[str, Any], *, provenance: Mapping[str, Any]
+) -> None:
+    """Write what `subset_table` has to a new file, some lines at a time; attrs["provenance"] says how.
+
+    Raises StoreError where it cannot be written.
+    """
+    about = {
+        "PANDAS_ATTRS": json.dumps({"n": int(subset.n), "provenance": dict(provenance)})
+    }  # where pandas keeps attrs
+    writer: pq.ParquetWriter | None = None
+    with writing(path), replaced_at_once(Path(path)) as temporary:
+        try:
+            for some in blocks(subset.m, ROWS):
+                indices = subset.indices[some]
+                own = {"index": indices, "weight": subset.weights[some], "is_signal": subset.is_signal[some]}
+                part = pa.table(own | {name: np.asarray(values)[indices] for name, values in columns.items()})
+                writer = writer or pq.ParquetWriter(temporary, part.schema.with_metadata(about))
+                writer.write_table(part)
+        finally:
+            if writer is not None:
+                writer.close()
 
 
 def read_subset_table(path: str | Path) -> pd.DataFrame:

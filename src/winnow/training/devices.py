@@ -26,8 +26,10 @@ class TrainerSpec:
     starts. sync_batchnorm: batch norm over the whole batch instead of each process's part, which makes the training
     that of one process but for rounding. progress: a bar (None: where standard error is a terminal) or plain log
     lines. memory_gb: what a pass for per-example gradients may hold; it sets how many examples go at once, and no
-    result depends on it. checkpoint_seconds: between checkpoints of a training that has a file for them, and more where
-    one takes so long that they would take more than checkpoint_share of its time.
+    result depends on it. threads: of the CPU, of each process (None: what OMP_NUM_THREADS says, else one for each core,
+    but one alone for trainings of small steps, see winnow.training.threads). checkpoint_seconds: between checkpoints of
+    a training that has a file for them, and more where one takes so long that they would take more than
+    checkpoint_share of its time.
 
     Raises OptionError for a value outside its range or a GPU that is not there.
     """
@@ -38,6 +40,7 @@ class TrainerSpec:
     sync_batchnorm: bool = False
     progress: bool | None = None
     memory_gb: float = 2.0
+    threads: int | None = None
     checkpoint_seconds: float = 300.0
     checkpoint_share: float = 0.01
 
@@ -47,6 +50,8 @@ class TrainerSpec:
             raise OptionError("trainer.accelerator=gpu, but torch finds no GPU; use trainer.accelerator=auto.")
         if not self.memory_gb > 0:
             raise OptionError(f"trainer.memory_gb={self.memory_gb} must be positive.")
+        if self.threads is not None and self.threads < 1:
+            raise OptionError(f"trainer.threads={self.threads} must be at least 1, or null.")
         if not self.checkpoint_seconds > 0:
             raise OptionError(f"trainer.checkpoint_seconds={self.checkpoint_seconds} must be positive.")
         if not 0 < self.checkpoint_share <= 1:

@@ -16,6 +16,7 @@ from winnow.datasets.batches import batches
 from winnow.models.base import Classifier, ModelSpec
 from winnow.parallel import workers
 from winnow.store.keys import make_key
+from winnow.training import threads
 from winnow.training.averaging import WeightAverage, weights_of
 from winnow.training.checkpoint import Checkpoints
 from winnow.training.devices import TrainerSpec, quiet, shard
@@ -53,7 +54,9 @@ def train(
     """This process's part of a training."""
     schedule = recipe.steps(subset.m, dataset.n)
     steps = schedule if stop_after is None else schedule * stop_after // recipe.epochs
-    with quiet(), torch.random.fork_rng():
+    batch = -(-recipe.batch_sizes(subset.m)[1] // workers.world_size())
+    computing = threads.for_steps(spec, model, dataset.image_shape, dataset.n_classes, batch)
+    with quiet(), torch.random.fork_rng(), computing:
         torch.manual_seed(derive(seed, "init"))
         classifier = model.build(dataset.image_shape, dataset.n_classes)
         if recipe.channels_last:
@@ -115,7 +118,7 @@ def _identity(dataset: ImageDataset, subset: Subset, model: ModelSpec, recipe: R
 
 def test(*, dataset: ImageDataset, model: Classifier, recipe: Recipe, spec: TrainerSpec) -> Tensor:
     """`test_sums` of the whole test set, of which this process tests its part."""
-    with quiet():
+    with quiet(), threads.as_told(spec):
         lightning = solo_trainer(spec, logger=False)
         module = ClassifierModule(model, recipe, steps=0)
         device = lightning.strategy.root_device

@@ -51,10 +51,14 @@ def training_bytes(
 
 
 @functools.lru_cache(maxsize=64)
-def evaluation_bytes(model: ModelSpec, image_shape: tuple[int, int, int], n_classes: int, n: int) -> int:
-    """The most bytes of tensors at once in a pass over n images without gradients, float32, in its own batches."""
+def evaluation_bytes(model: ModelSpec, image_shape: tuple[int, int, int], n_classes: int, n: int, kind: str) -> int:
+    """The most bytes of tensors at once in a pass over n images without gradients, float32, in its own batches.
+
+    kind: of the device, "cpu", "cuda" or "mps", which has its own batches.
+    """
     with _Live() as live, torch.device("meta"), torch.no_grad():
-        model.build(image_shape, n_classes).eval()(_images(image_shape, min(n, at_once(image_shape)), half=False))
+        batch = min(n, at_once(image_shape, kind))
+        model.build(image_shape, n_classes).eval()(_images(image_shape, batch, half=False))
         return live.most
 
 

@@ -6,7 +6,9 @@ from .exchange import receive as receive
 from .exchange import result_of_leader as result_of_leader
 from .exchange import send as send
 from .exchange import sum_over_ranks as sum_over_ranks
+from .exchange import wait_for_all as wait_for_all
 from .group import call_on_all as call_on_all
+from .group import dismiss as dismiss
 from .group import stop as stop
 from .place import check_processes as check_processes
 from .state import independently as independently

@@ -1,5 +1,6 @@
 """What processes that work together tell each other. In a process that works alone each of these is a plain answer."""
 
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ from winnow.core.errors import Interrupted
 from winnow.parallel.workers.state import is_distributed, rank, world_size
 
 T = TypeVar("T")
+SECONDS_BETWEEN_LOOKS = 0.02
 
 
 def sum_over_ranks(tensor: Tensor) -> Tensor:
@@ -49,6 +51,16 @@ def call_in_leader(function: Callable[[], None]) -> None:
     (goes_on,) = flags_of_leader(True)
     if not goes_on:
         raise Interrupted
+
+
+def wait_for_all() -> None:
+    """Wait until every process of the group is here, also while each works alone; a signal ends the waiting."""
+    if not dist.is_initialized():
+        return
+    all_here = dist.all_reduce(torch.zeros(1), async_op=True)
+    while not all_here.is_completed():
+        time.sleep(SECONDS_BETWEEN_LOOKS)  # in here a signal is heard, and in the wait of the exchange it is not
+    all_here.wait()
 
 
 def gathered(value: Any) -> list[Any]:

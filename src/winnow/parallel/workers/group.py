@@ -47,12 +47,20 @@ SECONDS_TO_UNWIND = 10.0
 
 
 def call_on_all(
-    function: Callable[..., T], *, devices: int, nodes: int, gpu: bool, leader_only: Mapping[str, Any], **shared: Any
+    function: Callable[..., T],
+    *,
+    devices: int,
+    nodes: int,
+    gpu: bool,
+    one_device: bool = False,
+    leader_only: Mapping[str, Any],
+    **shared: Any,
 ) -> T:
     """Call `function(**shared, **leader_only)` in all processes at once; what it gives in the leader.
 
     leader_only: arguments that only the leader has, such as an open logger; followers get None. With one process, or
-    from within such a call, this is a plain call.
+    from within such a call, this is a plain call. one_device: all processes, `devices` of them, have this one's
+    device, each for itself: they talk through the host, since NCCL refuses two processes on a GPU.
 
     Raises what the function raises in the leader; RuntimeError where a follower is lost; OptionError as
     check_processes does.
@@ -60,7 +68,7 @@ def call_on_all(
     if devices * nodes == 1 or is_distributed():
         return function(**shared, **leader_only)
     try:
-        group = _join(devices, nodes, gpu)
+        group = _join(devices, nodes, gpu and not one_device, one_device)
         assert group.place.rank == 0, "only the leader calls"
         dist.broadcast_object_list([(function, shared | dict.fromkeys(leader_only))], src=0)
         with inside(group):
@@ -106,31 +114,41 @@ def stop() -> None:
     _leave(others_are_gone=True)
 
 
-def _join(devices: int, nodes: int, gpu: bool) -> Group:
-    """The group of this size, met at the first call."""
-    if state.current is not None and state.current.place.world != devices * nodes:
+def dismiss() -> None:
+    """Let the followers that this process started go, once no call is to come; the next call starts others."""
+    _dismiss()
+    state.current = None
+
+
+def _join(devices: int, nodes: int, gpu: bool, one_device: bool) -> Group:
+    """The group of this size and kind, met at the first call."""
+    there = state.current
+    if there is not None and (there.place.world, there.one_device) != (devices * nodes, one_device):
         stop()
     if state.current is None:
-        check_processes(devices, nodes)
+        check_processes(*((1, 1) if one_device else (devices, nodes)))
         place = place_from_environment()
         if place is not None:
             _meet(place)
         else:
-            _lead(devices, gpu=gpu)
+            _lead(devices, gpu=gpu, one_device=one_device)
     assert state.current is not None
     return state.current
 
 
-def _lead(devices: int, *, gpu: bool) -> None:
+def _lead(devices: int, *, gpu: bool, one_device: bool) -> None:
     """Start the followers of this machine, and meet them."""
     store = dist.TCPStore("127.0.0.1", 0, devices, is_master=True, wait_for_workers=False, timeout=PATIENCE)
     place = Place(0, devices, 0, 0, "127.0.0.1", store.port)
-    _share_threads(devices)
+    if not one_device:
+        _share_threads(devices)
     given = {WORLD: str(devices), ADDRESS: place.address, PORT: str(place.port), KIND: "gpu" if gpu else "cpu"}
+    if processes.THREADS not in os.environ:
+        given[processes.SHARE] = "1"
     given[processes.THREADS] = os.environ.get(processes.THREADS, str(torch.get_num_threads()))
-    state.current = group = Group(place)
+    state.current = group = Group(place, one_device=one_device)
     for each in range(1, devices):
-        own = given | {RANK: str(each), LOCAL: str(each)}
+        own = given | {RANK: str(each), LOCAL: "0" if one_device else str(each)}
         title = f"follower {each} of {os.getpid()}"
         group.followers.append(processes.spawn(follow, environment=own, title=title, group=False))
     threading.Thread(target=_watch, args=(group,), daemon=True).start()

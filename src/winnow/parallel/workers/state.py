@@ -12,7 +12,8 @@ from winnow.parallel.workers.place import Place
 @dataclass
 class Group:
     """The processes of this run, once they have met. inside: they are calling the same function now; apart: in it,
-    but each for itself. sharers: how many of them share this one's processors."""
+    but each for itself. sharers: how many of them share this one's processors. one_device: all compute on the device
+    of the first."""
 
     place: Place
     followers: list[Child] = field(default_factory=list)
@@ -20,6 +21,7 @@ class Group:
     independent: bool = False
     over: bool = False
     sharers: int = 1
+    one_device: bool = False
 
 
 current: Group | None = None  # set where the processes meet

@@ -71,7 +71,8 @@ def shared_needs(
     if "fold" in parts:
         yield Need(title=f"a model of all but a fold ({probe.model.name})", device=trained)
     if "scores" in parts:
-        passes = max(evaluation_bytes(probe.model, dataset.image_shape, classes, n), _differentiating(cell, trainer))
+        passed = evaluation_bytes(probe.model, dataset.image_shape, classes, n, trainer.kind)
+        passes = max(passed, _differentiating(cell, trainer))
         held = {"a pass": passes, "data set": _data_bytes(dataset)} if cell.needs & PASSES.keys() else {}
         yield Need(title="scoring and selecting", device=held, host=_evidence(cell, dataset))
 
@@ -85,7 +86,7 @@ def _trained(
     shape = dataset.image_shape
     unfolded = unfolds(trainer.kind, recipe.precision)
     step = training_bytes(model, recipe, shape, dataset.n_classes, batch, unfolded=unfolded)
-    test = evaluation_bytes(model, shape, dataset.n_classes, evaluated)
+    test = evaluation_bytes(model, shape, dataset.n_classes, evaluated, trainer.kind)
     what = {f"a step of {batch} images": step} if step >= test else {"a pass over its images": test}
     return what | {"data set": _data_bytes(dataset)}
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from winnow.core.machine import without_threads
 from winnow.core.types import Floats, Row
 from winnow.store.artifacts import ArtifactStore
 from winnow.store.records import load_row
@@ -20,10 +21,15 @@ class Speed(NamedTuple):
 
 
 def past_rows(store: ArtifactStore, device: str) -> list[Row]:
-    """The rows in the store that were trained on a device of this name and tell their multiply-adds."""
+    """The rows in the store that were trained on a device of this name and tell their multiply-adds.
+
+    Where there are none, those of the same processor with another number of threads.
+    """
     found = [store.load("row", key) for key in store.keys("row")]
     rows = [load_row(artifact) for artifact in found if artifact is not None]
-    return [row for row in rows if row.device == device and row.multiply_adds and row.examples_seen]
+    told = [row for row in rows if row.multiply_adds and row.examples_seen]
+    exact = [row for row in told if row.device == device]
+    return exact or [row for row in told if without_threads(row.device) == without_threads(device)]
 
 
 def speed_of(rows: Sequence[Row], *, model: str | None, multiply_adds: int, batch: float) -> Speed | None:

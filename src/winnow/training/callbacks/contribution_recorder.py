@@ -114,7 +114,7 @@ def _outputs(
     subset = Subset(indices, np.ones(indices.size), np.zeros(indices.size, dtype=bool), len(training.data.labels))
     _, height, width, channels = training.data.images.shape
     options: dict[str, Any] = {
-        "batch_size": at_once((height, width, channels)),
+        "batch_size": at_once((height, width, channels), next(model.parameters()).device.type),
         "subset": subset,
         "channels_last": training.channels_last,
     }
