@@ -9,6 +9,7 @@ import wandb
 
 from helpers.rows import make_row
 from helpers.wandb_stand_in import StandIn, names
+from winnow.cli.sweep_log import fits_table
 from winnow.core.errors import OptionError
 from winnow.pipeline import row_columns
 from winnow.training import wandb_sweep
@@ -145,6 +146,22 @@ def test_a_sweep_takes_the_place_of_its_former_self(told, tmp_path):
     assert first.table("failures")["message"].tolist() == ["out of memory"]
     assert isinstance(first.summary["report"], wandb.Html)
     assert list(first.made[0].manifest.entries) == ["grid.csv"]
+
+
+def test_fits_are_a_table_whose_columns_have_one_type_each(told, tmp_path):
+    named = {"rule": "random", "law": "power"}
+    fitted = {"parameters": {"a": 0.5}, "intervals": {"a": [0.1, None]}, "aicc": -3.0, "note": None}
+    records = [
+        named | fitted,
+        named | {"refused": "too few sizes"},
+        named | fitted | {"intervals": None, "note": "why"},
+    ]
+    record = SweepRecord(config={}, grid=pd.DataFrame({"r": [1]}), counts={}, tables={"fits": fits_table(records)})
+    spec(tmp_path).sweep("demo", record)
+    shown = told.runs[0].table("fits")
+    assert {"a", "a low", "a high", "aicc", "refused"} < set(shown.columns)
+    assert shown["a low"].tolist()[0] == 0.1
+    assert [shown["refused"][1], shown["note"][2]] == ["too few sizes", "why"]
 
 
 def test_of_what_an_agent_asks_for_only_the_cell_is_its_run(told, tmp_path, monkeypatch):

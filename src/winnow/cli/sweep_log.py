@@ -1,7 +1,9 @@
 """What a sweep's logger is told at the end: cells that were finished before, and the grid."""
 
 import copy
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
@@ -38,11 +40,23 @@ def _logger(config: DictConfig, folder: Path) -> LoggerSpec:
     return logger_from(config)
 
 
+def fits_table(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """The laws of fits.json, a line each: its parameters, and the ends of their intervals as NAME low and NAME high."""
+    lines = []
+    for record in records:
+        line = {name: value for name, value in record.items() if name not in ("parameters", "intervals")}
+        line |= record.get("parameters") or {}
+        for name, (low, high) in (record.get("intervals") or {}).items():
+            line |= {f"{name} low": low, f"{name} high": high}
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
 def _record(folder: Path) -> SweepRecord:
     found, summary = results.collect(folder), results.load_summary(folder)
     tables = {}
     if summary["scaling"] is not None:
-        tables["fits"] = pd.json_normalize(summary["scaling"]["fits"])
+        tables["fits"] = fits_table(summary["scaling"]["fits"])
     if found.failed:
         failed = [(each.folder, " ".join(each.overrides), each.message) for each in found.failed]
         tables["failures"] = pd.DataFrame(failed, columns=["folder", "overrides", "message"])
