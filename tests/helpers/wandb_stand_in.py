@@ -17,7 +17,7 @@ class StandInRun:
         self.history: list[dict[str, Any]] = []
         self.used: list[wandb.Artifact] = []
         self.made: list[wandb.Artifact] = []
-        self.offline, self.exit_code = False, None
+        self.exit_code: int | None = None
 
     def define_metric(self, name: str, **options: Any) -> None:
         pass
@@ -26,7 +26,8 @@ class StandInRun:
         self.history.append(values)
         self.summary.update(values)
 
-    def use_artifact(self, artifact: wandb.Artifact) -> None:
+    def _log_artifact(self, artifact: wandb.Artifact, *, is_user_created: bool, use_after_commit: bool) -> None:
+        assert use_after_commit, "what is made is logged by log_artifact"
         self.used.append(artifact)
 
     def log_artifact(self, artifact: wandb.Artifact) -> None:

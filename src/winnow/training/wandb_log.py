@@ -188,7 +188,8 @@ class WandbLog(LoggerSpec):
 
     def _artifacts(self, run: Any, made: Made, uses: Sequence[Made]) -> None:
         for used in uses:
-            self._use(run, self._artifact(used))
+            # What run.use_artifact does, which refuses offline and online waits for the server.
+            run._log_artifact(self._artifact(used), is_user_created=True, use_after_commit=True)
         run.log_artifact(self._artifact(made))
         run.summary[f"artifact/{made.kind}"] = f"{made.kind}-{made.key}"
 
@@ -206,14 +207,6 @@ class WandbLog(LoggerSpec):
         else:
             artifact.add_file(str(made.path), policy="immutable")
         return artifact
-
-    @staticmethod
-    def _use(run: Any, artifact: Any) -> None:
-        if run.offline:
-            # run.use_artifact refuses, but what it does online is recorded offline too, and done by `wandb sync`.
-            run._log_artifact(artifact, is_user_created=True, use_after_commit=True)
-        else:
-            run.use_artifact(artifact)
 
     def _mode(self) -> Any:
         if self.mode != "auto":
