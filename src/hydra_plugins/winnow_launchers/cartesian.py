@@ -46,6 +46,7 @@ class CartesianSweeper(BasicSweeper):
         from winnow.core.errors import OptionError
 
         self.folder = Path(str(config.hydra.sweep.dir))
+        self.artifacts = Path(str(config.paths.artifacts))
         self.option = f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']}"
         try:
             super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
@@ -77,7 +78,7 @@ class CartesianSweeper(BasicSweeper):
             if not any_failed:
                 raise
         assert self.of is not None
-        if not reports.report(self.folder, self.of) or any_failed:
+        if not reports.report(self.folder, self.of, self.artifacts) or any_failed:
             sys.exit(1)
         return returned
 
