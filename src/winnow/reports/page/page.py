@@ -1,7 +1,7 @@
 """The page of a sweep: one HTML file that holds its figures and tables itself and asks nothing of the network."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,14 @@ from winnow.scaling import grid
 from winnow.scaling.crossover import Crossover
 from winnow.scaling.fits import RuleFits, crossovers, fit_rules
 from winnow.scaling.paired import differences
+from winnow.scaling.replicates import ONE_ENSEMBLE
 from winnow.store import results
 from winnow.store.provenance import provenance
 from winnow.store.shifts import read_shifts
 from winnow.store.writing import write_atomically
 
+ANSWERS = 4  # that are open; the rest unfold
+NAME = 40  # characters of a name in a figure
 WIDE = 480  # points, from which a figure stands alone in its line
 TRACEBACK_LINES = 12
 CELLS_NAMED = 12  # of those that failed alike
@@ -88,19 +91,22 @@ def render(folder: Path, found: results.Collected, kept: Kept | None) -> str:
         "Errors by class and images are in the artifact store, which was not at hand: winnow report DIR --artifacts "
         "STORE adds them."
     ]  # fmt: skip
+    told = answers(table, fits, compared)
     groups = [group for group, _ in tables.groups_of(table)]
+    figured, of_figured = _short(table, fits)
     with drawn_as_text():
         context: dict[str, Any] = {
             "title": _title(groups),
             "recipes": sorted(set(table["recipe"])),
-            "answers": answers(table, fits, compared),
+            "answers": told[:ANSWERS],
+            "more_answers": told[ANSWERS:],
             "group_title": tables.group_title,
             "state": _state(found, table),
             "facts": tables.facts(table, done=len(found.rows), failed=len(found.failed), missing=found.missing),
             "mixed": grid.mixed_cells(table),
-            "curves": _curves(table, fits),
+            "curves": _curves(figured, of_figured),
             "crossings": _crossings(crossed),
-            "alphas": _alphas(table, kept),
+            "alphas": _alphas(figured, kept),
             "shifts": _shifts(folder, notes),
             "matrix": tables.matrix(table),
             "lines": tables.grid_lines(table, compared),
@@ -108,7 +114,7 @@ def render(folder: Path, found: results.Collected, kept: Kept | None) -> str:
             "classes": _classes(table, kept),
             "sheets": [] if kept is None else kept.sheets,
             "costs": tables.cost_lines(table),
-            "cost_figure": _drawn(_cost, table),
+            "cost_figure": _drawn(_cost, figured),
             "failures": _failures(folder, found.failed),
             "times": tables.time_lines(table),
             "made": _made(found, table),
@@ -137,6 +143,18 @@ def _state(found: results.Collected, table: pd.DataFrame) -> str:
     lacking = f"{found.missing:,} not finished" * (found.missing > 0)
     lacking += " and " * bool(found.missing and found.failed) + f"{len(found.failed):,} failed" * bool(found.failed)
     return f"{len(found.rows):,} of {cells:,} cells have finished, {lacking}: what follows is of the finished ones."
+
+
+def _short(table: pd.DataFrame, fits: Sequence[RuleFits]) -> tuple[pd.DataFrame, list[RuleFits]]:
+    """The same with names of data sets, models and recipes cut to what a figure has room for."""
+    short: dict[str, str] = {}
+    for name in sorted(set(table[grid.GROUP].to_numpy().ravel())):
+        cut = name if len(name) <= NAME else f"{name[: NAME - 1]}…"
+        short[name] = cut if cut not in short.values() else f"{cut}{len(short)}"
+    cut_fits = [
+        replace(each, group=(short[each.group[0]], short[each.group[1]], short[each.group[2]])) for each in fits
+    ]
+    return table.assign(**{name: table[name].map(short) for name in grid.GROUP}), cut_fits
 
 
 def _drawn(draw: Callable[..., Shown], *arguments: Any) -> list[Shown]:
@@ -177,6 +195,7 @@ def _crossings(crossed: Sequence[tuple[grid.Group, str, Crossover | str]]) -> li
         if isinstance(place, Crossover):
             unknown = place.r is not None and place.interval is None and not place.one_ensemble
             told = place.describe() + " (no interval: one replicate, or one pair of seeds)" * unknown
+            told += f" ({ONE_ENSEMBLE})" * (place.r is None and place.one_ensemble)
             found.append(f"{tables.group_title(group)}: {rule}: {told}" if several else f"{rule}: {told}")
     return found
 

@@ -173,10 +173,7 @@ def class_lines(table: pd.DataFrame, class_errors: pd.DataFrame) -> list[Table]:
         r = part.loc[part["n_kept"] == smallest, "r"].iloc[0]
         notes = ["Strong: half of the class or more is wrong."]
         if len(errors) > CLASSES:
-            notes.append(
-                f"{CLASSES} of {len(errors):,} classes: those of the largest error, which is partly chance, as many are "
-                "looked at."
-            )
+            notes.append(f"{CLASSES} of {len(errors):,} classes: those of the largest error, which is partly chance.")
         notes += _unknown_notes(pd.concat([each.reset_index() for each in errors.values()]))
         columns = [Column("class", words=True), Column("tested"), *map(Column, rules)]
         title = f"{group_title(group)}, r = {r:.4g} ({smallest:,} kept)"

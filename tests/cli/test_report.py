@@ -1,0 +1,58 @@
+"""The command `report`: of a sweep with its store, without it, and where there is nothing to show."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from helpers.scripts import TINY, run_script
+from winnow.store import results
+
+CELLS = ["metric=el2n", "selector=random,threshold", "compression.r=0.2,1", "trainer=cpu", "hydra.sweep.dir=swept"]
+
+
+def sections(page: Path) -> list[str]:
+    return re.findall(r'<section id="(\w+)"', page.read_text())
+
+
+def test_a_sweep_ends_with_its_page_and_the_command_writes_it_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = run_script("run.py", "-m", *TINY, *CELLS, capsys=capsys)
+    assert ended.code == 0, ended.err
+    assert ended.out.splitlines()[-1] == f"swept/{results.PAGE}"
+    page = Path("swept") / results.PAGE
+    assert sections(page) == ["curves", "grid", "classes", "images", "cost", "time", "provenance"]
+    text = page.read_text()
+    assert "class0" in text
+    assert text.count("data:image/png;base64,") == 1
+    assert '<pre class="command">python ' in text
+
+    page.unlink()
+    shutil.rmtree("swept/3")  # as of a sweep that still runs
+    again = run_script("report.py", "swept", capsys=capsys)
+    assert (again.code, again.out) == (0, f"swept/{results.PAGE}\n")
+    assert sections(page) == ["curves", "grid", "classes", "images", "cost", "time", "provenance"]
+    assert "3 of 4 cells have finished, 1 not finished" in page.read_text()
+
+    alone = run_script("report.py", "swept", "--artifacts", "nowhere", capsys=capsys)
+    assert alone.code == 0
+    assert sections(page) == ["curves", "grid", "cost", "time", "provenance"]
+
+    shutil.rmtree("artifacts/model")
+    for cell in ("0", "1", "2"):
+        shutil.rmtree(f"swept/{cell}/.hydra")
+    run_script("report.py", "swept", capsys=capsys)
+    assert sections(page) == ["curves", "grid", "cost", "time", "provenance"]
+    assert "models are not in the store" in page.read_text()
+    assert "no cell has left the configuration of its data set" in page.read_text()
+
+
+def test_it_ends_with_one_line_where_no_cell_has_finished(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder, why in ((tmp_path, "no finished cell in"), (tmp_path / "none", "there is no folder")):
+        ended = run_script("report.py", str(folder), capsys=capsys)
+        assert (ended.code, ended.out) == (1, "")
+        assert ended.err.startswith(f"error: {why}")
+        assert ended.err.count("\n") == 1
