@@ -66,7 +66,9 @@ def _panel(axes: Axes, curves: pd.DataFrame, looks: dict[str, dict], unit: tuple
         error = line["test_error_mean"].to_numpy(dtype=float)
         error = np.where(error == 0, zero, error)
         bar = log_bars(error, np.where(line["clusters"] >= BARS_FROM, line["test_error_se"], np.nan), zero)
-        axes.errorbar(line["cost"] / size, error, yerr=bar, label=rule, capsize=2, elinewidth=0.9, **looks[rule])
+        axes.errorbar(
+            line["cost"].to_numpy() / size, error, yerr=bar, label=rule, capsize=2, elinewidth=0.9, **looks[rule]
+        )
         down, up = np.nan_to_num(bar)
         heights += [*(error - down), *(error + up)]
     scale(axes, curves["cost"].to_numpy(dtype=float) / size, np.array(heights))
