@@ -46,7 +46,6 @@ class CartesianSweeper(BasicSweeper):
         from winnow.core.errors import OptionError
 
         self.folder = Path(str(config.hydra.sweep.dir))
-        self.artifacts = Path(str(config.paths.artifacts))
         self.option = f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']}"
         try:
             super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
@@ -78,7 +77,8 @@ class CartesianSweeper(BasicSweeper):
             if not any_failed:
                 raise
         assert self.of is not None
-        if not reports.report(self.folder, self.of, self.artifacts) or any_failed:
+        artifacts = Path(str(self.config.paths.artifacts))
+        if not reports.report(self.folder, self.of, artifacts) or any_failed:
             sys.exit(1)
         return returned
 

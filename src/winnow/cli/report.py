@@ -47,7 +47,7 @@ def write(folder: Path, artifacts: Path) -> Path:
     return write_page(folder, _kept(folder, artifacts) if there else None)
 
 
-def _kept(folder: Path, artifacts: Path) -> "Kept":
+def _kept(folder: Path, artifacts: Path) -> "Kept | None":
     from winnow.reports.page.kept import look_up
     from winnow.scaling import grid
     from winnow.store import results
@@ -55,7 +55,7 @@ def _kept(folder: Path, artifacts: Path) -> "Kept":
 
     rows = results.collect(folder).rows
     if not rows:
-        raise WinnowError(f"no finished cell in {folder}; run scripts/run.py into it first.")
+        return None
     store = ArtifactStore(artifacts)
     kept = look_up(grid.table(rows), store)
     return replace(kept, sheets=_sheets(folder, kept, store)) if kept.scores else kept
@@ -86,6 +86,7 @@ def _sheets(folder: Path, kept: "Kept", store: "ArtifactStore") -> "list[Sheet]"
 def _dataset(folder: Path, name: str, store: "ArtifactStore", notes: list[str]) -> "ImageDataset | None":
     """The data set of this name as the configuration of a cell describes it; None, with a note of why, without one."""
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     from winnow.cli.components import component
     from winnow.datasets.base import DatasetSpec, load_once
@@ -96,7 +97,7 @@ def _dataset(folder: Path, name: str, store: "ArtifactStore", notes: list[str]) 
         try:
             if results.load_row(cell).dataset == name:
                 return load_once(component(OmegaConf.load(path).dataset, "dataset", DatasetSpec), store)
-        except WinnowError as error:
+        except (WinnowError, OmegaConfBaseException) as error:
             if (cell / results.ROW).exists():
                 notes.append(f"Images of {name}: {error}")
                 return None

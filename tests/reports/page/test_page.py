@@ -19,6 +19,7 @@ from winnow.reports.page.page import write_page
 from winnow.store import results
 from winnow.store.results import SweepCell
 
+SHIFTS = Path(__file__).parents[3] / "results" / "shift" / results.SHIFTS
 RUDE = "<script>alert('1')</script>\"&<b>" + 30 * "no-space-to-break-"
 SIZES = (0.1, 0.2, 0.4, 1.0)
 COSTS = {"multiply_adds": 1000, "worst_class_error": 0.5}
@@ -140,9 +141,12 @@ def test_failures_that_are_alike_are_told_once_with_the_overrides_that_differ(pa
 
 
 def test_what_is_not_there_is_left_out_and_the_store_asked_for(tmp_path):
+    (tmp_path / results.SHIFTS).write_text("this,is\nno,table\n")
     text = write_page(save(tmp_path, [make_row(), make_row(r=0.5)])).read_text()
     assert re.findall(r'<section id="(\w+)"', text) == ["curves", "grid", "time", "provenance"]
     assert "--artifacts STORE" in text
+    assert "Shift: " in text
+    assert "is not a table of shift reports" in text
     assert "20.0 ± ?" in text
     assert "± ?: random: there is one replicate (draw new probes" in text
 
@@ -164,12 +168,15 @@ def test_alphas_and_shifts_are_drawn_where_they_are(tmp_path):
         calibrated = {"selector": "calibrated", "protocol": "exact", "alpha": alpha}
         rows.append(make_row(f"el2n exact {alpha}", 0.1, 0.3 + seed / 50, seed, **calibrated))
     save(tmp_path, rows)
-    (tmp_path / results.SHIFTS).write_text("this,is\nno,table\n")
-    text = write_page(tmp_path).read_text()
-    assert '<section id="alpha">' in text
-    assert '<section id="shift">' not in text
-    assert "Shift: " in text
-    assert "is not a table of shift reports" in text
+    shutil.copy(SHIFTS, tmp_path)
+    curve = pd.DataFrame({"alpha": [0.0, 0.5], "bias2": [0.0, 1.0], "variance": [2.0, 0.5]})
+    about = {"rule": "el2n exact auto", "r": 0.1, "alpha": 0.5, "criterion": "gradient", "choices": {"gradient": 0.5}}
+    text = write_page(tmp_path, Kept(choices=[(curve, about)])).read_text()
+    parts = {name: part for name, part in re.findall(r'<section id="(\w+)">(.*?)</section>', text, flags=re.DOTALL)}
+    assert parts["alpha"].count("<svg") == 2
+    assert "chosen: 0.5" in parts["alpha"]
+    assert parts["shift"].count("<svg") == 1
+    assert "Left out" not in text
 
 
 def test_without_a_finished_cell_there_is_no_page(tmp_path):

@@ -171,7 +171,9 @@ def class_lines(table: pd.DataFrame, class_errors: pd.DataFrame) -> list[Table]:
                 cells.append(Cell(with_se(mean, se), mean, strong=mean >= 0.5))
             lines.append(cells)
         r = part.loc[part["n_kept"] == smallest, "r"].iloc[0]
-        notes = ["Strong: half of the class or more is wrong."]
+        notes = [
+            "Strong: half of the class or more is wrong. ± 0.0: all replicates agree, as they may on few test images."
+        ]
         if len(errors) > CLASSES:
             notes.append(f"{CLASSES} of {len(errors):,} classes: those of the largest error, which is partly chance.")
         notes += _unknown_notes(pd.concat([each.reset_index() for each in errors.values()]))
