@@ -172,7 +172,7 @@ def test_alphas_and_shifts_are_drawn_where_they_are(tmp_path):
     curve = pd.DataFrame({"alpha": [0.0, 0.5], "bias2": [0.0, 1.0], "variance": [2.0, 0.5]})
     about = {"rule": "el2n exact auto", "r": 0.1, "alpha": 0.5, "criterion": "gradient", "choices": {"gradient": 0.5}}
     text = write_page(tmp_path, Kept(choices=[(curve, about)])).read_text()
-    parts = {name: part for name, part in re.findall(r'<section id="(\w+)">(.*?)</section>', text, flags=re.DOTALL)}
+    parts = dict(re.findall(r'<section id="(\w+)">(.*?)</section>', text, flags=re.DOTALL))
     assert parts["alpha"].count("<svg") == 2
     assert "chosen: 0.5" in parts["alpha"]
     assert parts["shift"].count("<svg") == 1

@@ -156,31 +156,35 @@ def class_lines(table: pd.DataFrame, class_errors: pd.DataFrame) -> list[Table]:
         all_data = part[whole].assign(rule="all data").drop_duplicates(["train_seed", "class"])
         shown = pd.concat([all_data, part[(part["n_kept"] == smallest) & ~whole]])
         rules = [*(["all data"] if len(all_data) else []), *rule_order(set(shown["rule"]) - {"all data"})]
-        errors = {label: summarise(lines).set_index("rule") for label, lines in shown.groupby("class")}
+        # at once: what is summarised apart by recipe, of which there is one here, is apart by class
+        errors = summarise(shown.assign(recipe=shown["class"].astype(str))).astype({"recipe": "int64"})
+        means = {(line["rule"], line["recipe"]): line for line in errors.to_dict("records")}
         first = part.drop_duplicates("class").set_index("class")
         names, tested = first["name"].astype(str).to_dict(), first["n_test"].astype(int).to_dict()
-        ranked = sorted(errors, key=lambda label: -errors[label]["test_error_mean"].mean())[:CLASSES]
+        ranked = errors.groupby("recipe")["test_error_mean"].mean().sort_values(ascending=False, kind="stable").index
         lines = []
-        for label in sorted(ranked):
+        for label in sorted(ranked[:CLASSES]):
             cells = [Cell(names[label]), Cell(f"{tested[label]:,}", tested[label])]
             for rule in rules:
-                if rule not in errors[label].index:
-                    cells.append(_dash())
-                    continue
-                mean, se = _mean_se(errors[label].loc[[rule]])
-                cells.append(Cell(with_se(mean, se), mean, strong=mean >= 0.5))
+                line = means.get((rule, label))
+                cells.append(_dash() if line is None else _class_error(line))
             lines.append(cells)
         r = part.loc[part["n_kept"] == smallest, "r"].iloc[0]
         notes = [
             "Strong: half of the class or more is wrong. ± 0.0: all replicates agree, as they may on few test images."
         ]
-        if len(errors) > CLASSES:
-            notes.append(f"{CLASSES} of {len(errors):,} classes: those of the largest error, which is partly chance.")
-        notes += _unknown_notes(pd.concat([each.reset_index() for each in errors.values()]))
+        if len(ranked) > CLASSES:
+            notes.append(f"{CLASSES} of {len(ranked):,} classes: those of the largest error, which is partly chance.")
+        notes += _unknown_notes(errors)
         columns = [Column("class", words=True), Column("tested"), *map(Column, rules)]
         title = f"{group_title(group)}, r = {r:.4g} ({smallest:,} kept)"
         found.append(Table(columns, lines, title, notes, sortable=True))
     return found
+
+
+def _class_error(line: Mapping[Any, Any]) -> Cell:
+    mean = line["test_error_mean"]
+    return Cell(with_se(mean, line["test_error_se"]), mean, strong=mean >= 0.5)
 
 
 def cost_lines(table: pd.DataFrame) -> list[Table]:
