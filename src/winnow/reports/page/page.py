@@ -166,7 +166,8 @@ def _drawn(draw: Callable[..., Shown], *arguments: Any) -> list[Shown]:
 
 
 def _curves(table: pd.DataFrame, fits: Sequence[RuleFits]) -> list[Shown]:
-    found = [_of_curves(table, "mean", "Mean test error against examples kept; the dashed line is that of all data.")]
+    whole = "; the dashed line is that of all data" * bool((table["n_kept"] == table["n"]).any())
+    found = [_of_curves(table, "mean", f"Mean test error against examples kept{whole}.")]
     worst = "Error of the worst class. As the largest of noisy numbers it lies above that of the class truly the worst."
     found += _drawn(_of_curves, table, "worst_class", worst)
     if any(each.fits for each in fits):
