@@ -86,7 +86,7 @@ class SweepLauncher(Launcher):
     def report(self, folder: Path) -> bool:
         """Write and print the report of what is there; False, with the reason on standard error, where it cannot."""
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        return reports.report(folder, self.of)
+        return reports.report(folder, self.of, Path(str(self.config.paths.artifacts)))
 
 
 def fail(cell: Cell, error: BaseException) -> JobReturn:

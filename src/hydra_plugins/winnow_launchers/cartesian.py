@@ -77,7 +77,8 @@ class CartesianSweeper(BasicSweeper):
             if not any_failed:
                 raise
         assert self.of is not None
-        if not reports.report(self.folder, self.of) or any_failed:
+        artifacts = Path(str(self.config.paths.artifacts))
+        if not reports.report(self.folder, self.of, artifacts) or any_failed:
             sys.exit(1)
         return returned
 

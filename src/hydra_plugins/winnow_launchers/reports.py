@@ -18,10 +18,11 @@ def begin(folder: Path, cells: Sequence[Sequence[str]]) -> None:
     results.begin_sweep(folder, listed, command)
 
 
-def report(folder: Path, of: str) -> bool:
+def report(folder: Path, of: str, artifacts: Path) -> bool:
     """Write and print the report of what is there; False, with the reason on standard error, where it cannot.
 
-    of: "cells", for a grid of rows, or "scores", for a comparison.
+    of: "cells", for a grid of rows and its page, or "scores", for a comparison. artifacts: the store, which the page
+    reads.
     """
     from winnow.cli import entry
     from winnow.core.errors import WinnowError
@@ -31,6 +32,9 @@ def report(folder: Path, of: str) -> bool:
             from winnow.reports.sweep import report as report_cells
 
             report_cells(folder)
+            from winnow.cli.report import write
+
+            print(write(folder, artifacts))
         else:
             from winnow.reports.scores import report as report_scores
 
