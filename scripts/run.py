@@ -1,6 +1,6 @@
 """Run one cell, or with -m a grid of them: python scripts/run.py metric=el2n selector=threshold compression.r=0.3
 
-The last line printed is the path of row.json; a grid ends with a table, grid.csv and scaling_curves.png.
+The last line printed is the path of row.json; a grid ends with a table, grid.csv, scaling_curves.png and report.html.
 """
 
 import sys

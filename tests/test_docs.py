@@ -68,6 +68,11 @@ def test_every_command_is_one_that_there_is(
         monkeypatch.setattr("winnow.reports.sweep.report", lambda folder, fit: called.append(folder))
         assert run_script("grid.py", *words, capsys=capsys).code == 0
         assert called
+    elif name == "report":
+        asked: list[Any] = []
+        monkeypatch.setattr("winnow.cli.report.write", lambda folder, artifacts: asked.append(folder))
+        assert run_script("report.py", *words, capsys=capsys).code == 0
+        assert asked
     elif name in CONFIGS:
         for overrides in pages.cells_of([word for word in words if not word.startswith("-")]):
             with composing_once(), initialize_config_dir(str(CONF), version_base="1.3"):

@@ -71,7 +71,7 @@ def test_a_wheel_holds_every_configuration_and_the_launchers(installed: Path) ->
 
     assert below(installed / "winnow" / "conf", "yaml") == below(ROOT / "conf", "yaml")
     for package in ("winnow", "hydra_plugins"):
-        for kind in ("py", "pyi"):
+        for kind in ("py", "pyi", "html", "css", "js"):
             assert below(installed / package, kind) == below(ROOT / "src" / package, kind)
 
 

@@ -86,9 +86,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("commands", "code", "may"),
     [
-        ([["grid.py", "--help"], ["run.py", "--help"]], 0, set()),
+        ([["grid.py", "--help"], ["report.py", "--help"], ["run.py", "--help"]], 0, set()),
         ([["run.py", "metrik=el2n"]], 1, set()),
-        ([["figures.py", *FIGURE], ["grid.py", "run", "--fit"]], 0, TABLES),
+        ([["figures.py", *FIGURE], ["grid.py", "run", "--fit"], ["report.py", "run", "--artifacts=none"]], 0, TABLES),
     ],
     ids=["help", "misspelt", "tables"],
 )

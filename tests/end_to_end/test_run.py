@@ -22,7 +22,7 @@ def test_a_grid_in_a_process_of_its_own_and_again_without_recomputing(
 
     log = tmp_path / "printed.txt"
     assert start_script("run.py", *sweep, folder=tmp_path, log=log).wait() == 0, log.read_text()
-    assert log.read_text().splitlines()[-2:] == ["grid/grid.csv", "grid/scaling_curves.png"]
+    assert log.read_text().splitlines()[-3:] == ["grid/grid.csv", "grid/scaling_curves.png", "grid/report.html"]
     grid = pd.read_csv(tmp_path / "grid/grid.csv")
     assert sorted(zip(grid.rule, grid.n_kept, strict=True)) == [
         ("el2n hardest", 24),

@@ -26,8 +26,8 @@ def begin(folder: Path, cells: Sequence[Sequence[str]], begun: int = 0) -> None:
 def report(folder: Path, of: str, config: DictConfig) -> bool:
     """Write and print the report of what is there; False, with the reason on standard error, where it cannot.
 
-    of: "cells", for a grid of rows, or "scores", for a comparison. config: of the sweep, whose logger is told of a grid
-    when the command ends.
+    of: "cells", for a grid of rows and its page, or "scores", for a comparison. config: of the sweep, whose store the
+    page reads, and whose logger is told of a grid when the command ends.
     """
     from winnow.cli import entry
     from winnow.core.errors import WinnowError
@@ -37,6 +37,9 @@ def report(folder: Path, of: str, config: DictConfig) -> bool:
             from winnow.reports.sweep import report as report_cells
 
             report_cells(folder)
+            from winnow.cli.report import write
+
+            print(write(folder, Path(str(config.paths.artifacts))))
             entry.at_end["log of the sweep"] = partial(_log, config, folder)
         else:
             from winnow.reports.scores import report as report_scores

@@ -49,6 +49,13 @@ def grid() -> None:
     main()
 
 
+def report() -> None:
+    """Write the page of a run or sweep."""
+    from winnow.cli.report import main
+
+    main()
+
+
 def figures() -> None:
     """Draw a figure."""
     from winnow.cli.entry import hydra_script

@@ -69,6 +69,6 @@ def _record(folder: Path) -> SweepRecord:
         counts=summary["cells"],
         tables=tables,
         figures={"scaling curves": folder / results.CURVES},
-        page=folder / results.PAGE if (folder / results.PAGE).exists() else None,
+        page=folder / results.PAGE,
         files=files,
     )

@@ -16,7 +16,7 @@ from winnow.datasets.base import DatasetSpec, ImageDataset
 from winnow.models.base import ModelSpec
 from winnow.selectors.base import Selector
 from winnow.store import records
-from winnow.store.artifacts import Artifact, ArtifactStore, Draft
+from winnow.store.artifacts import ArtifactStore, Draft
 from winnow.store.keys import make_key
 from winnow.store.records import (
     load_subset,
@@ -221,21 +221,15 @@ def load_class_errors(key: str, *, store: ArtifactStore) -> pd.DataFrame:
 
     A class without test images has no line. Raises MissingEvidenceError where there is no such record.
     """
-    artifact = _model(key, store)
+    artifact = records.trained_model(key, store)
     if artifact is None:
         raise MissingEvidenceError(f"there is no trained model {key} in {store.root}; train it first.")
     return records.load_class_errors(artifact)
 
 
-def _model(key: str, store: ArtifactStore) -> Artifact | None:
-    """The artifact of a trained model. key: its own, or of its row."""
-    row = store.load("row", key)
-    return store.load("model", key if row is None else row.json("upstream")["model"])
-
-
 def load_recorded(key: str, *, store: ArtifactStore) -> Trajectory:
     """The trajectory [T, m] that a recorder left with a trained model. key: of the model or of its row."""
-    artifact = _model(key, store)
+    artifact = records.trained_model(key, store)
     if artifact is None or "p_true" not in artifact.parts():
         raise MissingEvidenceError(f"no trajectory was recorded with the model {key}; train with callbacks=forgetting.")
     return load_trajectory(artifact)

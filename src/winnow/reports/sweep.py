@@ -65,7 +65,7 @@ def report(folder: str | Path, console: Console | None = None, *, fit: bool = Fa
     write_atomically(folder / results.GRID, table.to_csv(index=False))
     write_atomically(folder / results.SUMMARY, json.dumps(summary, indent=1, allow_nan=False) + "\n")
     save(scaling_curves(table), folder / results.CURVES)
-    made = provenance() | {"command": found.command, "cells": summary["cells"], "training": _trained(table)}
+    made = provenance() | {"command": found.command, "cells": summary["cells"], "training": trained(table)}
     write_atomically(folder / results.PROVENANCE, json.dumps(made, indent=1) + "\n")
 
     curves = grid.summarise(table)
@@ -98,7 +98,7 @@ def report(folder: str | Path, console: Console | None = None, *, fit: bool = Fa
     return summary
 
 
-def _trained(table: pd.DataFrame) -> dict[str, Any]:
+def trained(table: pd.DataFrame) -> dict[str, Any]:
     """With what code and on what devices the models of a grid were trained, which may be long before its report."""
     columns = ("git", "device", "dataset", "model", "recipe", "probe_seed", "selection_seed", "train_seed")
     return {name: sorted(table[name].dropna().unique().tolist()) for name in columns}

@@ -80,3 +80,14 @@ def _between(at: float | None, sizes: Floats, costs: Floats) -> float:
     if not costs.all():
         return 0.0
     return float(np.exp(np.interp(np.log(at), np.log(sizes), np.log(costs))))
+
+
+def total(table: pd.DataFrame) -> pd.Series:
+    """Multiply-adds of each row of a grid: of its training, and in full of the scores that it read.
+
+    As in `TrainingCost` those of a forward pass for every example processed, in training and scoring alike. NaN where a
+    row does not say them.
+    """
+    per_example = table[["multiply_adds", "probe_multiply_adds"]].astype("float64")
+    scoring = table["probe_examples"] * per_example["probe_multiply_adds"]
+    return table["examples_seen"] * per_example["multiply_adds"] + scoring.where(table["probe_examples"] > 0, 0.0)

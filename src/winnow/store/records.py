@@ -15,7 +15,7 @@ from winnow.core.arrays import blocks
 from winnow.core.errors import DatasetError, MissingEvidenceError
 from winnow.core.recorded import CHANGES
 from winnow.core.types import Row, Scores, Subset, Trajectory
-from winnow.store.artifacts import Artifact, Draft
+from winnow.store.artifacts import Artifact, ArtifactStore, Draft
 from winnow.store.score_files import ROWS
 from winnow.store.writing import replaced_at_once, writing
 
@@ -139,6 +139,12 @@ def save_row(draft: Draft, row: Row) -> None:
 def load_row(artifact: Artifact) -> Row:
     values: dict[str, Any] = artifact.json("row")
     return Row(**values)
+
+
+def trained_model(key: str, store: ArtifactStore) -> Artifact | None:
+    """The artifact of a trained model, None where there is none. key: its own, or of its row."""
+    row = store.load("row", key)
+    return store.load("model", key if row is None else row.json("upstream")["model"])
 
 
 def save_class_errors(draft: Draft, class_errors: pd.DataFrame) -> None:

@@ -6,7 +6,8 @@ What a cell that ran in a process of its own printed is `output.log` in its fold
 in folders of their own below `shared`.
 A folder without `sweep.json` counts for all that lies below it, so a single run, a running sweep and a folder of
 several sweeps are all read alike. The report adds `grid.csv`,
-`scaling_curves.png`, `summary.json` and `provenance.json`, and with fits `fits.json` and `scaling_fits.png`.
+`scaling_curves.png`, `summary.json` and `provenance.json`, and with fits `fits.json` and `scaling_fits.png`; PAGE is
+all of it to read.
 A sweep of score.py holds SCORES, AGREEMENT and SHEET in each cell's folder, and of all metrics together SCORES,
 AGREEMENT, PROPERTIES, COMPARISON and PROBES.
 The folder of an exported subset holds what its export says, under the EXPORTED names. The shift reports of selections
@@ -30,10 +31,10 @@ ROW, GRID, CURVES, SUMMARY, SWEEP, FAILURE, PROVENANCE = (
 )  # fmt: skip
 LOG, SHARED = "output.log", "shared"
 FITS, FITS_FIGURE = "fits.json", "scaling_fits.png"
+PAGE = "report.html"
 SCORES, AGREEMENT, SHEET = "scores.parquet", "agreement.csv", "image_sheet.png"
 PROPERTIES, COMPARISON, PROBES = "metric_properties.csv", "metric_comparison.png", "probe_agreement.png"
 SHIFTS = "shifts.csv"
-PAGE = "report.html"
 OF_SWEEP = (GRID, CURVES, SUMMARY, PROVENANCE, FITS, FITS_FIGURE, PAGE)  # what is of a sweep as a whole
 EXPORTED_TABLE, EXPORTED_FILES, EXPORTED_WEIGHTS = "subset.parquet", "files.txt", "weights.csv"
 
@@ -167,6 +168,11 @@ def failures(folder: str | Path) -> list[FailedCell]:
     """The cells of the latest sweep into a folder that stopped with an error."""
     cells = [(cell, failure_message(Path(folder) / cell.folder)) for cell in sweep_cells(folder)]
     return [FailedCell(cell.folder, list(cell.overrides), message) for cell, message in cells if message is not None]
+
+
+def failure_lines(folder: str | Path, count: int) -> list[str]:
+    """The last lines of the traceback in the folder of a cell that failed, at most `count`."""
+    return (Path(folder) / FAILURE).read_text().strip().splitlines()[-count:]
 
 
 def check_confusions(path: str) -> None:
