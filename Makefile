@@ -7,7 +7,7 @@ NUMERIC := $(addprefix tests/,theory/test_learning_law.py theory/test_logistic.p
 	training/test_fit.py datasets/test_loader.py diagnostics/test_gradient_error.py diagnostics/test_contributions.py)
 LEAST := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2
 
-.PHONY: help demo test test-slow test-ray lint docs clean
+.PHONY: help demo test test-slow test-ray lint docs gpu clean
 
 help:  ## this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ docs: .venv/docs  ## docs/ as a site in site/, with pages of the docstrings; the
 .venv/docs: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@
+
+IMAGES ?= cifar10-jpeg.tar.xz
+gpu:  ## the benchmarks that a GPU is for, by the python that is there: make gpu IMAGES=archive-or-folder OUT=folder
+	PYTHONPATH=src$(if $(PYTHONPATH),:$(PYTHONPATH)) $(PYTHON) scripts/bench/gpu.py --images $(IMAGES) $(if $(OUT),--out $(OUT))
 
 clean:  ## results and caches of runs; not the environment
 	rm -rf artifacts outputs notebooks/artifacts site .mypy_cache .ruff_cache .pytest_cache

@@ -1,6 +1,6 @@
 """The same work by DeepCore (Guo et al. 2022, 2204.08499) and by winnow, in turn in one process.
 
-    python scripts/bench/deepcore.py FOLDER [--images 2000] [--rounds 3] [--model ResNet18]
+    python scripts/bench/deepcore.py FOLDER [--images 2000] [--rounds 3] [--works herding]
 
 FOLDER: of their repository, which is used as it is. Works: an epoch of training of a proxy model (their loop over a
 DataLoader with their transforms, crops and mirrors; `fit` with the recorder, on the same made images); their GraNd, of
@@ -113,6 +113,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", choices=OURS, default="ResNet18")
+    parser.add_argument("--works", default="", help="only those with this in their name")
     asked = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dataset = colour_images(asked.images)
@@ -144,7 +145,7 @@ def main() -> None:
         "herding": (lambda: herding(method, made.to(device), KEPT), lambda: selected(Herding())),
     }
     method.metric, herding = euclidean_dist, TheirHerding.herding
-    for work, ways in works.items():
+    for work, ways in ((name, ways) for name, ways in works.items() if asked.works in name):
         seconds: list[list[float]] = [[], []]
         for _ in range(asked.rounds):
             for way, taken in zip(ways, seconds, strict=True):
