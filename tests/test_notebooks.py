@@ -91,6 +91,12 @@ def test_it_defines_nothing_but_what_it_writes_to_a_file(path: Path) -> None:
     assert [ast.unparse(node) for node in nodes if isinstance(node, defined)] == []
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_its_links_lead_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", "\n".join(cell.source for cell in cells(path) if cell.cell_type == "markdown"))
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
 def test_the_documentation_lists_them_all() -> None:
     text = (ROOT / "docs" / "python.md").read_text()
     assert re.findall(r"\(\.\./notebooks/([\w.]+)\)", text) == [path.name for path in NOTEBOOKS]
