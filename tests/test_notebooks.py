@@ -93,7 +93,8 @@ def test_it_defines_nothing_but_what_it_writes_to_a_file(path: Path) -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_its_links_lead_somewhere(path: Path) -> None:
-    links = re.findall(r"\]\(([^)\s]+)\)", "\n".join(cell.source for cell in cells(path) if cell.cell_type == "markdown"))
+    text = "\n".join(cell.source for cell in cells(path) if cell.cell_type == "markdown")
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
     assert [link for link in links if not (path.parent / link).exists()] == []
 
 
