@@ -82,9 +82,9 @@ def at_once(image_shape: tuple[int, int, int], kind: str) -> int:
     """How many images a pass without gradients takes at once on a device of a kind ("cpu", "cuda", "mps").
 
     On a CPU 125 of 32x32, of larger ones fewer, to 8, and up to 1000 of smaller: ResNet-8 passes 2.5 times as many a
-    second as with a thousand at once (4,778 against 1,904 in a second of one thread). Elsewhere a thousand of 32x32,
-    fewer of larger ones, which was never measured. The logits of ResNet-8, ResNet-18 and smallconv
-    at 32x32 and less were the same bits whatever the batch, of ResNet-18 at 224x224 within 1e-6.
+    second as with a thousand at once (scripts/bench/passes.py). Elsewhere a thousand of 32x32, fewer of larger ones,
+    which was never measured. The logits of ResNet-8, ResNet-18 and smallconv at 32x32 and less were the same bits
+    whatever the batch, of ResNet-18 at 224x224 within 1e-6.
     """
     height, width, _ = image_shape
     least, of_usual = (8, 125) if kind == "cpu" else (1, 1000)
