@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.utils import filter_overrides
+from omegaconf import DictConfig
 
 
 def begin(folder: Path, cells: Sequence[Sequence[str]]) -> None:
@@ -35,6 +36,22 @@ def report(folder: Path, of: str) -> bool:
             from winnow.reports.scores import report as report_scores
 
             report_scores(folder)
+    except WinnowError as error:
+        print(f"error: {entry.one_line(error)}", file=sys.stderr)
+        return False
+    return True
+
+
+def draw(folder: Path, config: DictConfig) -> bool:
+    """Draw the figure that a sweep ends with, and print its paths; False, with the reason, where it cannot."""
+    from winnow.cli import entry
+    from winnow.cli.figures import draw_of_sweep
+    from winnow.core.errors import WinnowError
+
+    try:
+        choices = config.hydra.runtime.choices
+        for path in draw_of_sweep(folder, config.figure, choices.get("experiment") or choices["figure"]):
+            print(path)
     except WinnowError as error:
         print(f"error: {entry.one_line(error)}", file=sys.stderr)
         return False
