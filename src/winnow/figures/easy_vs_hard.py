@@ -51,16 +51,16 @@ def easy_vs_hard(table: pd.DataFrame) -> Drawing:
     norm = TwoSlopeNorm(0, -reach, reach)
     fractions, lines = numbers["r"].nunique(), numbers["n"].nunique()
     with house_style():
-        figure = Drawing(numbers, ((0.5 * fractions + 0.7) * len(compared) + 1.0, 0.36 * lines + 1.4))
+        figure = Drawing(numbers, ((0.5 * fractions + 0.9) * len(compared) + 1.2, 0.36 * lines + 1.6))
         panels = figure.subplots(1, len(compared), squeeze=False, sharey=True)[0]
         for axes, (first, second) in zip(panels, compared, strict=True):
             _map(axes, numbers[(numbers["first"] == first) & (numbers["second"] == second)], norm)
-            axes.set_title(f"{first} − {second.split()[-1]}", loc="left")
+            axes.set_title(f"{first.split()[-1]} −\n{second.split()[-1]}", loc="left")
             axes.set_xlabel("r, fraction kept")
-        panels[0].set_ylabel("examples before pruning")
+        panels[0].set_ylabel("examples\nbefore pruning")
         bar = figure.colorbar(matplotlib.cm.ScalarMappable(norm, COLOURS), ax=panels, shrink=0.9, aspect=20)
         test = f"{ONE_ENSEMBLE}: no test" if numbers["one_ensemble"].all() else "dot: p < 0.05"
-        bar.set_label(f"difference of test\nerror, points ({test})")
+        bar.set_label(f"by {first.split()[0]}, points\n({test})")
         bar.outline.set_visible(False)
     return figure
 

@@ -26,7 +26,8 @@ def from_grid(grid: str | Path, option: str = "skip") -> Drawing:
 
 
 def error_against_option(table: pd.DataFrame, *, option: str = "skip") -> Drawing:
-    """A panel a size: mean test error over replicates against the option, a line a rule, with 95% t-intervals.
+    """A panel a size: mean test error over replicates against the option, a line a rule, with 95% t-intervals,
+    cut off at 0 and 1.
 
     option: "skip", the hardest fraction that selector=window leaves out before it keeps the next (Paul et al. 2021,
     2107.07075, figure 3), or "epoch", metric.epoch (their figure 2). Black: random with its interval; dashed: all data.
@@ -43,11 +44,12 @@ def error_against_option(table: pd.DataFrame, *, option: str = "skip") -> Drawin
     values = numbers["rule"].str.extract(pattern)[0].astype("float64")
     numbers = numbers.assign(value=values, rule=[re.sub(pattern, instead, rule) for rule in numbers["rule"]])
     numbers = numbers[(values.notna() | (numbers["rule"] == RANDOM)) & (numbers["n_kept"] < table["n"].max())]
+    numbers = numbers.sort_values(["rule", "n_kept", "value"]).reset_index(drop=True)
     swept = numbers[numbers["value"].notna()]
     if swept.empty or swept.groupby(["rule", "n_kept"])["value"].nunique().max() < 2:
         raise FitError(f"the grid has no rule at two values of {option}; sweep it.")
     low, high = t_ends(numbers["test_error_mean"], numbers["test_error_se"], numbers["df"], 0.95)
-    numbers = numbers.assign(low=np.maximum(low, 0), high=high).reset_index(drop=True)
+    numbers = numbers.assign(low=np.maximum(low, 0), high=np.minimum(high, 1))
     sizes = sorted(swept["n_kept"].unique())
     (level,) = full_data_error(table).values()
     looks = rule_looks(numbers["rule"])

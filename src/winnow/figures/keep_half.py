@@ -44,8 +44,12 @@ def keep_half(table: pd.DataFrame, *, margin: float = 0.005) -> Drawing:
         axes = figure.subplots()
         axes.axhspan(-100 * margin, 100 * margin, color="0.92", zorder=0)
         axes.axhline(0, color=GREY, linewidth=0.9, zorder=1)
-        for place, rule in enumerate(rule_order(numbers["rule"])):
-            _line(axes, numbers[numbers["rule"] == rule].sort_values("r"), looks[rule], 0.004 * place)
+        rules, fractions = rule_order(numbers["rule"]), sorted(numbers["r"].unique())
+        for place, rule in enumerate(rules):
+            shift = 0.006 * (place - (len(rules) - 1) / 2)  # so that bars of one size lie side by side
+            _line(axes, numbers[numbers["rule"] == rule].sort_values("r"), looks[rule], shift)
+        axes.set_xticks(fractions, [f"{r:g}" for r in fractions])
+        axes.set_xlim(fractions[0] - 0.04, fractions[-1] + 0.04)
         axes.set_xlabel("r, fraction kept")
         axes.set_ylabel("test error − that of all data, points")
         axes.set_title(", ".join(numbers[GROUP[:2]].iloc[0]), loc="left")

@@ -1,6 +1,7 @@
 """Metrics ranked by the test error of what each keeps."""
 
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,8 @@ def from_grid(grid: str | Path) -> Drawing:
 
 
 def metric_ranking(table: pd.DataFrame) -> Drawing:
-    """A panel a size: the rules of the grid by rising mean test error, with 95% t-intervals over replicates.
+    """A panel a size: the rules of the grid by rising mean test error, with 95% t-intervals over replicates,
+    cut off at 0 and 1.
 
     Sorscher et al. 2022 (2206.14486), figure 5. Random is the black line with its interval, all data the dashed one.
     Blue is better than random and vermilion worse, by the paired t-test with Holm's correction over every rule and size
@@ -35,13 +37,13 @@ def metric_ranking(table: pd.DataFrame) -> Drawing:
     tests = differences(table)[["rule", "n_kept", "difference", "p_holm"]]
     numbers = summarise(table[table["n_kept"] < table["n"]]).merge(tests, on=["rule", "n_kept"], how="left")
     low, high = t_ends(numbers["test_error_mean"], numbers["test_error_se"], numbers["df"], 0.95)
-    numbers = numbers.assign(low=np.maximum(low, 0), high=high)
+    numbers = numbers.assign(low=np.maximum(low, 0), high=np.minimum(high, 1))
     numbers = numbers.sort_values(["n_kept", "test_error_mean"]).reset_index(drop=True)
     sizes = sorted(numbers["n_kept"].unique())
     (level,) = full_data_error(table).values()
     with house_style():
         rules = numbers["rule"].nunique()
-        figure = Drawing(numbers, (3.7 * len(sizes) + 0.3, 0.24 * rules + 1.4))
+        figure = Drawing(numbers, (3.7 * len(sizes) + 0.3, 0.24 * rules + 1.5))
         panels = figure.subplots(1, len(sizes), squeeze=False)[0]
         for axes, kept in zip(panels, sizes, strict=True):
             part = numbers[numbers["n_kept"] == kept]
@@ -49,9 +51,8 @@ def metric_ranking(table: pd.DataFrame) -> Drawing:
             _panel(axes, part, level)
         reads = numbers[numbers["rule"] != RANDOM]
         told = f"{ONE_ENSEMBLE}: no intervals and no test" if reads["one_ensemble"].all() else "95% intervals"
-        figure.supxlabel(
-            f"test error (%), {told}; blue better, vermilion worse than random (Holm), open: not told", fontsize=8
-        )
+        text = f"test error (%), {told}; blue: better than random, vermilion: worse (p < 0.05, Holm), open: not told"
+        figure.supxlabel(fill(text, int(16 * figure.get_figwidth())), fontsize=8)
     return figure
 
 

@@ -70,7 +70,8 @@ def scaling_curves(
     columns = min(PANELS_ABREAST, len(levels))
     lines = -(-len(levels) // columns)
     with house_style():
-        figure = Drawing(curves, (4.4 * columns + 1.7, 3.8 * lines))
+        legend = 1.7 + 0.065 * max(0, max(map(len, rules)) - 18)
+        figure = Drawing(curves, (4.4 * columns + legend, 3.8 * lines))
         panels = figure.subplots(lines, columns, squeeze=False).ravel()
         for (group, level), axes in zip(levels.items(), panels, strict=False):
             rows = table[(table[GROUP] == list(group)).all(axis=1)]
