@@ -50,7 +50,7 @@ def draw(folder: Path, config: DictConfig) -> bool:
 
     try:
         choices = config.hydra.runtime.choices
-        for path in draw_of_sweep(folder, config.figure, choices.get("experiment") or choices["figure"]):
+        for path in draw_of_sweep(folder, config.figure, choices["figure"], experiment=choices.get("experiment")):
             print(path)
     except WinnowError as error:
         print(f"error: {entry.one_line(error)}", file=sys.stderr)

@@ -40,10 +40,10 @@ def task(cfg: DictConfig) -> None:
         print(path)
 
 
-def draw_of_sweep(folder: Path, node: DictConfig, name: str) -> list[Path]:
+def draw_of_sweep(folder: Path, node: DictConfig, name: str, experiment: str | None) -> list[Path]:
     """Draw what a sweep ends with from the table that it left in its folder, as PNG and PDF; the paths.
 
-    node: of the group figure, whose grid, table or folder is not given yet. name: of the experiment, if it is one.
+    node: of the group figure, whose grid, table or folder is not given yet. An experiment's figure has its name.
     """
     tables = {"grid": folder / results.GRID, "table": folder / results.SHIFTS, "folder": folder}
     OmegaConf.set_readonly(node, False)
@@ -51,7 +51,7 @@ def draw_of_sweep(folder: Path, node: DictConfig, name: str) -> list[Path]:
         if OmegaConf.is_missing(node, option):
             node[option] = str(table)
     draw = function(node, "figure", Drawing)
-    outs = [folder / f"{_drawn(name, draw.keywords)}.{ending}" for ending in ("png", "pdf")]
+    outs = [folder / f"{experiment or _drawn(name, draw.keywords)}.{ending}" for ending in ("png", "pdf")]
     return _leave(draw(), outs, shlex.join([*called(), *sys.argv[1:]]))
 
 
