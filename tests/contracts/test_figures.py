@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from hydra.utils import get_method
-from omegaconf import OmegaConf
 
+from helpers.config import composed
 from winnow.cli import entry
 from winnow.figures.style import Drawing
 
@@ -15,7 +15,7 @@ FIGURES = sorted((Path(entry.CONF) / "figure").glob("*.yaml"))
 
 @pytest.mark.parametrize("path", FIGURES, ids=lambda path: path.stem)
 def test_a_figure_is_drawn_with_its_numbers(path: Path) -> None:
-    options = OmegaConf.to_container(OmegaConf.load(path))
+    options = composed(path).copy()
     draw = get_method(options.pop("_target_"))
     assert inspect.signature(draw).return_annotation in (Drawing, "Drawing")
     inspect.signature(draw).bind(**options)

@@ -80,11 +80,11 @@ def test_bars_need_three_seeds():
     assert {x for ends in segments(bars) for x, _ in ends} == {100}
 
 
-def test_bars_end_where_no_errors_are_drawn():
+def test_bars_that_would_reach_zero_are_of_the_logarithm():
     # mean 0.1 and standard error 0.1: one standard error down is zero, which has no place on the axis
     table = grid.table([make_row(r=0.1, error=error, seed=seed) for seed, error in enumerate((0.0, 0.0, 0.3))])
     ((_, bars),) = curves(scaling_curves(table).axes[0]).values()
-    np.testing.assert_allclose(segments(bars), [[[100, 0.5 / 1000], [100, 0.2]]])
+    np.testing.assert_allclose(segments(bars), [[[100, 0.1 / np.e], [100, 0.2]]])
 
 
 def test_one_ensemble_has_no_bars_and_the_legend_says_why():
@@ -144,7 +144,7 @@ def test_all_that_is_drawn_lies_inside_its_limits():
     ]
     (axes,) = scaling_curves(grid.table(rows)).axes
     bottom, top = axes.get_ylim()
-    assert 0 < bottom < 0.5 / 1000 * 1.01
+    assert 0 < bottom < 0.01
     assert top > 0.1 + 0.1
 
 

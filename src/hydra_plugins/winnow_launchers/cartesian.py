@@ -1,4 +1,4 @@
-"""hydra/sweeper=cartesian: Hydra's own basic sweeper, with a report at the end under any launcher.
+"""hydra/sweeper=cartesian: Hydra's own basic sweeper, with a report and a figure at the end under any launcher.
 
 The launchers of this project list the cells of a sweep, survive those that fail and leave the report themselves. Those
 of others (submitit, Ray, joblib) know nothing of that, so here the sweeper does it for them.
@@ -10,7 +10,7 @@ cells are only composed beforehand where another's launcher would find out on a 
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -18,6 +18,8 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
@@ -30,17 +32,28 @@ class CartesianConf:
     max_batch_size: int | None = None
     params: dict[str, str] | None = field(default=None)
     of: str | None = "cells"  # or scores: what each run makes, and so what the sweep ends with; null: nothing
+    also: list[Any] = field(default_factory=list)  # further grids, each what it changes in params; null leaves one out
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="cartesian", node=CartesianConf, provider="winnow")
 
 
 class CartesianSweeper(BasicSweeper):
-    """Every combination of the values given for each option."""
+    """Every combination of the values given for each option, in each of its grids.
 
-    def __init__(self, max_batch_size: int | None, params: dict[str, str] | None = None, of: str | None = None) -> None:
+    also: grids beside that of `params`, for options that not all cells have, such as alpha.value without alpha=auto:
+    what is changed in params, an option that is null left out. What the command line gives holds in all of them.
+    """
+
+    def __init__(
+        self,
+        max_batch_size: int | None,
+        params: dict[str, str] | None = None,
+        of: str | None = None,
+        also: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         super().__init__(max_batch_size, params)
-        self.of = of
+        self.of, self.also = of, also
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from winnow.core.errors import OptionError
@@ -58,7 +71,28 @@ class CartesianSweeper(BasicSweeper):
         own = type(self.launcher).__module__.startswith("hydra_plugins.winnow_launchers.")
         self.foreign = not own and self.of is not None
 
+    def split_arguments(  # type: ignore[override]  # theirs is static, and called on self
+        self, overrides: list[Override], max_batch_size: int | None
+    ) -> list[list[list[str]]]:
+        assert self.hydra_context is not None
+        (cells,) = BasicSweeper.split_arguments(overrides, None)
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        given = overrides[len(self.params) :]  # by the command line
+        for changes in self.also:
+            params = {name: value for name, value in {**self.params, **changes}.items() if value is not None}
+            kept = [each for each in given if changes.get(each.get_key_element(), "") is not None]
+            grid = parser.parse_overrides([f"{name}={value}" for name, value in params.items()]) + kept
+            cells += BasicSweeper.split_arguments(grid, None)[0]
+        return [list(chunk) for chunk in self.split_overrides_to_chunks(cells, max_batch_size)]
+
     def sweep(self, arguments: list[str]) -> Any:
+        returned = self._sweep(arguments)
+        assert self.config is not None
+        if self.config.get("figure") and not self.config.get("plan") and not reports.draw(self.folder, self.config):
+            sys.exit(1)
+        return returned
+
+    def _sweep(self, arguments: list[str]) -> Any:
         if not self.foreign:
             return super().sweep(arguments)
         from winnow.core.errors import OptionError

@@ -55,3 +55,19 @@ def _log(config: DictConfig, folder: Path) -> None:
     from winnow.cli.sweep_log import log_sweep
 
     log_sweep(config, folder)
+
+
+def draw(folder: Path, config: DictConfig) -> bool:
+    """Draw the figure that a sweep ends with, and print its paths; False, with the reason, where it cannot."""
+    from winnow.cli import entry
+    from winnow.cli.figures import draw_of_sweep
+    from winnow.core.errors import WinnowError
+
+    try:
+        choices = config.hydra.runtime.choices
+        for path in draw_of_sweep(folder, config.figure, choices["figure"], experiment=choices.get("experiment")):
+            print(path)
+    except WinnowError as error:
+        print(f"error: {entry.one_line(error)}", file=sys.stderr)
+        return False
+    return True

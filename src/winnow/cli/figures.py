@@ -2,18 +2,21 @@
 
 import json
 import shlex
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from winnow.cli.calling import begins
+from winnow.cli.calling import begins, called
 from winnow.cli.components import function
 from winnow.core.errors import OptionError
 from winnow.core.machine import processor_name
 from winnow.figures.style import Drawing, save
 from winnow.scaling.wandb_runs import PREFIX, read_grid
+from winnow.store import results
 from winnow.store.provenance import provenance
 from winnow.store.writing import write_atomically
 
@@ -31,20 +34,47 @@ def task(cfg: DictConfig) -> None:
     options = draw.keywords
     read = options.get("grid") or options.get("table")
     folder = Path(read).parent if read else Path(options.get("folder", "outputs/figures"))
-    drawn = name if options.get("error", "mean") == "mean" else f"{name}_{options['error']}"
-    out = Path(cfg.out) if cfg.out else folder / f"{drawn}.png"
-    numbers = out.with_suffix(".csv")
-    if read and numbers.resolve() == Path(read).resolve():
+    outs = [Path(cfg.out)] if cfg.out else [folder / f"{_drawn(name, options)}.{ending}" for ending in cfg.formats]
+    if not outs:
+        raise OptionError("formats=[] draws nothing; give formats=[png], or out=... .")
+    if read and outs[0].with_suffix(".csv").resolve() == Path(read).resolve():
+        numbers = outs[0].with_suffix(".csv")
         raise OptionError(f"{numbers} holds the data of the figure, and its numbers would replace them; give out=... .")
     if of_wandb is not None:
         write_atomically(Path(cfg.figure.grid), of_wandb.to_csv(index=False))
-    drawing = draw()
-    path = save(drawing, out)
-    write_atomically(numbers, drawing.table.to_csv(index=False, float_format="%.7g"))
     command = shlex.join([*begins("figures").split(), *HydraConfig.get().overrides.task])
+    for path in _leave(draw(), outs, command):
+        print(path)
+
+
+def draw_of_sweep(folder: Path, node: DictConfig, name: str, experiment: str | None) -> list[Path]:
+    """Draw what a sweep ends with from the table that it left in its folder, as PNG and PDF; the paths.
+
+    node: of the group figure, whose grid, table or folder is not given yet. An experiment's figure has its name.
+    """
+    tables = {"grid": folder / results.GRID, "table": folder / results.SHIFTS, "folder": folder}
+    OmegaConf.set_readonly(node, False)
+    for option, table in tables.items():
+        if OmegaConf.is_missing(node, option):
+            node[option] = str(table)
+    draw = function(node, "figure", Drawing)
+    outs = [folder / f"{experiment or _drawn(name, draw.keywords)}.{ending}" for ending in ("png", "pdf")]
+    return _leave(draw(), outs, shlex.join([*called(), *sys.argv[1:]]))
+
+
+def _drawn(name: str, options: Mapping[str, Any]) -> str:
+    """The name of a figure's file: its own, and that of the error or axis drawn, where it is not the default."""
+    choices = {"error": "mean", "x": "examples"}
+    return "_".join([name, *(options[key] for key, usual in choices.items() if options.get(key, usual) != usual)])
+
+
+def _leave(drawing: Drawing, outs: Sequence[Path], command: str) -> list[Path]:
+    """Save the figure in each form, and once beside them its numbers and how it was made."""
+    paths = [save(drawing, out) for out in outs]
+    write_atomically(outs[0].with_suffix(".csv"), drawing.table.to_csv(index=False, float_format="%.7g"))
     made = provenance() | {"device": processor_name(), "command": command}
-    write_atomically(out.with_suffix(".provenance.json"), json.dumps(made, indent=1) + "\n")
-    print(path)
+    write_atomically(outs[0].with_suffix(".provenance.json"), json.dumps(made, indent=1) + "\n")
+    return paths
 
 
 def _taken_from_wandb(cfg: DictConfig, name: str) -> "pd.DataFrame | None":

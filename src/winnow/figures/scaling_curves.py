@@ -1,6 +1,7 @@
-"""Test error against the number of examples kept, one line for each rule."""
+"""Test error against the number of examples kept, or against all that is computed, one line for each rule."""
 
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from winnow.core.errors import WinnowError, check_choice
+from winnow.core.errors import OptionError, WinnowError, check_choice
+from winnow.figures import published as published_points
 from winnow.figures.style import GREY, Drawing, house_style, log_bars, plain_log_ticks, rule_looks
-from winnow.scaling.grid import GROUP, Group, full_data_error, read, rule_order, summarise
+from winnow.scaling.grid import CELL, GROUP, Group, full_data_error, read, rule_order, summarise
 from winnow.scaling.replicates import ONE_ENSEMBLE
 
 PANELS_ABREAST = 3
@@ -21,25 +23,38 @@ ERRORS = {"mean": ("test_error", "test error"), "worst_class": ("worst_class_err
 """What can be drawn: the column of the grid, and the label of its axis."""
 
 
-def from_grid(grid: str | Path, error: str = "mean") -> Drawing:
+AXES = {"examples": ("n_kept", "examples kept"), "total_cost": ("total_cost", "multiply-adds, scoring included")}
+"""What it can be drawn against: the column of the curves, and the label of the axis."""
+
+
+def from_grid(grid: str | Path, error: str = "mean", x: str = "examples", published: bool = False) -> Drawing:
     """`scaling_curves` of the grid in a CSV file. Raises WinnowError when it cannot be read or has no rows."""
-    return scaling_curves(read(grid), error=error)
+    return scaling_curves(read(grid), error=error, x=x, published=published)
 
 
-def scaling_curves(table: pd.DataFrame, *, error: str = "mean") -> Drawing:
+def scaling_curves(
+    table: pd.DataFrame, *, error: str = "mean", x: str = "examples", published: bool = False
+) -> Drawing:
     """Mean error over replicates against examples kept, axes logarithmic; a panel for each (dataset, model, recipe).
 
     table: a grid with at least one row. error: "mean" of all test images, or "worst_class", the largest error of a
     class, which pruning can raise while the mean falls. As the largest of noisy numbers it lies above the error of the
-    class that is truly the worst, the more so the fewer test images a class has. Bars are one standard error either
+    class that is truly the worst, the more so the fewer test images a class has. x: "examples" kept, or "total_cost",
+    multiply-adds of forward passes in training and, where the rule reads scores, of one probe ensemble in full; the
+    backward passes, about twice as many, are left out of both. published: draw what papers print for these rules on
+    the data set (published.csv) as hollow marks, named below; it needs x="examples". Bars are one standard error either
     way, where there are at least three clusters (of probe ensembles, or of seeds where no probes are read); a rule
     whose runs share one probe ensemble has none, and the legend says so. The dashed horizontal line is the mean error
     of training on all examples. A mean of zero errors, which a logarithmic axis cannot show, is drawn at half an error
     in n_test + 1. The figure's table is that of `summarise`.
 
-    Raises OptionError for another error; WinnowError where no row has it.
+    Raises OptionError for another error or x, and for published where it has no place; WinnowError where no row has
+    the error, or a row does not say its multiply-adds.
     """
     check_choice("figure.error", error, tuple(ERRORS))
+    check_choice("figure.x", x, tuple(AXES))
+    if published and (x, error) != ("examples", "mean"):
+        raise OptionError("figure.published=true has mean errors by examples; leave out figure.x and figure.error.")
     column, label = ERRORS[error]
     table = table[table[column].notna()]
     if table.empty:
@@ -47,18 +62,23 @@ def scaling_curves(table: pd.DataFrame, *, error: str = "mean") -> Drawing:
             f"no row of the grid has {column}: an older version made them. Run the cells into a new store."
         )
     curves = summarise(table, column)
+    if x == "total_cost":
+        curves = curves.merge(_costs(table), on=CELL)
     levels = full_data_error(table, column)
     rules = rule_order(curves["rule"])
     looks = rule_looks(rules)
     columns = min(PANELS_ABREAST, len(levels))
     lines = -(-len(levels) // columns)
     with house_style():
-        figure = Drawing(curves, (4.4 * columns + 1.7, 3.8 * lines))
+        legend = 1.7 + 0.065 * max(0, max(map(len, rules)) - 18)
+        figure = Drawing(curves, (4.4 * columns + legend, 3.8 * lines))
         panels = figure.subplots(lines, columns, squeeze=False).ravel()
         for (group, level), axes in zip(levels.items(), panels, strict=False):
             rows = table[(table[GROUP] == list(group)).all(axis=1)]
             part = curves[(curves[GROUP] == list(group)).all(axis=1)]
-            of_panel: dict[str, Any] = {"n": int(rows["n"].max()), "n_test": int(rows["n_test"].max())}
+            of_panel: dict[str, Any] = {"n": int(rows["n"].max()), "n_test": int(rows["n_test"].max()), "x": x}
+            if published:
+                of_panel["beside"] = published_points.published_of(group[0], list(rows["rule"].unique()))
             _panel(axes, part.rename(columns=lambda name: name.replace(column, "error")), looks, level, **of_panel)
             axes.set_ylabel(label)
             axes.set_title(panel_title(group, table), loc="left")
@@ -88,17 +108,35 @@ def _title(curves: pd.DataFrame) -> str | None:
     return ",\n".join(lines) or None
 
 
+def _costs(table: pd.DataFrame) -> pd.DataFrame:
+    """total_cost of each cell, the mean over its runs."""
+    if table["multiply_adds"].isna().any():
+        raise WinnowError("the rows do not say their multiply-adds; train them with this version, or draw x=examples.")
+    scoring = (table["probe_examples"] * table["probe_multiply_adds"].astype("float64").fillna(0)).astype("float64")
+    costs = table.assign(total_cost=table["examples_seen"] * table["multiply_adds"].astype("float64") + scoring)
+    return costs.groupby(CELL, as_index=False).agg({"total_cost": "mean"})
+
+
 def _panel(
-    axes: Axes, curves: pd.DataFrame, looks: dict[str, dict], level: float | None, *, n: int, n_test: int
+    axes: Axes,
+    curves: pd.DataFrame,
+    looks: dict[str, dict],
+    level: float | None,
+    *,
+    n: int,
+    n_test: int,
+    x: str,
+    beside: pd.DataFrame | None = None,
 ) -> None:
+    column, label = AXES[x]
     zero = 0.5 / (n_test + 1)
     heights: list[float] = []
     for rule in rule_order(curves["rule"]):
-        line = curves[curves["rule"] == rule].sort_values("n_kept")
+        line = curves[curves["rule"] == rule].sort_values(column)
         error = line["error_mean"].to_numpy(dtype=float)
         error = np.where(error == 0, zero, error)
         bar = log_bars(error, np.where(line["clusters"] >= BARS_FROM, line["error_se"], np.nan), zero)
-        axes.errorbar(line["n_kept"], error, yerr=bar, label=rule, capsize=2, elinewidth=0.9, **looks[rule])
+        axes.errorbar(line[column], error, yerr=bar, label=rule, capsize=2, elinewidth=0.9, **looks[rule])
         down, up = np.nan_to_num(bar)
         heights += [*(error - down), *(error + up)]
     if level is not None:
@@ -117,8 +155,14 @@ def _panel(
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
         )
         heights.append(height / 1.15)  # room for the label below the line
-    scale(axes, curves["n_kept"].to_numpy(dtype=float), np.array(heights))
-    axes.set_xlabel("examples kept")
+    places = curves[column].to_numpy(dtype=float)
+    if beside is not None and len(beside):
+        published_points.draw(axes, beside, n, looks)
+        heights += beside["error"].tolist()
+        places = np.append(places, n * beside["r"])
+        label += f"\n{fill(published_points.caption(beside), 76)}"
+    scale(axes, places, np.array(heights))
+    axes.set_xlabel(label)
 
 
 def scale(axes: Axes, kept: np.ndarray, heights: np.ndarray) -> None:

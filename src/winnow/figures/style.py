@@ -133,22 +133,29 @@ def _assign(names: Iterable[str], known: dict[str, T], looks: Sequence[T]) -> di
 def log_bars(mean: Floats, se: Floats, zero: float) -> Floats:
     """[2, k] lengths of bars of one standard error, down and up, for a logarithmic axis.
 
-    They end at `zero`, where an error of zero is drawn, or at the mean where that lies lower still: an error is not
-    negative, however wide its interval. NaN, no bar, where the standard error is NaN.
+    Where mean − se is not above `zero`, the least error that is drawn, the end below is mean · exp(−se / mean), one
+    standard error of log(mean) by the delta method, which no axis has to cut off: an error is not negative, however
+    wide its interval. NaN, no bar, where the standard error is NaN.
     """
-    return np.stack([mean - np.maximum(mean - se, np.minimum(mean, zero)), se])
+    low = np.where(mean - se > zero, mean - se, mean * np.exp(-se / mean))
+    return np.stack([mean - np.where(np.isnan(se), np.nan, low), se])
 
 
 def plain_log_ticks(axis: Axis, low: float, high: float, *, unit: Literal["", "%"] = "") -> None:
     """Label a logarithmic axis from low to high with a handful of plain numbers (5,000 or 0.5%), and no minor ticks."""
     ticks = _round_numbers(low, high)
-    if unit == "%":
-        labels = {tick: f"{100 * tick:.6g}%" for tick in ticks}
-    else:
-        labels = {tick: f"{tick:,.0f}" if tick >= 10 else f"{tick:.6g}" for tick in ticks}
+    labels = {tick: f"{100 * tick:.6g}%" if unit == "%" else _plain(tick) for tick in ticks}
     axis.set_major_locator(FixedLocator(ticks))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda tick, _: labels.get(tick, "")))
+
+
+def _plain(number: float) -> str:
+    if number < 1e6:
+        return f"{number:,.0f}" if number >= 10 else f"{number:.6g}"
+    digits, power = f"{number:.6e}".split("e")
+    factor = f"{float(digits):g}" + r"\,"
+    return "$" + ("" if float(digits) == 1 else factor + r"\times\,") + f"10^{{{int(power)}}}$"
 
 
 def _round_numbers(low: float, high: float) -> list[float]:
