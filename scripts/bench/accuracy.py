@@ -115,10 +115,11 @@ def main() -> None:
     parser.add_argument("--trainings", nargs="+", default=TRAININGS)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--limit", type=int, help="training images; all, if not given")
+    parser.add_argument("--size", type=int, default=32, help="pixels a side")
     parser.add_argument("--peer", action="store_true")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as store:
-        dataset = ImageFolder(root=asked.folder, size=32, limit=asked.limit).load(ArtifactStore(Path(store)))
+        dataset = ImageFolder(root=asked.folder, size=asked.size, limit=asked.limit).load(ArtifactStore(Path(store)))
         for training in asked.trainings:
             model, recipe = read(training)
             if torch.cuda.is_available():  # the first steps of a process choose kernels
