@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from helpers.scripts import TINY, finished_artifacts, run_script
+from winnow.store.results import load_plan
 
 GRID = ["selector=random,threshold", "compression.r=0.2,1"]
 
@@ -25,7 +26,10 @@ def test_a_sweep_is_planned_and_nothing_is_trained(tmp_path: Path, capsys: pytes
     assert "time: unknown: no past row" in ended.out
     assert "it fits" in ended.out
     assert finished_artifacts(tmp_path / "artifacts") == []
-    assert {path.name for path in (tmp_path / "grid").iterdir()} <= {"multirun.yaml"}
+    assert {path.name for path in (tmp_path / "grid").iterdir()} <= {"multirun.yaml", "plan.json"}
+    told = load_plan("grid")
+    assert (told["cells"], told["to_run"], told["trainings"], told["at_most"]) == (4, 4, 3, True)
+    assert (told["examples"], told["seconds"]) == (trainings, None)
 
 
 def test_what_is_finished_is_told_and_times_come_from_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

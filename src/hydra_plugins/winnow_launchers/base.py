@@ -50,7 +50,8 @@ class SweepLauncher(Launcher):
             from winnow.cli.plan import plan
 
             slots, per_device = self.room()
-            print(plan([self.compose(cell) for cell in cells], slots=slots, per_device=per_device))
+            composed = [self.compose(cell) for cell in cells]
+            print(plan(composed, slots=slots, per_device=per_device, folder=folder))
             return []
 
         if gc.get_freeze_count() == 0:

@@ -46,7 +46,7 @@ def report(data: Mapping[str, Any]) -> Any:
     for place, panel in enumerate(panels):
         row, column = divmod(place, COLUMNS)
         panel.layout = wr.Layout(x=column * WIDTH, y=row * HEIGHT, w=WIDTH, h=HEIGHT)
-    blocks = [wr.P(data["text"]), wr.PanelGrid(runsets=[runs], panels=panels)]
+    blocks: list[Any] = [wr.P(data["text"]), wr.PanelGrid(runsets=[runs], panels=panels)]
     return wr.Report(entity=data["entity"], project=data["project"], title=data["title"], blocks=blocks)
 
 

@@ -2,6 +2,7 @@
 
 A sweep folder holds one folder for each cell, with `row.json` once the cell is finished or `error.txt` if it failed,
 and `sweep.json`, which lists the cells of the latest sweep: only those count, not what an earlier sweep left behind.
+What plan=true expected is `plan.json`.
 What a cell that ran in a process of its own printed is `output.log` in its folder; the stages that cells share are made
 in folders of their own below `shared`.
 A folder without `sweep.json` counts for all that lies below it, so a single run, a running sweep and a folder of
@@ -15,7 +16,7 @@ are the lines of one `shifts.csv`.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +30,7 @@ from winnow.store.writing import replaced_at_once, write_atomically, writing
 ROW, GRID, CURVES, SUMMARY, SWEEP, FAILURE, PROVENANCE = (
     "row.json", "grid.csv", "scaling_curves.png", "summary.json", "sweep.json", "error.txt", "provenance.json"
 )  # fmt: skip
+PLAN = "plan.json"
 LOG, SHARED = "output.log", "shared"
 FITS, FITS_FIGURE = "fits.json", "scaling_fits.png"
 PAGE = "report.html"
@@ -130,6 +132,17 @@ def save_sweep(folder: str | Path, cells: Sequence[SweepCell], command: str | No
     """Write the list of a sweep's cells, which from then on are the ones that count in this folder."""
     listed = [{"folder": cell.folder, "overrides": list(cell.overrides)} for cell in cells]
     return _save_json(Path(folder) / SWEEP, {"command": command, "cells": listed})
+
+
+def save_plan(folder: str | Path, told: Mapping[str, Any]) -> Path:
+    """Leave in the folder of a sweep what it was expected to take, in place of an earlier plan of it."""
+    return _save_json(Path(folder) / PLAN, dict(told))
+
+
+def load_plan(folder: str | Path) -> dict[str, Any] | None:
+    """What a sweep was expected to take; None where it was not planned."""
+    path = Path(folder) / PLAN
+    return _load_json(path) if path.exists() else None
 
 
 def failure_message(folder: str | Path) -> str | None:

@@ -39,6 +39,19 @@ def test_classes_have_their_own_means_beside_all_data_which_count_once():
     assert "r = 0.1 (100 kept)" in found.title
 
 
+def test_a_plan_stands_beside_what_came_of_it():
+    """Rules that keep all share one training, which counts once."""
+    rows = [make_row(rule, r, 0.2, seed) for rule in ("random", "el2n hardest") for r in (0.1, 1.0) for seed in (0, 1)]
+    table = grid.table(rows)
+    plan = {"cells": 8, "to_run": 8, "trainings": 6, "at_most": True, "examples": 4000, "seconds": None, "device": "X"}
+    made = tables.plan_lines(table, plan)
+    once = table.drop_duplicates(["n_kept", "train_seed", "test_loss", "seconds"])
+    assert texts(made)[0] == ["trainings", "at most 6", str(len(once))]
+    assert texts(made)[1] == ["examples shown in them", "at most 4,000", f"{once['examples_seen'].sum():,}"]
+    assert texts(made)[2][1] == "unknown"
+    assert made.notes == ["Planned when 8 of 8 cells were to run, on X."]
+
+
 def test_of_many_classes_the_worst_are_shown_and_that_is_said(monkeypatch):
     monkeypatch.setattr(tables, "CLASSES", 1)
     rows = [make_row("random", 0.1, 0.2, seed) for seed in range(3)]

@@ -206,6 +206,21 @@ class Plan:
         times = [self._seconds(work) for work in self.left if work.examples]
         return None if None in times else float(sum(time for time in times if time is not None))
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """What a report compares with what came of it. seconds: of the trainings, one after another, None as above."""
+        trainings = [work for work in self.trainings if not work.finished]
+        times = [self._seconds(work) for work in trainings]
+        return {
+            "cells": len(self.cells),
+            "to_run": sum(not cell.finished for cell in self.cells),
+            "trainings": len(trainings),
+            "at_most": self.at_most,
+            "examples": sum(work.examples for work in trainings),
+            "seconds": None if None in times else float(sum(time for time in times if time is not None)),
+            "device": self.device,
+        }
+
     def _seconds(self, work: Work) -> float | None:
         speed = self.speeds.get(work.key)
         return None if speed is None else work.examples * speed.seconds

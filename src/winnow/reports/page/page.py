@@ -117,6 +117,7 @@ def render(folder: Path, found: results.Collected, kept: Kept | None) -> str:
             "cost_figure": _drawn(_cost, figured),
             "failures": _failures(folder, found.failed),
             "times": tables.time_lines(table),
+            "planned": _planned(folder, table),
             "made": _made(found, table),
             "command": found.command,
             "notes": notes,
@@ -127,6 +128,11 @@ def render(folder: Path, found: results.Collected, kept: Kept | None) -> str:
     )
     own = {name: Markup((here / name).read_text()) for name in ("page.css", "page.js")}
     return environment.get_template("page.html").render(**context, css=own["page.css"], js=own["page.js"])
+
+
+def _planned(folder: Path, table: pd.DataFrame) -> tables.Table | None:
+    plan = results.load_plan(folder)
+    return None if plan is None else tables.plan_lines(table, plan)
 
 
 def _title(groups: Sequence[Sequence[str]]) -> str:

@@ -225,6 +225,23 @@ def time_lines(table: pd.DataFrame) -> Table:
     return Table([Column("rule", words=True), *map(Column, heads)], lines, notes=[note], sortable=True)
 
 
+def plan_lines(table: pd.DataFrame, plan: Mapping[str, Any]) -> Table:
+    """What was planned beside what came of it, of the trainings. plan: see planning.plan.Plan.told."""
+    once = table.drop_duplicates(["model", "n_kept", "train_seed", "test_loss", "seconds"])  # rules share trainings
+    actual = (len(once), int(once["examples_seen"].sum()), float(once["seconds"].sum()))
+    most = "at most " * bool(plan["at_most"])
+    planned = (f"{most}{plan['trainings']:,}", f"{most}{plan['examples']:,}", _clock_or_unknown(plan["seconds"]))
+    shown = (f"{actual[0]:,}", f"{actual[1]:,}", clock(actual[2]))
+    names = ("trainings", "examples shown in them", "their time, one after another")
+    lines = [[Cell(name), Cell(one), Cell(other)] for name, one, other in zip(names, planned, shown, strict=True)]
+    note = f"Planned when {plan['to_run']:,} of {plan['cells']:,} cells were to run, on {plan['device']}."
+    return Table([Column("", words=True), Column("planned"), Column("actual")], lines, notes=[note])
+
+
+def _clock_or_unknown(seconds: float | None) -> str:
+    return "unknown" if seconds is None else clock(seconds)
+
+
 def facts(table: pd.DataFrame, *, done: int, failed: int, missing: int) -> list[tuple[str, str]]:
     """What is at hand, in a few words each: cells, examples, replicates."""
     cells = counted(done, "finished cell")
