@@ -117,3 +117,26 @@ def test_a_further_grid_leaves_out_what_its_cells_do_not_have(
     assert ended.code == 0, ended.err
     assert "3 cells" in ended.out
     assert not list(tmp_path.rglob("*.png")), "a plan draws nothing"
+
+
+@pytest.mark.parametrize(
+    ("script", "experiment", "says"),
+    [
+        ("run.py", "toneva_seeds", "score.py -m experiment=toneva_seeds`"),
+        ("select.py", "ayed_shift", "select.py -m experiment=ayed_shift diagnose=shift`"),
+        ("score.py", "paul_offset", "run.py -m experiment=paul_offset`"),
+    ],
+)
+def test_a_command_that_does_not_leave_what_the_figure_reads_is_refused_before_it_starts(
+    script: str,
+    experiment: str,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = run_script(script, "-m", f"experiment={experiment}", "scale=smoke", capsys=capsys)
+    assert ended.code == 1
+    assert says in ended.err
+    assert not (tmp_path / "artifacts").exists()

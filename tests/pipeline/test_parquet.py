@@ -94,7 +94,10 @@ def test_lines_are_counted_where_no_index_is_named_and_scores_may_be_turned(tmp_
     [
         ({"index": np.arange(N) // 2 * 2, "score": SCORES}, "names 498 examples twice and lacks 498 of 997 examples"),
         ({"index": np.arange(N) + 3, "score": SCORES}, "lacks 3 of 997 examples and names 3 examples outside 0..996"),
-        ({"index": np.arange(N), "score": np.where(SCORES < 1, np.nan, 1)}, "scores that are not finite"),
+        (
+            {"index": np.arange(N), "score": np.where(SCORES < 1, np.nan, 1)},
+            "scores that are not finite numbers; leave those examples out",
+        ),
         ({"index": np.arange(N), "loss": SCORES}, "it needs index, score, label"),
         ({"index": np.arange(N), "score": SCORES, "label": SCORES}, "not whole numbers in label"),
     ],
@@ -120,6 +123,7 @@ def test_what_cannot_be_is_said_before_anything_is_read(tmp_path: Path, shards: 
     refuse(OptionError, "parquet", to="kept.csv")
     refuse(OptionError, "one of the shards", to=f"{shards}/kept.parquet")
     refuse(OptionError, "harder, easier", higher_is="better")
+    refuse(OptionError, r"over classes; name their column: label", selector=Random(balance="exact"))
     (tmp_path / "kept.parquet").touch()
     refuse(OptionError, "is there already")
 

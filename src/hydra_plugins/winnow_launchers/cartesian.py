@@ -86,8 +86,10 @@ class CartesianSweeper(BasicSweeper):
         return [list(chunk) for chunk in self.split_overrides_to_chunks(cells, max_batch_size)]
 
     def sweep(self, arguments: list[str]) -> Any:
-        returned = self._sweep(arguments)
         assert self.config is not None
+        if self.config.get("figure") and not reports.can_draw(self.config, self.of):
+            sys.exit(1)
+        returned = self._sweep(arguments)
         if self.config.get("figure") and not self.config.get("plan") and not reports.draw(self.folder, self.config):
             sys.exit(1)
         return returned

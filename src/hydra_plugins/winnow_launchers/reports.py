@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from hydra.core.utils import filter_overrides
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 
 def begin(folder: Path, cells: Sequence[Sequence[str]], begun: int = 0) -> None:
@@ -55,6 +55,26 @@ def _log(config: DictConfig, folder: Path) -> None:
     from winnow.cli.sweep_log import log_sweep
 
     log_sweep(config, folder)
+
+
+def can_draw(config: DictConfig, of: str | None) -> bool:
+    """Whether the figure that a sweep is to end with can be drawn from what it leaves; says what leaves it, if not.
+
+    of: "cells", "scores" or, for selections, None.
+    """
+    from winnow.cli.calling import begins
+
+    diagnosed = of is None and config.get("diagnose") is not None
+    left = {"cells": "grid", "scores": "folder", None: "table" if diagnosed else None}[of]
+    asked = [name for name in ("grid", "folder", "table") if OmegaConf.is_missing(config.figure, name)]
+    if not asked or left in asked:
+        return True
+    leaves = {"grid": ("run", ""), "folder": ("score", ""), "table": ("select", " diagnose=shift")}
+    command, more = leaves[asked[0]]
+    choices = config.hydra.runtime.choices
+    again = f"{begins(command)} -m experiment={choices.experiment}" if choices.get("experiment") else begins(command)
+    print(f"error: figure={choices['figure']} is drawn from what `{again}{more}` leaves; call that.", file=sys.stderr)
+    return False
 
 
 def draw(folder: Path, config: DictConfig) -> bool:

@@ -29,8 +29,8 @@ def dashboard() -> None:
             print(json.dumps(made, indent=1))
             return
         wandb_dashboard.check_installed()
-        if not entity:
-            made["entity"] = _default_entity()
+        _check_server()
+        made["entity"] = entity or _default_entity()
         built = wandb_dashboard.report(made) if arguments.figure else wandb_dashboard.workspace(made)
         built.save()
         print(built.url)
@@ -38,11 +38,14 @@ def dashboard() -> None:
         sys.exit(f"error: {error}")
 
 
-def _default_entity() -> str:
+def _check_server() -> None:
     from winnow.training import wandb_server
 
     if not (wandb_server.answers() and wandb_server.has_key()):
-        raise OptionError("no wandb server answers or no key is set; give ENTITY/PROJECT, log in, or add --dry-run.")
+        raise OptionError("no wandb server answers or no key is set; log in (wandb login), or add --dry-run.")
+
+
+def _default_entity() -> str:
     import wandb
 
     return str(wandb.Api().default_entity)

@@ -76,7 +76,7 @@ def _panel(axes: Axes, part: pd.DataFrame, looks: dict[str, dict], level: float 
         if rule == RANDOM:
             axes.axhline(mean[0], color="black", linewidth=1.2, label=RANDOM, zorder=1.5)
             if np.isfinite(low[0]):
-                axes.axhspan(low[0], high[0], color="black", alpha=0.1, linewidth=0)
+                axes.axhspan(low[0], high[0], color="black", alpha=0.1, linewidth=0, label=f"{RANDOM}: 95% interval")
         else:
             bars = np.stack([mean - low, high - mean])
             axes.errorbar(line["value"], mean, yerr=bars, capsize=2, elinewidth=0.9, label=rule, **looks[rule])

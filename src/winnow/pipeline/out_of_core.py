@@ -164,7 +164,9 @@ def _check_lines(con: "duckdb.DuckDBPyConnection", path: str | Path, n: int) -> 
     }
     if any(problems.values()):
         found = " and ".join(problem for problem, count in problems.items() if count)
-        raise DatasetError(f"{path} {found}; give each of the {n} lines an index of its own, from 0.")
+        named = n - foreign - seen or foreign
+        advice = f"give each of the {n} lines an index of its own, from 0" if named else score_files.FINITE
+        raise DatasetError(f"{path} {found}; {advice}.")
 
 
 def _signal(con: "duckdb.DuckDBPyConnection", selector: Selector, n: int, count: int, ties: str) -> str:

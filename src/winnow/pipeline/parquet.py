@@ -44,7 +44,8 @@ def select_from_parquet(
     are read in parts; 10⁸ examples take less than 4 GB (docs/speed.md).
 
     Raises MissingEvidenceError for a selector that reads more than scores; OptionError where `to` is there, is none, or
-    lies among the shards; DatasetError where the table does not fit; what the selector raises; StoreError.
+    lies among the shards, and for balance without labels; DatasetError where the table does not fit; what the selector
+    raises; StoreError.
     """
     started = time.perf_counter()
     check_choice("higher_is", higher_is, ("harder", "easier"))
@@ -54,6 +55,8 @@ def select_from_parquet(
             f"selector={selector.name} reads {' and '.join(sorted(selector.needs))} beside scores, which a table of "
             "scores has not; choose a rule that goes by scores alone, or select from a data set (select.py)."
         )
+    if selector.balance is not None and label is None:
+        raise OptionError(f"selector.balance={selector.balance} is over classes; name their column: label=... .")
     n = score_files.count_rows(scores)
     fraction = fraction_of(r, n)
     read = column if selector.reads_scores else None

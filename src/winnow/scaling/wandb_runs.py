@@ -55,7 +55,8 @@ def _online(source: str) -> Iterator[Mapping[str, Any]]:
         for run in wandb.Api().runs(f"{entity}/{project}", filters=filters):
             yield dict(run.summary)
     except (wandb.errors.Error, ValueError) as error:
-        raise WinnowError(f"{PREFIX}{source} cannot be read ({' '.join(str(error).split())}).") from error
+        why = " ".join(str(error).split())
+        raise WinnowError(f"{PREFIX}{source} is no folder, and as ENTITY/PROJECT cannot be read ({why}).") from error
 
 
 def _offline(folder: Path) -> Iterator[Mapping[str, Any]]:

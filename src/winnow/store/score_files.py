@@ -20,6 +20,7 @@ from winnow.core.natural_order import natural_key
 from winnow.core.types import Floats, Ints
 from winnow.store.foreign import foreign_digest
 
+FINITE = "leave those examples out of the table, or give each a finite score"
 ROWS = 2**20
 
 
@@ -135,7 +136,8 @@ class Named:
         }
         if any(problems.values()):
             found = " and ".join(problem for problem, count in problems.items() if count)
-            raise DatasetError(f"{path} {found}; {advice}.")
+            named = any(count for problem, count in problems.items() if not problem.startswith("has "))
+            raise DatasetError(f"{path} {found}; {advice if named else FINITE}.")
 
 
 def columns_of(path: str | Path) -> dict[Path, list[str]]:

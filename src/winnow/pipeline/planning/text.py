@@ -104,7 +104,7 @@ def _work(plan: Plan) -> str:
 
 def _time(plan: Plan) -> str:
     if not plan.left:
-        return "time: none, everything is finished"
+        return "time: none, " + ("nothing can be run" if plan.refused else "everything is finished")
     if plan.seconds is None:
         unknown = {_name(work) for work in plan.left if work.examples and plan.speeds.get(work.key) is None}
         return f"time: unknown: no past row on {plan.device} in this store ({', '.join(sorted(unknown))})"
