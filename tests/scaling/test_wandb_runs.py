@@ -49,7 +49,10 @@ def test_the_runs_of_a_server_give_the_grid_of_their_rows(server):
     ("source", "said"),
     [
         ("nothing", r"wandb:nothing is neither ENTITY/PROJECT\[/GROUP\] nor a folder"),
-        ("me/other", "wandb:me/other is no folder, and as ENTITY/PROJECT cannot be read .could not find project me/other"),
+        (
+            "me/other",
+            "wandb:me/other is no folder, and as ENTITY/PROJECT cannot be read .could not find",
+        ),
     ],
 )
 def test_what_is_not_there_is_said(server, source, said):

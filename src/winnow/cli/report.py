@@ -64,7 +64,7 @@ def _kept(folder: Path, artifacts: Path) -> "Kept | None":
 def _sheets(folder: Path, kept: "Kept", store: "ArtifactStore") -> "list[Sheet]":
     """A sheet of images for each metric that has scores; where images cannot be had, kept.notes gains why."""
     from winnow.figures.image_sheet import image_sheet
-    from winnow.reports.page.drawings import drawn_as_text, png
+    from winnow.reports.page.drawings import drawn_as_text, picture
     from winnow.reports.page.kept import Sheet
 
     found = []
@@ -79,7 +79,7 @@ def _sheets(folder: Path, kept: "Kept", store: "ArtifactStore") -> "list[Sheet]"
         names = [each if len(each) <= NAME else f"{each[: NAME - 1]}…" for each in dataset.class_names[:CLASSES_SHOWN]]
         with drawn_as_text():
             sheet = image_sheet(dataset.train_images, dataset.train_labels, names, scores.values, PER_CLASS)
-            found.append(Sheet(dataset=name, metric=metric, source=png(sheet)))
+            found.append(Sheet(dataset=name, metric=metric, source=picture(sheet)))
     return found
 
 
