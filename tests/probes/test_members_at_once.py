@@ -36,6 +36,11 @@ def test_one_thread_is_for_one_member(monkeypatch):
     assert how_many(long_probe(), tiny_dataset(), CPU, 3) == 1
 
 
+def test_large_steps_are_left_to_the_threads_of_a_cpu(monkeypatch):
+    monkeypatch.setattr(members_at_once, "CPU_FILLED", 1)
+    assert how_many(long_probe(), tiny_dataset(), CPU, 3) == 1
+
+
 def test_half_of_the_free_memory_must_hold_them(monkeypatch):
     free = int(4.5 * members_at_once.OF_PROCESS)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": free}))
