@@ -29,9 +29,9 @@ CPU_RATE = 5e10
 WORTH_STARTING = 30.0
 """Seconds of training, as CPU_RATE has them, for which processes are started, whose server imports for 3.4 s."""
 CPU_FILLED = 1e10
-"""Multiply-adds of a training step whose threads share it as well as processes would share several: on two cores at once
-ResNet-8 in batches of 128 (5e9) gains 3 to 6%, smallconv in batches of 64 three quarters, and fastnet in batches of 256
-(9e10) loses 19%."""
+"""Multiply-adds of a training step from which its own threads share it as well as processes share several: on two
+cores, at once, ResNet-8 in batches of 128 (5e9) gains 3 to 6%, smallconv in batches of 64 three quarters, and fastnet
+in batches of 256 (9e10) loses 19%."""
 GPU_FILLED = 5e10
 """Multiply-adds of a training step that a GPU does in the 5 ms or so that launching the step takes."""
 GPU_MOST = 4
@@ -89,9 +89,9 @@ def how_many(probe: Probe, dataset: ImageDataset, trainer: TrainerSpec, missing:
     """How many of the missing models are trained at once on the trainer's one device.
 
     With parallel=auto: on a CPU one for each thread that this process may use, where that takes more than
-    WORTH_STARTING seconds and steps are smaller than CPU_FILLED; on a GPU as many as it takes to fill it, by GPU_FILLED and the multiply-adds of a step, and
-    no more than GPU_MOST or than there are threads; on either no more than half of the free memory holds. The numbers
-    of GPUs were never measured: they are what launching some hundred kernels takes.
+    WORTH_STARTING seconds and steps are smaller than CPU_FILLED; on a GPU as many as it takes to fill it, by GPU_FILLED
+    and the multiply-adds of a step, and no more than GPU_MOST or than there are threads; on either no more than half of
+    the free memory holds. The numbers of GPUs were never measured: they are what launching some hundred kernels takes.
     """
     if isinstance(probe.parallel, int):
         return min(probe.parallel, missing)
