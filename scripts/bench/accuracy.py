@@ -36,7 +36,14 @@ from winnow.training.fit import Fitted, fit, measure
 from winnow.training.precision import settled
 from winnow.training.recipe import Recipe
 
-TRAININGS = ("fastnet fast model.stride=2 recipe.epochs=8", "resnet8 images recipe.epochs=6")
+TRAININGS = (
+    "resnet8 images recipe.epochs=6 recipe.precision=auto",
+    "fastnet fast model.stride=2 model.width=32 recipe.epochs=8",
+    "fastnet fast model.stride=2 recipe.epochs=8",
+    "fastnet fast model.width=32 recipe.epochs=8",
+    "fastnet fast",
+    "resnet18 images recipe.epochs=1 recipe.precision=auto",
+)
 
 
 def read(training: str) -> tuple[ModelSpec, Recipe]:

@@ -136,7 +136,7 @@ def test_an_example_looks_the_same_in_whatever_batch_it_comes(made):
 def test_an_image_is_mirrored_in_every_other_pass_as_in_memory(made):
     """The crop is a pass's own, so what is compared is the same pass with and without the mirror."""
     plain, turning = (made(augmentation=Augmentation(flip=flip, alternate=flip)) for flip in (False, True))
-    first = first_mirrored(N, 3)
+    first = first_mirrored(Augmentation(flip=True, alternate=True), N, 3)
     for epoch in range(2):
         (index, still, *_), (_, turned, *_) = joined(epoch_of(plain, epoch)), joined(epoch_of(turning, epoch))
         for at, one, other in zip(index.tolist(), still, turned, strict=True):

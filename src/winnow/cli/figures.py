@@ -63,9 +63,10 @@ def draw_of_sweep(folder: Path, node: DictConfig, name: str, experiment: str | N
 
 
 def _drawn(name: str, options: Mapping[str, Any]) -> str:
-    """The name of a figure's file: its own, and that of the error or axis drawn, where it is not the default."""
+    """The name of a figure's file: its own, and that of what else is drawn than by default."""
     choices = {"error": "mean", "x": "examples"}
-    return "_".join([name, *(options[key] for key, usual in choices.items() if options.get(key, usual) != usual)])
+    chosen = [options[key] for key, usual in choices.items() if options.get(key, usual) != usual]
+    return "_".join([name, *chosen, *(["published"] if options.get("published") else [])])
 
 
 def _leave(drawing: Drawing, outs: Sequence[Path], command: str) -> list[Path]:

@@ -97,8 +97,13 @@ class Augmentation(Component):
         return pixels, None if inside is None else inside[..., None]
 
 
-def first_mirrored(n: int, seed: int) -> Tensor:
-    """Which of n examples an alternating augmentation mirrors in passes 0, 2, 4, ...; the others in 1, 3, 5, ..."""
+def first_mirrored(augmentation: object, n: int, seed: int | None) -> Tensor | None:
+    """Which of n examples an alternating augmentation mirrors in passes 0, 2, 4, ...; the others in 1, 3, 5, ...
+
+    None where it does not alternate, or nothing is augmented, without a seed.
+    """
+    if seed is None or not (isinstance(augmentation, Augmentation) and augmentation.alternate):
+        return None
     return torch.rand(n, generator=torch.Generator().manual_seed(derive(seed, "mirror"))) < 0.5
 
 

@@ -177,10 +177,9 @@ class InMemoryLoader:
         self.indices = torch.tensor(subset.indices, device=device)
         self.weights = torch.tensor(subset.weights, dtype=torch.float32, device=device)
         self.sampler = EpochOrder(subset.m, seed, constant=batch_size if constant else None)
-        self.mirrored: Tensor | None = None
-        if isinstance(augmentation, Augmentation) and augmentation.alternate and seed is not None:
-            assert copies == 1
-            self.mirrored = first_mirrored(len(data.labels), seed).to(device)
+        mirrored = first_mirrored(augmentation, len(data.labels), seed)
+        assert mirrored is None or copies == 1
+        self.mirrored = None if mirrored is None else mirrored.to(device)
         self.number = self.first = 0
         self.batch_sampler = None  # Lightning reads it of every loader that has a sampler
 

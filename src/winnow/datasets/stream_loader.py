@@ -93,9 +93,7 @@ class StreamLoader:
         self.sampler = EpochOrder(subset.m, seed, constant=batch_size if constant else None)
         self.batch_sampler = None  # Lightning reads it of every loader that has a sampler
         self._flip = augmentation.flip if isinstance(augmentation, Augmentation) else None
-        self._mirrored: Tensor | None = None
-        if isinstance(augmentation, Augmentation) and augmentation.alternate and seed is not None:
-            self._mirrored = first_mirrored(len(data.images), seed)
+        self._mirrored = first_mirrored(augmentation, len(data.images), seed)
         self.number = self.first = 0
         self._requests = _Requests()
         self._loader: StatefulDataLoader[Any] | None = None

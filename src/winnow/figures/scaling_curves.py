@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from winnow.core.errors import OptionError, WinnowError, check_choice
 from winnow.figures import published as published_points
 from winnow.figures.style import GREY, Drawing, house_style, log_bars, plain_log_ticks, rule_looks
+from winnow.scaling.costs import total
 from winnow.scaling.grid import CELL, GROUP, Group, full_data_error, read, rule_order, summarise
 from winnow.scaling.replicates import ONE_ENSEMBLE
 
@@ -112,9 +113,7 @@ def _costs(table: pd.DataFrame) -> pd.DataFrame:
     """total_cost of each cell, the mean over its runs."""
     if table["multiply_adds"].isna().any():
         raise WinnowError("the rows do not say their multiply-adds; train them with this version, or draw x=examples.")
-    scoring = (table["probe_examples"] * table["probe_multiply_adds"].astype("float64").fillna(0)).astype("float64")
-    costs = table.assign(total_cost=table["examples_seen"] * table["multiply_adds"].astype("float64") + scoring)
-    return costs.groupby(CELL, as_index=False).agg({"total_cost": "mean"})
+    return table.assign(total_cost=total(table)).groupby(CELL, as_index=False).agg({"total_cost": "mean"})
 
 
 def _panel(

@@ -26,7 +26,7 @@ class FastNet(ModelSpec):
     where depth is 3, a shortcut goes around the last (his network for 96%). Convolutions begin as the identity in the
     channels that they have, and features are divided by 9. Groups have width, 4·width and last·width channels; his
     for 94% has width 64 and last 4, those for 95 and 96% width 128 and last 3 and 4, the latter with depth 3.
-    stride: of the first layer; 2 takes a quarter of the multiplications, for processors.
+    stride: of the first layer; 2 takes a third of the multiplications, for processors.
 
     Deviations: the head has a bias, and the first layer's is learnt to the end. Works for any number of channels and
     any size; maps of one pixel are pooled no further.
