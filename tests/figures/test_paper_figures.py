@@ -135,7 +135,7 @@ def costly(error: float, r: float, rule: str, seed: int) -> Any:
 
 def test_curves_against_all_that_is_computed() -> None:
     rows = [
-        costly(0.2 - 0.1 * r, r, rule, s) for rule in ("random", "el2n hardest") for r in (0.1, 0.5) for s in (0, 1)
+        costly(0.2 - 0.1 * r, r, rule, s) for rule in ("random", "el2n hardest") for r in (0.1, 0.5, 1) for s in (0, 1)
     ]
     drawing = drawn(scaling_curves(grid.table(rows), x="total_cost"))
     (axes,) = drawing.axes
@@ -143,6 +143,8 @@ def test_curves_against_all_that_is_computed() -> None:
     costs = drawing.table.set_index(["rule", "n_kept"])["total_cost"]
     assert costs["random", 100] == 10 * 100 * 1000
     assert costs["el2n hardest", 500] == 10 * 500 * 1000 + 5 * 1000 * 500
+    assert ("random", 1000) in costs.index
+    assert ("el2n hardest", 1000) not in costs.index, "nobody scores to keep everything"
     with pytest.raises(WinnowError, match="multiply-adds"):
         scaling_curves(grid.table([make_row()]), x="total_cost")
 

@@ -42,8 +42,9 @@ def scaling_curves(
     class, which pruning can raise while the mean falls. As the largest of noisy numbers it lies above the error of the
     class that is truly the worst, the more so the fewer test images a class has. x: "examples" kept, or "total_cost",
     multiply-adds of forward passes in training and, where the rule reads scores, of one probe ensemble in full; the
-    backward passes, about twice as many, are left out of both. published: draw what papers print for these rules on
-    the data set (published.csv) as hollow marks, named below; it needs x="examples". Bars are one standard error either
+    backward passes, about twice as many, are left out of both. Rules that read scores have no point at all data there:
+    nobody scores to keep everything. published: draw what papers print for these rules on the data set (published.csv)
+    as hollow marks, named below; it needs x="examples". Bars are one standard error either
     way, where there are at least three clusters (of probe ensembles, or of seeds where no probes are read); a rule
     whose runs share one probe ensemble has none, and the legend says so. The dashed horizontal line is the mean error
     of training on all examples. A mean of zero errors, which a logarithmic axis cannot show, is drawn at half an error
@@ -62,10 +63,16 @@ def scaling_curves(
         raise WinnowError(
             f"no row of the grid has {column}: an older version made them. Run the cells into a new store."
         )
-    curves = summarise(table, column)
-    if x == "total_cost":
-        curves = curves.merge(_costs(table), on=CELL)
     levels = full_data_error(table, column)
+    if x == "total_cost":
+        table = table[(table["n_kept"] < table["n"]) | (table["probe_examples"] == 0)]
+        if table.empty:
+            raise WinnowError(
+                "every cell scores to keep all examples, so no cost is worth drawing; lower compression.r."
+            )
+        curves = summarise(table, column).merge(_costs(table), on=CELL)
+    else:
+        curves = summarise(table, column)
     rules = rule_order(curves["rule"])
     looks = rule_looks(rules)
     columns = min(PANELS_ABREAST, len(levels))

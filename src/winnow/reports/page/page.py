@@ -13,7 +13,6 @@ from markupsafe import Markup
 from winnow.core.errors import WinnowError
 from winnow.figures.alpha_curve import alpha_curve
 from winnow.figures.error_against_alpha import error_against_alpha
-from winnow.figures.error_against_cost import error_against_cost
 from winnow.figures.scaling_curves import scaling_curves
 from winnow.figures.scaling_fits import scaling_fits
 from winnow.figures.shift import shift
@@ -189,9 +188,9 @@ def _of_curves(table: pd.DataFrame, error: str, caption: str) -> Shown:
 
 
 def _cost(table: pd.DataFrame) -> Shown:
-    drawing = error_against_cost(table)
+    drawing = scaling_curves(table, x="total_cost")
     caption = "Test error against multiply-adds, scoring charged in full to every cell that reads scores."
-    return Shown(caption, svg(drawing, "cost", points_of(drawing, "cost", "test_error")))
+    return Shown(caption, svg(drawing, "cost", points_of(drawing, "total_cost", "test_error")))
 
 
 def _crossings(crossed: Sequence[tuple[grid.Group, str, Crossover | str]]) -> list[str]:
