@@ -1,13 +1,10 @@
 """Coverage-centric coreset selection: the hardest dropped, the rest covered evenly over the range of scores."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from winnow.core.errors import OptionError, check_choice
-from winnow.core.rounding import TOLERANCE
+from winnow.core.errors import check_choice
 from winnow.core.types import Ints
 from winnow.selectors.base import Selector
 from winnow.selectors.pool import Pool
@@ -33,8 +30,8 @@ class CCS(Selector):
 
     beta: the fraction dropped. The paper tunes it by r: nothing where most is kept, more as r falls. A name instead of
     a number takes the beta that they tuned for that data set: "cifar10", "cifar100" or "imagenet" (BETAS); between two
-    published r it is on the line through both. In a class, or as the signal of `calibrated`, r is the share that the
-    rule keeps there, or the nearest published. Where m leaves fewer than that to drop, n − m are dropped, so that the
+    published r it is on the line through both, beyond them that of the nearest: nobody tuned it there. In a class, or as
+    the signal of `calibrated`, r is the share that the rule keeps there. Where m leaves fewer than that to drop, n − m are dropped, so that the
     budget is always kept; at r = 1 nothing is. With balance, beta and the strata are those of each class.
     cut_by: what is hardest: "score", the highest scores; "aum", the smallest margins of logits in the probes' training,
     as the paper cuts under every metric; "aum_probability", of probabilities, as its code. strata: how many; 50 is the
@@ -44,8 +41,7 @@ class CCS(Selector):
     is ccs[aum], cut_by=aum with beta=cifar10. Deviation: the authors' code ends the last stratum at 1.0001 times the
     highest score, so that an example near an edge can lie in the stratum below.
 
-    Raises OptionError for beta outside [0, 1) or an unknown name, r outside the published ones where beta is a name,
-    fewer than one stratum, or an unknown cut_by.
+    Raises OptionError for beta outside [0, 1) or an unknown name, fewer than one stratum, or an unknown cut_by.
     """
 
     beta: float | str = 0.1
@@ -66,16 +62,6 @@ class CCS(Selector):
         beta = self.beta if isinstance(self.beta, str) else format(self.beta, "g")
         strata = "" if self.strata == 50 else f" strata={self.strata}"
         return f"{metric_name} ccs[{self.cut_by}] {beta}{strata}"
-
-    def _check_trusted(self, labels: NDArray[Any], *, r: float, alpha: float) -> None:
-        super()._check_trusted(labels, r=r, alpha=alpha)
-        if isinstance(self.beta, str) and r != 1:
-            published = sorted(BETAS[self.beta])
-            if not published[0] - TOLERANCE <= r <= published[-1] + TOLERANCE:
-                raise OptionError(
-                    f"selector.beta={self.beta} is published for r = {', '.join(map(str, published))}, and r={r:g} "
-                    "lies outside; give beta as a number."
-                )
 
     def _beta_at(self, r: float) -> float:
         if not isinstance(self.beta, str):
