@@ -46,7 +46,7 @@ def check_composes(experiment: str, scale: str) -> None:
 
 def test_there_is_one_for_each_published_figure() -> None:
     papers = {name.partition("_")[0] for name in HEADS}
-    assert papers == {"ayed", "paul", "sorscher", "toneva", "ccs", "dual"}
+    assert papers >= {"ayed", "paul", "sorscher", "toneva", "ccs", "dual"}
     assert set(SCALES) >= {"smoke", "cpu", "gpu", "paper"}
     for name in ("ayed_logistic", "sorscher_theory", "learning_law"):
         assert (CONF / "figure" / f"{name}.yaml").exists(), "a figure of theory is drawn, not trained"

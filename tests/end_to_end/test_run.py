@@ -130,6 +130,11 @@ def test_a_failing_cell_leaves_the_others_and_is_named(
     assert ended.code == 1
     assert len(pd.read_csv("grid/grid.csv")) == 2
     assert Path("grid/scaling_curves.png").exists()
+    chosen = run_script(
+        "figures.py", "figure.grid=grid/grid.csv", "rules=[random]", "out=grid/alone.png", capsys=capsys
+    )
+    assert chosen.code == 0, chosen.err
+    assert set(pd.read_csv("grid/alone.csv")["rule"]) == {"random"}
     (line,) = [line for line in ended.out.splitlines() if line.startswith("failed: ")]
     assert "compression.r=1.5" in line
     assert "must be in (0, 1]" in line
@@ -191,6 +196,9 @@ def test_score_and_select_leave_tables_that_can_be_taken_away(
     drawn = run_script("figures.py", "figure=metric_comparison", "figure.folder=both", capsys=capsys)
     assert drawn.out == "both/metric_comparison.png\n", drawn.err
     assert len(pd.read_csv("both/metric_comparison.csv")) == 3
+
+    refused = run_script("figures.py", "figure=metric_comparison", "figure.folder=both", "rules=[el2n]", capsys=capsys)
+    assert "reads none; leave it out" in refused.err
 
     selected = run_script("select.py", *TINY, "compression.r=0.1", capsys=capsys)
     subset = pd.read_parquet(selected.out.splitlines()[-1])

@@ -142,6 +142,15 @@ def test_what_probes_will_not_give_is_refused_before_they_are_trained(store: Art
     assert _run(store, probe=replace(CELL.probe, evaluate_at=()), metric=AUM()).rule == "aum hardest"
 
 
+def test_a_rule_says_whose_scores_it_reads() -> None:
+    """So that rows of one model, scored by itself and by a proxy, are two rules of one grid."""
+    proxy = replace(CELL.probe, model=SmallConv(width=8))
+    assert CELL.rule == "el2n hardest"
+    assert replace(CELL, probe=proxy).rule == f"el2n@{SmallConv(width=8).name} hardest"
+    assert replace(CELL, probe=proxy, selector=Random()).rule == "random"
+    assert replace(CELL, probe=proxy, metric=RandomMetric()).rule == "random hardest"
+
+
 def test_a_recorded_trajectory_comes_back(store: ArtifactStore) -> None:
     dataset = pipeline.load_dataset(CELL.dataset, store=store)
     subset = pipeline.select_subset(dataset, selector=Random(), scores=None, r=0.5, store=store)

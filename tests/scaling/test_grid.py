@@ -155,6 +155,15 @@ def test_the_summary_is_json_and_names_the_best_rule_of_each_size():
     assert summary["curves"][0]["test_error_se"] is None
 
 
+def test_rules_are_chosen_by_name_with_stars_and_nothing_else():
+    table = pd.DataFrame({"rule": ["random", "el2n[window] hardest", "el2n hardest", "aum hardest", "el2n easiest"]})
+    assert list(grid.of_rules(table, ["random", "el2n*hardest"])["rule"]) == [*table["rule"][:3]]
+    assert list(grid.of_rules(table, ["el2n[window] hardest"])["rule"]) == ["el2n[window] hardest"]
+    assert list(grid.of_rules(table, ["*easiest"]).index) == [0]
+    with pytest.raises(WinnowError, match=r"no rule 'el2n'; it has random, aum hardest"):
+        grid.of_rules(table, ["random", "el2n"])
+
+
 def test_random_is_listed_first():
     assert grid.rule_order(["loss hardest", "random", "aum hardest", "random"]) == [
         "random",

@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from winnow.cli.components import function
 from winnow.core.errors import OptionError
 from winnow.core.machine import processor_name
 from winnow.figures.style import Drawing, save
+from winnow.scaling.grid import of_rules, read
 from winnow.scaling.wandb_runs import PREFIX, read_grid
 from winnow.store import results
 from winnow.store.provenance import provenance
@@ -43,8 +45,21 @@ def task(cfg: DictConfig) -> None:
     if of_wandb is not None:
         write_atomically(Path(cfg.figure.grid), of_wandb.to_csv(index=False))
     command = shlex.join([*begins("figures").split(), *HydraConfig.get().overrides.task])
-    for path in _leave(draw(), outs, command):
+    for path in _leave(_drawing(cfg), outs, command):
         print(path)
+
+
+def _drawing(cfg: DictConfig) -> Drawing:
+    """The figure, of the rules that are asked for."""
+    if not cfg.rules:
+        return function(cfg.figure, "figure", Drawing)()
+    if "grid" not in cfg.figure:
+        raise OptionError("rules=... chooses rows of a grid, and this figure reads none; leave it out.")
+    with tempfile.TemporaryDirectory() as folder:
+        part = Path(folder) / results.GRID
+        part.write_text(of_rules(read(cfg.figure.grid), list(cfg.rules)).to_csv(index=False))
+        cfg.figure.grid = str(part)
+        return function(cfg.figure, "figure", Drawing)()
 
 
 def draw_of_sweep(folder: Path, node: DictConfig, name: str, experiment: str | None) -> list[Path]:

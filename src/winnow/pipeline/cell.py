@@ -89,7 +89,11 @@ class CellSpec:
 
     @property
     def rule(self) -> str:
-        return self.selector.rule(self.metric.name, self.auto.label if self.auto else self.fixed_alpha)
+        """The name of the rule, which says the model of the probes where that is not the one that is trained."""
+        metric = self.metric.name
+        if self.metric.needs and self.probe.model != self.model:
+            metric += f"@{self.probe.model.name}"
+        return self.selector.rule(metric, self.auto.label if self.auto else self.fixed_alpha)
 
 
 class Selected(NamedTuple):

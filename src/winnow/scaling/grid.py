@@ -1,5 +1,6 @@
 """Rows to a grid: the table of all cells, and its means and standard errors over replicates."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -58,6 +59,21 @@ def read(path: str | Path) -> pd.DataFrame:
     if frame.empty:
         raise WinnowError(f"{path} has no rows; run some cells, then write it again with scripts/grid.py DIR.")
     return frame[list(_DTYPES)]
+
+
+def of_rules(table: pd.DataFrame, patterns: Sequence[str]) -> pd.DataFrame:
+    """The rows whose rule has one of these names, in which * stands for anything, such as "el2n*".
+
+    Raises WinnowError for a name that no rule has.
+    """
+    kept = pd.Series(False, index=table.index)
+    for pattern in patterns:
+        name = re.compile(".*".join(map(re.escape, pattern.split("*"))))
+        own = table["rule"].map(lambda rule, name=name: bool(name.fullmatch(rule)))
+        if not own.any():
+            raise WinnowError(f"the grid has no rule {pattern!r}; it has {', '.join(rule_order(table['rule']))}.")
+        kept |= own
+    return table[kept].reset_index(drop=True)
 
 
 def rule_order(rules: Iterable[str]) -> list[str]:

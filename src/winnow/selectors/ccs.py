@@ -30,9 +30,10 @@ class CCS(Selector):
 
     beta: the fraction dropped. The paper tunes it by r: nothing where most is kept, more as r falls. A name instead of
     a number takes the beta that they tuned for that data set: "cifar10", "cifar100" or "imagenet" (BETAS); between two
-    published r it is on the line through both, beyond them that of the nearest: nobody tuned it there. In a class, or as
-    the signal of `calibrated`, r is the share that the rule keeps there. Where m leaves fewer than that to drop, n − m are dropped, so that the
-    budget is always kept; at r = 1 nothing is. With balance, beta and the strata are those of each class.
+    published r it is on the line through both, beyond them that of the nearest, though nobody tuned it there. In a
+    class, or as the signal of `calibrated`, r is the share that the rule keeps there. Where m leaves fewer than that to
+    drop, n − m are dropped, so that the budget is always kept; at r = 1 nothing is. With balance, beta and the strata
+    are those of each class.
     cut_by: what is hardest: "score", the highest scores; "aum", the smallest margins of logits in the probes' training,
     as the paper cuts under every metric; "aum_probability", of probabilities, as its code. strata: how many; 50 is the
     paper's. alpha is ignored.
