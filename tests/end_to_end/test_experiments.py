@@ -46,7 +46,7 @@ def check_composes(experiment: str, scale: str) -> None:
 
 def test_there_is_one_for_each_published_figure() -> None:
     papers = {name.partition("_")[0] for name in HEADS}
-    assert papers == {"ayed", "paul", "sorscher", "toneva", "ccs", "dual"}
+    assert papers == {"ayed", "paul", "sorscher", "toneva", "ccs", "dual", "data"}, "data_limited is of no paper"
     assert set(SCALES) >= {"smoke", "cpu", "gpu", "paper"}
     for name in ("ayed_logistic", "sorscher_theory", "learning_law"):
         assert (CONF / "figure" / f"{name}.yaml").exists(), "a figure of theory is drawn, not trained"
@@ -104,7 +104,7 @@ def test_every_experiment_runs_at_the_smallest_scale_and_ends_with_its_figure(
     if script == "run.py":
         rules = set(grid.read(drawn / "grid.csv")["rule"])
         assert "random" in rules
-        assert len(rules) > 1
+        assert len(rules) > 1 or experiment == "data_limited"
 
 
 def test_a_further_grid_leaves_out_what_its_cells_do_not_have(
