@@ -104,7 +104,7 @@ def test_every_experiment_runs_at_the_smallest_scale_and_ends_with_its_figure(
     if script == "run.py":
         rules = set(grid.read(drawn / "grid.csv")["rule"])
         assert "random" in rules
-        assert len(rules) > 1
+        assert len(rules) > 1 or experiment == "data_limited"
 
 
 def test_a_further_grid_leaves_out_what_its_cells_do_not_have(

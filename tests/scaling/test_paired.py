@@ -26,6 +26,14 @@ def test_the_mean_paired_difference_by_hand():
     assert line["p_holm"] == pytest.approx(line["p"])
 
 
+def test_another_error_is_compared_alike_and_rows_without_it_are_left_out():
+    random = [make_row("random", 0.1, 0.1, s, worst_class_error=0.2 + 0.1 * s) for s in range(3)]
+    ours = [make_row("el2n hardest", 0.1, 0.5, s, worst_class_error=0.3 + 0.1 * s + 0.01 * s) for s in range(2)]
+    ours.append(make_row("el2n hardest", 0.1, 0.5, 2))
+    (line,) = differences(grid.table([*random, *ours]), error="worst_class_error").to_dict("records")
+    assert (line["seeds"], line["difference"]) == (2, pytest.approx(0.105))
+
+
 def test_pairing_sees_what_overlapping_bars_hide():
     base = np.array([0.1, 0.2, 0.3, 0.4])
     better = base - np.array([0.009, 0.010, 0.011, 0.010])

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from winnow.core.errors import OptionError, WinnowError, check_choice
 from winnow.figures import published as published_points
+from winnow.figures.errors import with_error
 from winnow.figures.style import GREY, Drawing, house_style, log_bars, plain_log_ticks, rule_looks
 from winnow.scaling.costs import total
 from winnow.scaling.grid import CELL, GROUP, Group, full_data_error, read, rule_order, summarise
@@ -18,11 +19,6 @@ from winnow.scaling.replicates import ONE_ENSEMBLE
 
 PANELS_ABREAST = 3
 BARS_FROM = 3  # clusters
-
-
-ERRORS = {"mean": ("test_error", "test error"), "worst_class": ("worst_class_error", "test error of the worst class")}
-"""What can be drawn: the column of the grid, and the label of its axis."""
-
 
 AXES = {"examples": ("n_kept", "examples kept"), "total_cost": ("total_cost", "multiply-adds, scoring included")}
 """What it can be drawn against: the column of the curves, and the label of the axis."""
@@ -53,16 +49,10 @@ def scaling_curves(
     Raises OptionError for another error or x, and for published where it has no place; WinnowError where no row has
     the error, or a row does not say its multiply-adds.
     """
-    check_choice("figure.error", error, tuple(ERRORS))
+    table, column, label = with_error(table, error)
     check_choice("figure.x", x, tuple(AXES))
     if published and (x, error) != ("examples", "mean"):
         raise OptionError("figure.published=true has mean errors by examples; leave out figure.x and figure.error.")
-    column, label = ERRORS[error]
-    table = table[table[column].notna()]
-    if table.empty:
-        raise WinnowError(
-            f"no row of the grid has {column}: an older version made them. Run the cells into a new store."
-        )
     levels = full_data_error(table, column)
     if x == "total_cost":
         table = table[(table["n_kept"] < table["n"]) | (table["probe_examples"] == 0)]

@@ -150,6 +150,11 @@ def plain_log_ticks(axis: Axis, low: float, high: float, *, unit: Literal["", "%
     axis.set_major_formatter(FuncFormatter(lambda tick, _: labels.get(tick, "")))
 
 
+def signed(points: float) -> str:
+    """A difference with its sign and one decimal, 0.0 without a sign."""
+    return f"{points:+.1f}".replace("-", "−") if f"{abs(points):.1f}" != "0.0" else "0.0"
+
+
 def _plain(number: float) -> str:
     if number < 1e6:
         return f"{number:,.0f}" if number >= 10 else f"{number:.6g}"

@@ -16,19 +16,20 @@ from winnow.scaling.grid import CELL, GROUP, RANDOM, runs
 from winnow.scaling.replicates import PAIR, design
 
 
-def pairs(table: pd.DataFrame, baseline: str = RANDOM) -> pd.DataFrame:
+def pairs(table: pd.DataFrame, baseline: str = RANDOM, error: str = "test_error") -> pd.DataFrame:
     """One line for each run of a rule whose pair of (selection, train) seeds the baseline was run with, too.
 
     Columns: dataset, model, recipe, rule, n_kept, probe_seed, selection_seed, train_seed, r (kept over all examples,
-    n_kept / n), error, baseline_error and difference = error − baseline_error, in [−1, 1]; below zero the rule is
-    better. Where both read probes they are paired by these, too; where one of them does, probe_seed is its own. Sizes
-    that keep all n examples are left out, as every rule trains the same models there.
+    n_kept / n), error (of the column of the table that `error` names, rows without it left out), baseline_error and
+    difference = error − baseline_error, in [−1, 1]; below zero the rule is better. Where both read probes they are
+    paired by these, too; where one of them does, probe_seed is its own. Sizes that keep all n examples are left out, as
+    every rule trains the same models there.
 
     Raises FitError when the table has no row of the baseline.
     """
     if not (table["rule"] == baseline).any():
         raise FitError(f"the grid has no rows of the rule {baseline!r} to compare with; run it on the same seeds.")
-    each = runs(table[table["n_kept"] < table["n"]]).rename(columns={"test_error": "error"})
+    each = runs(table[table["n_kept"] < table["n"]], error).rename(columns={error: "error"})
     each = each.assign(r=each["n_kept"] / each["n"])[[*CELL, "probe_seed", *PAIR, "r", "error"]]
     ours, theirs = each[each["rule"] != baseline], each[each["rule"] == baseline]
     theirs = theirs.drop(columns=["rule", "r"]).rename(columns={"error": "baseline_error", "probe_seed": "theirs"})
@@ -39,20 +40,22 @@ def pairs(table: pd.DataFrame, baseline: str = RANDOM) -> pd.DataFrame:
     return joined.assign(difference=joined["error"] - joined["baseline_error"]).reset_index(drop=True)
 
 
-def differences(table: pd.DataFrame, baseline: str = RANDOM, level: float = 0.95) -> pd.DataFrame:
+def differences(
+    table: pd.DataFrame, baseline: str = RANDOM, level: float = 0.95, error: str = "test_error"
+) -> pd.DataFrame:
     """The mean paired difference of test error from the baseline, one line for each rule and size.
 
-    Columns: dataset, model, recipe, rule, n_kept, r, seeds (runs that were paired), clusters (probe ensembles; of rules
-    that read none, pairs of seeds), difference (mean of the clusters' means, in [−1, 1]), low and high (its t-interval
-    by `replicates.Design`), df (its degrees of freedom), p (two-sided t-test of no difference), p_holm (corrected
-    over every comparison of the table that is passed: all rules, sizes and data sets) and one_ensemble. low, high and
-    the p are NaN where all runs share one probe ensemble or one pair of seeds, and where all differences are equal,
-    which shows no spread to test against.
+    error: the column of the table that is compared; rows without it are left out. Columns: dataset, model, recipe,
+    rule, n_kept, r, seeds (runs that were paired), clusters (probe ensembles; of rules that read none, pairs of seeds),
+    difference (mean of the clusters' means, in [−1, 1]), low and high (its t-interval by `replicates.Design`), df (its
+    degrees of freedom), p (two-sided t-test of no difference), p_holm (corrected over every comparison of the table
+    that is passed: all rules, sizes and data sets) and one_ensemble. low, high and the p are NaN where all runs share
+    one probe ensemble or one pair of seeds, and where all differences are equal, which shows no spread to test against.
 
     Raises FitError when the table has no row of the baseline.
     """
     lines = []
-    for place, part in pairs(table, baseline).groupby(CELL):
+    for place, part in pairs(table, baseline, error).groupby(CELL):
         found = design(part).estimate(part["difference"], paired=True)
         low, high = found.interval(level)
         numbers = {"r": part["r"].iloc[0], "seeds": found.seeds, "clusters": found.clusters, "difference": found.mean}
