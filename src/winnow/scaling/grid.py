@@ -1,13 +1,14 @@
 """Rows to a grid: the table of all cells, and its means and standard errors over replicates."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
-from winnow.core.errors import WinnowError
+from winnow.core.errors import ShapeError, WinnowError
 from winnow.core.types import Row
 from winnow.scaling.replicates import ONE_ENSEMBLE, SEEDS, design
 
@@ -16,6 +17,7 @@ Group = tuple[str, str, str]
 GROUP = ["dataset", "model", "recipe"]
 CELL = [*GROUP, "rule", "n_kept"]
 RANDOM = "random"
+AGAIN = "write the grid again with scripts/grid.py DIR."
 
 # what rows of older versions have not
 _LATER = [field.name for field in fields(Row) if field.default is None]
@@ -41,16 +43,19 @@ def table(rows: Iterable[Row]) -> pd.DataFrame:
 
 
 def read(path: str | Path) -> pd.DataFrame:
-    """The grid in a CSV file, with the columns and types of `table`.
+    """The grid in a CSV file, with the columns and types of `table`, and its numbers to the last bit.
+
+    Only an empty field is a value that is not there: a data set may be called NA.
 
     Raises WinnowError, naming the file, when it does not exist, is no such grid, or has no rows.
     """
     if not Path(path).is_file():
         raise WinnowError(f"there is no file {path}; write a grid with scripts/grid.py DIR.")
     try:
-        frame = pd.read_csv(path, dtype=_DTYPES)
+        frame = pd.read_csv(path, dtype=_DTYPES, float_precision="round_trip", keep_default_na=False, na_values=[""])
     except ValueError as error:
-        raise WinnowError(f"{path} is not a grid ({error}); write one with scripts/grid.py DIR.") from error
+        said = " ".join(str(error).split())
+        raise WinnowError(f"{path} is not a grid ({said}); write one with scripts/grid.py DIR.") from error
     later = [name for name in _LATER if name not in frame]
     frame = frame.assign(**dict.fromkeys(later)).astype({name: _DTYPES[name] for name in later})
     if missing := [name for name in _DTYPES if name not in frame]:
@@ -58,6 +63,26 @@ def read(path: str | Path) -> pd.DataFrame:
     if frame.empty:
         raise WinnowError(f"{path} has no rows; run some cells, then write it again with scripts/grid.py DIR.")
     return frame[list(_DTYPES)]
+
+
+def rows(table: pd.DataFrame) -> list[Row]:
+    """The rows of a table that was read, in its order: what `table` made it of.
+
+    Raises WinnowError for a line of the file that is no row; its number counts the head.
+    """
+    found = []
+    for line, values in enumerate(_records(table), start=2):
+        for field in fields(Row):
+            value = values[field.name]
+            if value is None and type(None) not in get_args(field.type):
+                raise WinnowError(f"line {line} has no {field.name}; {AGAIN}")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise WinnowError(f"line {line} has {field.name}={value}; {AGAIN}")
+        try:
+            found.append(Row(**values))
+        except ShapeError as error:
+            raise WinnowError(f"line {line} is no row: {error}") from error
+    return found
 
 
 def rule_order(rules: Iterable[str]) -> list[str]:
