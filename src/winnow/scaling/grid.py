@@ -30,6 +30,7 @@ _KINDS: dict[Any, str] = {
     str | None: "str",
 }
 _DTYPES = {field.name: _KINDS[field.type] for field in fields(Row)}
+_FLOATS = [name for name, kind in _DTYPES.items() if kind == "float64"]
 
 
 def table(rows: Iterable[Row]) -> pd.DataFrame:
@@ -52,7 +53,9 @@ def read(path: str | Path) -> pd.DataFrame:
     if not Path(path).is_file():
         raise WinnowError(f"there is no file {path}; write a grid with scripts/grid.py DIR.")
     try:
-        frame = pd.read_csv(path, dtype=_DTYPES, float_precision="round_trip", keep_default_na=False, na_values=[""])
+        # Fractions as text, for not every version of pandas reads them to the last bit.
+        frame = pd.read_csv(path, dtype=_DTYPES | dict.fromkeys(_FLOATS, "str"), keep_default_na=False, na_values=[""])
+        frame = frame.astype({name: "float64" for name in _FLOATS if name in frame})
     except ValueError as error:
         said = " ".join(str(error).split())
         raise WinnowError(f"{path} is not a grid ({said}); write one with scripts/grid.py DIR.") from error
