@@ -2,10 +2,12 @@
 
     python scripts/grid.py outputs/sweep
     python scripts/grid.py outputs/sweep --fit
+    python scripts/grid.py --import rows.csv
 
 Works on a single run, on a sweep that is finished, has failures or still runs, and on a folder of several sweeps.
 Writes grid.csv, scaling_curves.png and summary.json into the folder; with --fit also fits scaling laws, compares the
-rules with random on the same seeds, and writes fits.json and scaling_fits.png.
+rules with random on the same seeds, and writes fits.json and scaling_fits.png. With --import the rows of such grid.csv
+become finished cells of the store, so that a sweep trains only the rest.
 """
 
 import sys

@@ -66,6 +66,7 @@ def test_every_command_is_one_that_there_is(
     if name == "grid":
         called: list[Any] = []
         monkeypatch.setattr("winnow.reports.sweep.report", lambda folder, fit: called.append(folder))
+        monkeypatch.setattr("winnow.cli.importing.import_rows", lambda files, artifacts: called.extend(files) or [])
         assert run_script("grid.py", *words, capsys=capsys).code == 0
         assert called
     elif name == "report":

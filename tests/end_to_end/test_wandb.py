@@ -1,5 +1,6 @@
 """Sweeps with logger=wandb, told to a stand-in: who made what of what, finished cells, and what agents ask for."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +9,7 @@ import wandb
 import yaml
 
 from helpers import pages
-from helpers.scripts import TINY, run_script
+from helpers.scripts import TINY, finished_artifacts, run_script
 from helpers.wandb_stand_in import StandIn, names
 from winnow.store import results
 from winnow.training import wandb_sweep
@@ -30,7 +31,9 @@ def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StandIn:
     return stand_in
 
 
-def test_a_sweep_and_one_that_finds_it_finished(told: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_and_one_that_finds_it_finished_or_imported(
+    told: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     sweep = ["-m", *CELLS, "compression.r=0.5,0.0001", "callbacks=forgetting", *ONLINE]
     assert run_script("run.py", *sweep, "hydra.sweep.dir=first", capsys=capsys).code == 1, "one cell fails"
 
@@ -60,6 +63,16 @@ def test_a_sweep_and_one_that_finds_it_finished(told: StandIn, capsys: pytest.Ca
     assert (other.job_type, other.id == whole.id) == ("sweep", False)
     assert (cached.job_type, cached.group, cached.tags[-1]) == ("train", "second", "cached")
     assert cached.summary["test_error"] == row.test_error
+
+    shutil.rmtree("artifacts")
+    ended = run_script("grid.py", "--import", "first/grid.csv", capsys=capsys)
+    assert "imported 1 row of first/grid.csv into artifacts: 1 new" in ended.out, ended.err
+    before = len(told.runs)
+    assert "0 done, 1 cached, 1 failed" in run_script("run.py", *sweep, "hydra.sweep.dir=third", capsys=capsys).out
+    imported, _ = told.runs[before:]
+    assert (imported.summary, imported.tags, imported.config) == (cached.summary, cached.tags, cached.config)
+    assert Path("third/grid.csv").read_bytes() == Path("first/grid.csv").read_bytes()
+    assert [path.parent.name for path in finished_artifacts(tmp_path / "artifacts")] == ["row"]
 
 
 def test_what_an_agent_of_a_wandb_sweep_runs(

@@ -88,6 +88,7 @@ def test_failed_and_missing_cells_are_told_in_full(tmp_path):
     assert f"failed: 1 (seed=1 metric.epochs=[1,2]): {message.strip()}\n" in text
     assert "2 more cells of the sweep have not finished" in text
     assert summary["cells"] == {"done": 1, "distinct": 1, "failed": 1, "missing": 2}
+    assert len(grid.read(tmp_path / "grid.csv")) == 1
 
 
 def test_without_a_finished_cell_it_tells_the_failures_and_raises(tmp_path):

@@ -1,6 +1,6 @@
 import json
 import math
-from dataclasses import fields
+from dataclasses import asdict, fields
 
 import pandas as pd
 import pytest
@@ -40,6 +40,42 @@ def test_a_grid_comes_back_from_its_csv(tmp_path):
     table = grid.table(rows)
     table.to_csv(tmp_path / "grid.csv", index=False)
     pd.testing.assert_frame_equal(grid.read(tmp_path / "grid.csv"), table)
+
+
+def test_numbers_come_back_to_the_bit_and_names_as_they_are(tmp_path):
+    awkward = [
+        0.1 + 0.2,
+        1 / 3,
+        math.nextafter(0.5, 1),
+        0.40151854621039496,
+        5e-324,
+        38.680640625,
+        9.007199254740993e15,
+    ]
+    rows = [
+        make_row("random", error=0.07222222222222222, seed=i, test_loss=loss, seconds=loss)
+        for i, loss in enumerate(awkward)
+    ]
+    rows += [make_row("el2n exact 0.5", dataset="NA", model="null", git=None, width=3, worst_class_error=0.1, seed=9)]
+    table = grid.table(rows)
+    table.to_csv(tmp_path / "grid.csv", index=False)
+    read = grid.read(tmp_path / "grid.csv")
+    assert sorted(grid.rows(read), key=lambda row: row.key) == sorted(rows, key=lambda row: row.key)
+    read.to_csv(tmp_path / "again.csv", index=False)
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "grid.csv").read_bytes()
+    assert json.loads(json.dumps([asdict(row) for row in grid.rows(read)])) == [asdict(row) for row in grid.rows(table)]
+
+
+def test_a_line_that_is_no_row_is_told_by_its_number():
+    table = grid.table([make_row("random", seed=0), make_row("random", seed=1)])
+    for wrong, told in (
+        ({"rule": None}, "has no rule"),
+        ({"seconds": math.inf}, "seconds=inf"),
+        ({"n_kept": 0}, "n_kept"),
+    ):
+        broken = table.assign(**{name: [table[name][0], value] for name, value in wrong.items()})
+        with pytest.raises(WinnowError, match=f"^line 3 .*{told}"):
+            grid.rows(broken)
 
 
 def test_a_file_that_is_no_grid_is_a_one_line_error_that_names_it(tmp_path):

@@ -19,7 +19,7 @@ from winnow.probes.ensemble import member_inputs
 from winnow.probes.probe import Probe
 from winnow.selectors.alpha import Auto
 from winnow.selectors.calibrated import Calibrated
-from winnow.store.keys import LATER, NOT_IN_KEY, Component, describe, make_key, named_in_key
+from winnow.store.keys import LATER, NOT_IN_KEY, Component, describe, is_key, make_key, named_in_key
 from winnow.training.recipe import Recipe
 
 RECIPE = Recipe(name="digits", epochs=8, batch_size=64, lr=0.4, augmentation=Augmentation(shift=0.125))
@@ -56,6 +56,8 @@ def test_a_key_is_a_prefix_and_sixteen_digits():
     prefix, digits = make_key("digits-el2n", {}).rsplit("-", 1)
     assert (prefix, len(digits)) == ("digits-el2n", 16)
     int(digits, 16)
+    assert is_key(make_key("../ a/b", {}))
+    assert not any(map(is_key, ("digits-el2n", f"a/b-{digits}", f"-{digits}0", digits)))
 
 
 def test_a_component_is_its_qualified_name_version_and_fields():

@@ -11,7 +11,7 @@ COMMANDS = {
     "score": ("commands", "score a data set, or with -m by several metrics, and compare them"),
     "select": ("commands", "select a subset, and leave it in a form that other software reads"),
     "select-file": ("commands", "select from a table of scores, Parquet in and Parquet out, without a data set"),
-    "grid": ("commands", "collect the rows below a folder, draw their curves, and with --fit fit laws and compare"),
+    "grid": ("commands", "collect the rows below a folder, draw their curves, fit laws, compare; or import rows"),
     "report": ("commands", "write one page of a run or sweep: answer, curves, tables, images, costs, provenance"),
     "figures": ("commands", "draw a published figure, from results on disk or from theory"),
     "dashboard": ("dashboard", "make a wandb workspace of sweeps, or a report of a figure"),

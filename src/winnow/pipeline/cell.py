@@ -36,7 +36,7 @@ from winnow.selectors.budget import kept_count
 from winnow.selectors.compression import Count, Fraction
 from winnow.store.artifacts import ArtifactStore, Draft
 from winnow.store.keys import describe, make_key
-from winnow.store.records import load_row, save_row
+from winnow.store.records import load_row, save_row, save_upstream
 from winnow.training.callbacks.base import RecorderSpec
 from winnow.training.callbacks.forgetting import Forgetting
 from winnow.training.devices import TrainerSpec
@@ -172,7 +172,7 @@ def train_cell(
         row, upstream = _compute(cell, dataset, key, store, trainer, logger or NoLog())
         save_row(draft, row)
         draft.facts["device"] = row.device
-        draft.put_json("upstream", upstream)
+        save_upstream(draft, **upstream)
 
     return load_row(store.fetch("row", key, write=write, inputs=inputs))
 

@@ -223,13 +223,21 @@ def load_class_errors(key: str, *, store: ArtifactStore) -> pd.DataFrame:
     """
     artifact = records.trained_model(key, store)
     if artifact is None:
-        raise MissingEvidenceError(f"there is no trained model {key} in {store.root}; train it first.")
+        raise MissingEvidenceError(f"there is no trained model {key} in {store.root}; {_how_to_train(key, store)}.")
     return records.load_class_errors(artifact)
+
+
+def _how_to_train(key: str, store: ArtifactStore) -> str:
+    """A cell whose row is there, as an imported one is, is not run again."""
+    row = store.path("row", key)
+    return f"remove {row} and run its cell again" if row.exists() else "train it first"
 
 
 def load_recorded(key: str, *, store: ArtifactStore) -> Trajectory:
     """The trajectory [T, m] that a recorder left with a trained model. key: of the model or of its row."""
     artifact = records.trained_model(key, store)
+    if artifact is None and store.exists("row", key):
+        raise MissingEvidenceError(f"no model of the row {key} is in {store.root}; {_how_to_train(key, store)}.")
     if artifact is None or "p_true" not in artifact.parts():
         raise MissingEvidenceError(f"no trajectory was recorded with the model {key}; train with callbacks=forgetting.")
     return load_trajectory(artifact)

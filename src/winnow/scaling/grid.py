@@ -1,14 +1,15 @@
 """Rows to a grid: the table of all cells, and its means and standard errors over replicates."""
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
-from winnow.core.errors import WinnowError
+from winnow.core.errors import ShapeError, WinnowError
 from winnow.core.types import Row
 from winnow.scaling.replicates import ONE_ENSEMBLE, SEEDS, design
 
@@ -17,6 +18,7 @@ Group = tuple[str, str, str]
 GROUP = ["dataset", "model", "recipe"]
 CELL = [*GROUP, "rule", "n_kept"]
 RANDOM = "random"
+AGAIN = "write the grid again with scripts/grid.py DIR."
 
 # what rows of older versions have not
 _LATER = [field.name for field in fields(Row) if field.default is None]
@@ -29,6 +31,7 @@ _KINDS: dict[Any, str] = {
     str | None: "str",
 }
 _DTYPES = {field.name: _KINDS[field.type] for field in fields(Row)}
+_FLOATS = [name for name, kind in _DTYPES.items() if kind == "float64"]
 
 
 def table(rows: Iterable[Row]) -> pd.DataFrame:
@@ -42,16 +45,21 @@ def table(rows: Iterable[Row]) -> pd.DataFrame:
 
 
 def read(path: str | Path) -> pd.DataFrame:
-    """The grid in a CSV file, with the columns and types of `table`.
+    """The grid in a CSV file, with the columns and types of `table`, and its numbers to the last bit.
+
+    Only an empty field is a value that is not there: a data set may be called NA.
 
     Raises WinnowError, naming the file, when it does not exist, is no such grid, or has no rows.
     """
     if not Path(path).is_file():
         raise WinnowError(f"there is no file {path}; write a grid with scripts/grid.py DIR.")
     try:
-        frame = pd.read_csv(path, dtype=_DTYPES)
+        # Fractions as text, for not every version of pandas reads them to the last bit.
+        frame = pd.read_csv(path, dtype=_DTYPES | dict.fromkeys(_FLOATS, "str"), keep_default_na=False, na_values=[""])
+        frame = frame.astype({name: "float64" for name in _FLOATS if name in frame})
     except ValueError as error:
-        raise WinnowError(f"{path} is not a grid ({error}); write one with scripts/grid.py DIR.") from error
+        said = " ".join(str(error).split())
+        raise WinnowError(f"{path} is not a grid ({said}); write one with scripts/grid.py DIR.") from error
     later = [name for name in _LATER if name not in frame]
     frame = frame.assign(**dict.fromkeys(later)).astype({name: _DTYPES[name] for name in later})
     if missing := [name for name in _DTYPES if name not in frame]:
@@ -74,6 +82,26 @@ def of_rules(table: pd.DataFrame, patterns: Sequence[str]) -> pd.DataFrame:
             raise WinnowError(f"the grid has no rule {pattern!r}; it has {', '.join(rule_order(table['rule']))}.")
         kept |= own
     return table[kept].reset_index(drop=True)
+
+
+def rows(table: pd.DataFrame) -> list[Row]:
+    """The rows of a table that was read, in its order: what `table` made it of.
+
+    Raises WinnowError for a line of the file that is no row; its number counts the head.
+    """
+    found = []
+    for line, values in enumerate(_records(table), start=2):
+        for field in fields(Row):
+            value = values[field.name]
+            if value is None and type(None) not in get_args(field.type):
+                raise WinnowError(f"line {line} has no {field.name}; {AGAIN}")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise WinnowError(f"line {line} has {field.name}={value}; {AGAIN}")
+        try:
+            found.append(Row(**values))
+        except ShapeError as error:
+            raise WinnowError(f"line {line} is no row: {error}") from error
+    return found
 
 
 def rule_order(rules: Iterable[str]) -> list[str]:

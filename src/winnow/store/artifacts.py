@@ -85,7 +85,7 @@ class Draft(Artifact):
     def __init__(self, folder: Path, checkpoint: Path, final: Path) -> None:
         super().__init__(folder)
         self.checkpoint, self.final = checkpoint, final
-        self.facts = {"device": device_name("cpu")}
+        self.facts: dict[str, Any] = {"device": device_name("cpu")}
 
     @contextmanager
     def _part(self, name: str) -> Iterator[Path]:

@@ -81,3 +81,8 @@ def make_key(prefix: str, inputs: Any) -> str:
     text = json.dumps([SCHEMA, describe(inputs)], sort_keys=True, separators=(",", ":"), allow_nan=False)
     readable = re.sub(r"[^\w.-]+", "-", prefix)
     return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def is_key(text: str) -> bool:
+    """Whether a text has the form of what `make_key` gives; then it is the name of a file, and leads nowhere else."""
+    return re.fullmatch(r"[\w.-]+-[0-9a-f]{16}", text) is not None

@@ -136,6 +136,15 @@ def save_row(draft: Draft, row: Row) -> None:
     draft.put_json("row", asdict(row))
 
 
+def save_upstream(draft: Draft, **keys: str | None) -> None:
+    """Beside a row, the keys of the artifacts that it came from: scores, alpha, subset, model.
+
+    None where it came from none, and of all four where the row was imported: they are not in this store.
+    """
+    assert keys.keys() == {"scores", "alpha", "subset", "model"}
+    draft.put_json("upstream", keys)
+
+
 def load_row(artifact: Artifact) -> Row:
     values: dict[str, Any] = artifact.json("row")
     return Row(**values)
@@ -144,7 +153,8 @@ def load_row(artifact: Artifact) -> Row:
 def trained_model(key: str, store: ArtifactStore) -> Artifact | None:
     """The artifact of a trained model, None where there is none. key: its own, or of its row."""
     row = store.load("row", key)
-    return store.load("model", key if row is None else row.json("upstream")["model"])
+    model = key if row is None else row.json("upstream")["model"]
+    return None if model is None else store.load("model", model)
 
 
 def save_class_errors(draft: Draft, class_errors: pd.DataFrame) -> None:

@@ -26,10 +26,12 @@ def settled(recipe: Recipe, trainer: TrainerSpec | None = None) -> Recipe:
     A key says what was computed in, so this is called before any is made: what another device has finished in another
     precision is not taken for this one's.
     """
-    if recipe.precision != "auto":
-        return recipe
-    fast = trains_faster_in_bfloat16((trainer or TrainerSpec()).kind)
-    return replace(recipe, precision="bfloat16" if fast else "float32")
+    return replace(recipe, precision=faster(trainer)) if recipe.precision == "auto" else recipe
+
+
+def faster(trainer: TrainerSpec | None = None) -> str:
+    """The precision that "auto" is on the trainer's device."""
+    return "bfloat16" if trains_faster_in_bfloat16((trainer or TrainerSpec()).kind) else "float32"
 
 
 def slow_choice(precisions: Iterable[str], trainer: TrainerSpec | None = None) -> str | None:

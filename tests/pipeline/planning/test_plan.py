@@ -30,6 +30,7 @@ from winnow.selectors.compression import Fraction
 from winnow.selectors.random import Random
 from winnow.selectors.threshold import Threshold
 from winnow.store.artifacts import ArtifactStore
+from winnow.store.imports import import_rows
 
 CELL = CellSpec(
     dataset=Synthetic(n=60, n_test=50, n_classes=3),
@@ -175,6 +176,22 @@ def test_rows_of_another_device_tell_nothing(dataset: ImageDataset, tmp_path: Pa
     assert elsewhere.seconds is None
     text = format_plan(elsewhere, Available(HERE))
     assert "time: unknown: no past row on NVIDIA H100 in this store (smallconv-w8)" in text
+
+
+def test_of_an_imported_row_nothing_is_left_to_do_but_what_another_cell_trains(
+    dataset: ImageDataset, tmp_path: Path
+) -> None:
+    scored, random = (replace(CELL, selector=rule, compression=Fraction(r=1.0)) for rule in (Threshold(), Random()))
+    row = train_cell(scored, store=ArtifactStore(tmp_path / "elsewhere"), trainer=CPU, dataset=dataset)
+    store, file = ArtifactStore(tmp_path / "here"), tmp_path / "rows.csv"
+    file.touch()
+    import_rows([(row, file)], store=store)
+    alone = _plan([scored], dataset, store)
+    assert alone.left == [] == alone.needs
+    assert train_cell(scored, store=store, trainer=CPU, dataset=dataset) == row
+    assert [path.parent.name for path in finished_artifacts(store.root)] == ["row"]
+    for cells in ([scored, random], [random, scored]):  # which train the same model
+        assert [work.name for work in _plan(cells, dataset, store).left] == ["training"]
 
 
 def test_cells_are_listed_and_hundreds_of_them_counted(dataset: ImageDataset, tmp_path: Path) -> None:

@@ -106,7 +106,8 @@ def planned_cell(
         certain=subset is not None,
         precisions=() if finished else tuple(recipe.precision for recipe in left),
         training=training,
-        stages=tuple(_work_of(stage, cell, dataset, store) for stage in stages),
+        # What a finished cell does not have, as where its row was imported, it will not make.
+        stages=tuple(_work_of(each, cell, dataset, store) for each in stages if not finished or each not in missing),
         needs=() if finished else (cell_need(cell, dataset, trainer, m), *shared_needs(cell, dataset, trainer, parts)),
     )
 
@@ -188,7 +189,11 @@ class Plan:
     @property
     def trainings(self) -> list[Work]:
         """The trainings, each once where that can be known (see `at_most`)."""
-        return list({cell.training.key: cell.training for cell in self.cells}.values())
+        once: dict[str, Work] = {}
+        for work in (cell.training for cell in self.cells):
+            if not work.finished or work.key not in once:  # of an imported row it is, and of another with its model not
+                once[work.key] = work
+        return list(once.values())
 
     @property
     def at_most(self) -> bool:

@@ -1,7 +1,7 @@
 """What the artifact store holds of a grid's cells: errors of classes, scores, and the curves alpha was chosen by."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -9,7 +9,7 @@ from winnow.core.errors import MissingEvidenceError
 from winnow.core.types import Scores
 from winnow.scaling.grid import GROUP
 from winnow.scaling.regret import is_auto
-from winnow.store.artifacts import ArtifactStore
+from winnow.store.artifacts import Artifact, ArtifactStore
 from winnow.store.records import load_alpha, load_class_errors, load_scores, trained_model
 
 METRICS = 6  # whose scores are looked for
@@ -29,8 +29,8 @@ class Sheet:
 class Kept:
     """class_errors: by `key` of the row, with class, name, n_test, test_error; None where none was found.
 
-    scores: by (dataset, metric), of the first replicate. choices: curves of alpha=auto, as `load_alpha` gives them.
-    sheets: of images, drawn by who knows the data sets. notes: what is left out, and why.
+    scores: by (dataset, metric), of the first replicate that has them there. choices: curves of alpha=auto, as
+    `load_alpha` gives them. sheets: of images, drawn by who knows the data sets. notes: what is left out, and why.
     """
 
     class_errors: pd.DataFrame | None = None
@@ -65,25 +65,29 @@ def _class_errors(table: pd.DataFrame, store: ArtifactStore) -> tuple[pd.DataFra
     return (pd.concat(found, ignore_index=True) if found else None), notes
 
 
-def _upstream(key: str, store: ArtifactStore, name: str) -> str | None:
-    row = store.load("row", key)
-    return None if row is None else row.json("upstream").get(name)
+def _first_made(rows: pd.DataFrame, store: ArtifactStore, stage: Literal["scores", "alpha"]) -> Artifact | None:
+    """The first that is there of what these rows came from; imported ones name none."""
+    for key in rows["key"]:
+        row = store.load("row", key)
+        made = None if row is None else row.json("upstream").get(stage)
+        if made is not None and (artifact := store.load(stage, made)) is not None:
+            return artifact
+    return None
 
 
 def _scores(table: pd.DataFrame, store: ArtifactStore) -> dict[tuple[str, str], Scores]:
     found: dict[tuple[str, str], Scores] = {}
     reads = table[table["metric"].notna()].sort_values(["probe_seed", "selection_seed", "train_seed"], kind="stable")
     for (dataset, metric), rows in list(reads.groupby(["dataset", "metric"]))[:METRICS]:
-        key = _upstream(rows["key"].iloc[0], store, "scores")
-        scored = None if key is None else store.load("scores", key)
+        scored = _first_made(rows, store, "scores")
         if scored is not None:
             found[str(dataset), str(metric)] = load_scores(scored)
     return found
 
 
 def _choices(table: pd.DataFrame, store: ArtifactStore) -> list[tuple[pd.DataFrame, dict[str, Any]]]:
-    """Of the first replicate of each auto rule at its smallest size."""
+    """Of the first replicate of each auto rule at its smallest size, of those whose choice is there."""
     chosen = table[is_auto(table)].sort_values(["n_kept", "train_seed"], kind="stable")
-    keys = [_upstream(rows["key"].iloc[0], store, "alpha") for _, rows in chosen.groupby([*GROUP, "rule"])]
-    loaded = [store.load("alpha", key) for key in keys[:CHOICES] if key is not None]
+    first = [rows for _, rows in chosen.groupby([*GROUP, "rule"])][:CHOICES]
+    loaded = [_first_made(rows, store, "alpha") for rows in first]
     return [load_alpha(each) for each in loaded if each is not None]
