@@ -31,9 +31,9 @@ def alpha_map(table: pd.DataFrame, *, limit: float = 10.0) -> Drawing:
     set, score (columns) and protocol (rows); blue is better than random.
 
     A box frames the alpha of the lowest mean error at each r, where that is lower than random's; alpha = 0 is random
-    itself. A row "auto" is alpha=auto, by criterion, with the mean alpha that it chose in brackets. A dot: the paired t-test by
-    Holm's correction over all squares of the figure says at 5% that the difference is not zero. limit: points at which
-    the colours end.
+    itself. A row "auto" is alpha=auto, by criterion, with the mean alpha that it chose in brackets. A dot: the paired
+    t-test by Holm's correction over all squares of the figure says at 5% that the difference is not zero. limit: points
+    at which the colours end.
 
     The table: for each square metric, protocol, alpha (of auto the mean), r, n, difference with its 95% interval, p,
     p_holm, seeds, clusters and `best`.
@@ -80,7 +80,7 @@ def _numbers(table: pd.DataFrame) -> pd.DataFrame:
     """A line a square, corrected over all of them."""
     calibrated = table[table["protocol"].notna()]
     if calibrated.empty or not (table["rule"] == RANDOM).any():
-        raise FitError("this map is of calibrated rules beside random; run selector=calibrated,random over alpha.value.")
+        raise FitError("this map is of calibrated rules beside random; run selector=calibrated,random.")
     found = differences(pd.concat([calibrated, table[table["rule"] == RANDOM]])).drop(columns="p_holm")
     known = calibrated.assign(auto=is_auto(calibrated)).groupby(CELL, as_index=False)
     options = known.agg(
