@@ -169,7 +169,8 @@ def test_parts_of_ones_own_are_used_as_shown(written: list[Block], capsys: pytes
 def test_every_page_of_docs_is_in_its_navigation() -> None:
     config = (ROOT / "docs" / "tools" / "mkdocs.yml").read_text()
     named = re.findall(r": ([\w/]+\.md)$", config, flags=re.MULTILINE)
-    assert sorted(named) == sorted([*(path.name for path in (ROOT / "docs").glob("*.md")), "results/README.md"])
+    docs, results = (ROOT / "docs").glob("*.md"), (ROOT / "results").rglob("*.md")
+    assert sorted(named) == sorted([*(path.name for path in docs), *(str(path.relative_to(ROOT)) for path in results)])
     assert yaml.safe_load(config)["strict"] is True
 
 
@@ -225,7 +226,7 @@ def test_every_path_that_is_named_exists() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [*pages.PAGES, ROOT / "results/README.md", ROOT / "CHANGELOG.md"], ids=lambda p: p.name
+    "page", [*pages.PAGES, *sorted((ROOT / "results").rglob("*.md")), ROOT / "CHANGELOG.md"], ids=str
 )
 def test_every_link_leads_somewhere(page: Path) -> None:
     links = [link for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()) if "://" not in link]
