@@ -31,7 +31,7 @@ def slopes(table: pd.DataFrame, baseline: str = RANDOM, level: float = 0.95) -> 
     seeds = ["probe_seed", *PAIR]
     lines = []
     for (*group, rule), part in pairs(table, baseline).groupby([*GROUP, "rule"]):
-        n_test = int(tests[tuple(group)])
+        n_test = int(tests[tuple(map(str, group))])
         curves = part.groupby(seeds, dropna=False)
         fitted = [
             (*place, len(curve), _slope(curve, "error", n_test), _slope(curve, "baseline_error", n_test))
