@@ -124,6 +124,18 @@ def test_a_rule_that_was_run_without_a_pair_is_not_taken_for_one_that_was_not_ru
     assert "digits-noise0.2" in drawing.axes[1].get_title(loc="left")
 
 
+def test_a_rule_that_keeps_more_of_fewer_stands_under_the_r_of_as_many_examples() -> None:
+    rows = [
+        make_row("aum hardest drop=0.1 by aum", r / 0.9, 0.2, seed, dataset="digits", n_kept=round(1000 * r))
+        for seed in (0, 1)
+        for r in (0.1, 0.5)
+    ]
+    table = pd.concat([made(seeds=2), grid.table(rows)], ignore_index=True)
+    own = rule_table(table).table.query("rule == 'aum hardest drop=0.1 by aum'")
+    assert list(own["r"]) == [0.1, 0.5]
+    assert own["difference"].notna().all()
+
+
 def test_what_cannot_be_drawn() -> None:
     table = made(seeds=1)
     with pytest.raises(OptionError, match=r"figure\.limit=0 must be positive"):

@@ -70,7 +70,7 @@ def rule_table(
         raise FitError(f"no rule has a run beside {baseline!r} on the same seeds and less than all data; run both.")
     groups: list[Group] = sorted(set(table[GROUP].itertuples(index=False, name=None)))
     whole = {group: _all_data(table[(table[GROUP] == list(group)).all(axis=1)], column) for group in groups}
-    numbers = _numbers(table, found, column, whole)
+    numbers = _numbers(table, found, column, whole, baseline)
     rules = [baseline, *(rule for rule in _ordered(numbers, order) if rule != baseline)]
     fractions = sorted(numbers["r"].unique())
     groups = [group for group in groups if (numbers[GROUP] == list(group)).all(axis=1).any()]
@@ -108,16 +108,19 @@ def _all_data(rows: pd.DataFrame, column: str) -> Estimate | None:
 
 
 def _numbers(
-    table: pd.DataFrame, found: pd.DataFrame, column: str, whole: dict[Group, Estimate | None]
+    table: pd.DataFrame, found: pd.DataFrame, column: str, whole: dict[Group, Estimate | None], baseline: str
 ) -> pd.DataFrame:
     """A line a square, the baseline's and those without a pair among them."""
     means = summarise(table[table["n_kept"] < table["n"]], column)
     own = [*CELL, "r", f"{column}_mean", f"{column}_se"]
     tests = ["difference", "low", "high", "p", "p_holm", "seeds", "clusters", "one_ensemble"]
     numbers = means[own].merge(found[[*CELL, *tests]], on=CELL, how="left")
+    size = [*GROUP, "n_kept"]  # a rule that keeps more of fewer, as one that drops suspects, stands under the baseline's r
+    known = means[means["rule"] == baseline][[*size, "r"]].rename(columns={"r": "baseline_r"})
+    fractions = numbers.merge(known, on=size, how="left")["baseline_r"].fillna(numbers["r"])
     full = [whole[group] for group in numbers[GROUP].itertuples(index=False, name=None)]
     return numbers.assign(
-        r=numbers["r"].round(6),
+        r=fractions.round(6).to_numpy(),
         seeds=numbers["seeds"].astype("Int64"),
         clusters=numbers["clusters"].astype("Int64"),
         full_mean=[np.nan if each is None else each.mean for each in full],
