@@ -46,7 +46,7 @@ def test_squares_hold_the_paired_differences_best_first_and_one_correction_for_a
     drawing = rule_table(table)
     assert rules_of(drawing) == ["random", "aum exact 0.5", "zeta[first=30] ccs[aum] strata=20", "el2n hardest"]
     assert [axes.get_title(loc="left") for axes in drawing.axes[:2]] == [
-        "digits, mlp\nall 1,000: 12.0 ± 0.7%", "digits-noise0.2, mlp\nall 1,000: 12.0 ± 0.7%",
+        "digits\nmlp\nall 1,000: 12.0 ± 0.7%", "digits-noise0.2\nmlp\nall 1,000: 12.0 ± 0.7%",
     ]  # fmt: skip
     assert [label.get_text() for label in drawing.axes[0].get_xticklabels()] == ["0.1", "0.5"]
     written = words(drawing)

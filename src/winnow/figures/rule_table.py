@@ -80,15 +80,17 @@ def rule_table(
     lines = -(-len(groups) // columns)
     with house_style():
         names = 0.065 * max(map(len, rules))
-        width = columns * (SQUARE[0] * len(fractions) + 0.4) + names + 1.0
-        height = lines * (SQUARE[1] * len(rules) + 0.85) + 0.5
+        titles = [panel_title(group, table).replace(", ", "\n") for group in groups]
+        longest = max(len(line) for title in titles for line in title.split("\n"))
+        width = columns * (max(SQUARE[0] * len(fractions), 0.065 * longest) + 0.4) + names + 1.0
+        height = lines * (SQUARE[1] * len(rules) + 1.0) + 0.5
         figure = Drawing(numbers, (width, height))
         panels = figure.subplots(lines, columns, squeeze=False, sharey=True)
-        for axes, group in zip(panels.ravel(), groups, strict=False):
+        for axes, group, title in zip(panels.ravel(), groups, titles, strict=False):
             part = numbers[(numbers[GROUP] == list(group)).all(axis=1)]
             _panel(axes, part, rules, fractions, column, norm)
             n = int(table[(table[GROUP] == list(group)).all(axis=1)]["n"].max())
-            axes.set_title(f"{panel_title(group, table)}\n{_said(whole[group], n)}", loc="left", fontsize=8)
+            axes.set_title(f"{title}\n{_said(whole[group], n)}", loc="left", fontsize=8)
             axes.set_xlabel("r, fraction kept")
         for axes in panels.ravel()[len(groups) :]:
             axes.remove()
@@ -115,7 +117,10 @@ def _numbers(
     own = [*CELL, "r", f"{column}_mean", f"{column}_se"]
     tests = ["difference", "low", "high", "p", "p_holm", "seeds", "clusters", "one_ensemble"]
     numbers = means[own].merge(found[[*CELL, *tests]], on=CELL, how="left")
-    size = [*GROUP, "n_kept"]  # a rule that keeps more of fewer, as one that drops suspects, stands under the baseline's r
+    size = [
+        *GROUP,
+        "n_kept",
+    ]  # a rule that keeps more of fewer, as one that drops suspects, stands under the baseline's r
     known = means[means["rule"] == baseline][[*size, "r"]].rename(columns={"r": "baseline_r"})
     fractions = numbers.merge(known, on=size, how="left")["baseline_r"].fillna(numbers["r"])
     full = [whole[group] for group in numbers[GROUP].itertuples(index=False, name=None)]
