@@ -131,8 +131,9 @@ def test_a_failing_cell_leaves_the_others_and_is_named(
     assert len(pd.read_csv("grid/grid.csv")) == 2
     assert Path("grid/scaling_curves.png").exists()
     chosen = run_script(
-        "figures.py", "figure.grid=grid/grid.csv", "rules=[random]", "out=grid/alone.png", capsys=capsys
-    )
+        "figures.py", "figure.grid=grid/grid.csv", "also=[grid/grid.csv]", "rules=[random]", "out=grid/alone.png",
+        capsys=capsys,
+    )  # fmt: skip
     assert chosen.code == 0, chosen.err
     assert set(pd.read_csv("grid/alone.csv")["rule"]) == {"random"}
     (line,) = [line for line in ended.out.splitlines() if line.startswith("failed: ")]

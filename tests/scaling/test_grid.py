@@ -191,6 +191,13 @@ def test_the_summary_is_json_and_names_the_best_rule_of_each_size():
     assert summary["curves"][0]["test_error_se"] is None
 
 
+def test_grids_are_drawn_together_each_row_once():
+    first, second = grid.table([make_row(seed=0), make_row(seed=1)]), grid.table([make_row(seed=2)])
+    both = grid.together([first, second, first])
+    assert list(both["key"]) == [*first["key"], *second["key"]]
+    assert list(both.dtypes) == list(first.dtypes)
+
+
 def test_rules_are_chosen_by_name_with_stars_and_nothing_else():
     table = pd.DataFrame({"rule": ["random", "el2n[window] hardest", "el2n hardest", "aum hardest", "el2n easiest"]})
     assert list(grid.of_rules(table, ["random", "el2n*hardest"])["rule"]) == [*table["rule"][:3]]

@@ -16,7 +16,8 @@ from winnow.cli.components import function
 from winnow.core.errors import OptionError
 from winnow.core.machine import processor_name
 from winnow.figures.style import Drawing, save
-from winnow.scaling.grid import of_rules, read
+from winnow.scaling.grid import of_rules, together
+from winnow.scaling.grid import read as read_rows
 from winnow.scaling.wandb_runs import PREFIX, read_grid
 from winnow.store import results
 from winnow.store.provenance import provenance
@@ -50,14 +51,16 @@ def task(cfg: DictConfig) -> None:
 
 
 def _drawing(cfg: DictConfig) -> Drawing:
-    """The figure, of the rules that are asked for."""
-    if not cfg.rules:
+    """The figure, of the grids and the rules that are asked for."""
+    chosen = [f"{name}=..." for name in ("rules", "also") if cfg[name]]
+    if not chosen:
         return function(cfg.figure, "figure", Drawing)()
     if "grid" not in cfg.figure:
-        raise OptionError("rules=... chooses rows of a grid, and this figure reads none; leave it out.")
+        raise OptionError(f"{chosen[0]} is about rows of a grid, and this figure reads none; leave it out.")
+    rows = together([read_rows(path) for path in (cfg.figure.grid, *cfg.also)])
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / results.GRID
-        part.write_text(of_rules(read(cfg.figure.grid), list(cfg.rules)).to_csv(index=False))
+        part.write_text((of_rules(rows, list(cfg.rules)) if cfg.rules else rows).to_csv(index=False))
         cfg.figure.grid = str(part)
         return function(cfg.figure, "figure", Drawing)()
 

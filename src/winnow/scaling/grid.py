@@ -69,6 +69,11 @@ def read(path: str | Path) -> pd.DataFrame:
     return frame[list(_DTYPES)]
 
 
+def together(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The rows of several grids as one; of rows with the same key the first counts."""
+    return pd.concat(tables).drop_duplicates("key", ignore_index=True)
+
+
 def of_rules(table: pd.DataFrame, patterns: Sequence[str]) -> pd.DataFrame:
     """The rows whose rule has one of these names, in which * stands for anything, such as "el2n*".
 
