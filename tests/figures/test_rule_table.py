@@ -73,6 +73,13 @@ def test_squares_hold_the_paired_differences_best_first_and_one_correction_for_a
         assert box.y1 < drawing.bbox.y1 + 1
 
 
+def test_panels_that_do_not_fill_the_last_line() -> None:
+    table = made(seeds=2)
+    both = pd.concat([table, table.assign(model="resnet8")], ignore_index=True)
+    titles = [axes.get_title(loc="left").split("\n")[:2] for axes in rule_table(both).axes[:4]]
+    assert titles == [[name, model] for name in ("digits", "digits-noise0.2") for model in ("mlp", "resnet8")]
+
+
 def test_colours_end_at_the_limit() -> None:
     table = made(seeds=2)
     assert rule_table(table).axes[0].images[0].get_clim() == (-20, 20)

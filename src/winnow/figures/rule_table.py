@@ -96,7 +96,8 @@ def rule_table(
             axes.remove()
         beyond = "both" if (100 * numbers["difference"].abs() > reach).any() else "neither"
         shades = matplotlib.cm.ScalarMappable(norm, COLOURS)
-        bar = figure.colorbar(shades, ax=panels, shrink=0.6, aspect=30, extend=beyond)
+        drawn = list(panels.ravel()[: len(groups)])
+        bar = figure.colorbar(shades, ax=drawn, shrink=0.6, aspect=30, extend=beyond)
         bar.set_label(fill(f"{label} − that of {baseline}, points", int(height / 0.08)), fontsize=8)
         bar.outline.set_visible(False)
         figure.supxlabel(fill(_caption(numbers, baseline, label), int(15 * width)), fontsize=7.5)
