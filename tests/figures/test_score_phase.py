@@ -41,7 +41,7 @@ def test_squares_hold_the_paired_differences():
     assert titles == [
         "el2n hardest, n = 300", "el2n hardest, n = 1,200", "el2n exact 0.5, n = 300", "el2n exact 0.5, n = 1,200",
     ]  # fmt: skip
-    words = [[text.get_text() for text in axes.texts] for axes in figure.axes[:4]]
+    words = [[text.get_text().replace("−", "-") for text in axes.texts] for axes in figure.axes[:4]]
     for texts in words[:2]:  # rows: hard 0.1, 0.5; columns: mislabelled 0, 0.2
         assert [float(text.rstrip("•")) for text in texts] == pytest.approx([0, 20, 0, 20], abs=0.15)
         assert texts[1].endswith("•")

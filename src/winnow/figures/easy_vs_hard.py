@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 
 from winnow.core.errors import FitError
-from winnow.figures.style import Drawing, house_style
+from winnow.figures.style import Drawing, house_style, signed
 from winnow.scaling.grid import RANDOM, read
 from winnow.scaling.paired import differences, holm
 from winnow.scaling.replicates import ONE_ENSEMBLE
@@ -74,7 +74,7 @@ def _map(axes: Axes, part: pd.DataFrame, norm: TwoSlopeNorm) -> None:
         if np.isfinite(value):
             sure = "•" if p[i, j] < SURE else ""
             colour = "white" if abs(value) > 0.6 * float(norm.vmax or 1) else "black"
-            axes.text(j, i, f"{value:+.1f}{sure}".replace("-", "−"), ha="center", va="center", fontsize=7, color=colour)
+            axes.text(j, i, signed(value) + sure, ha="center", va="center", fontsize=7, color=colour)
     axes.set_xticks(range(shown.shape[1]), [f"{r:g}" for r in shown.columns])
     axes.set_yticks(range(shown.shape[0]), [f"{n:,.0f}" for n in shown.index])
     axes.grid(False)

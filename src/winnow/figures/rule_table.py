@@ -44,11 +44,12 @@ def rule_table(
 
     The first row holds the baseline's mean error in percent; a square below it the mean paired difference from that, in
     points, blue where the rule is better; "–" where the rule was run, but not on seeds and a size of the baseline: a
-    rule that drops suspects keeps fewer. A dot: the paired t-test by Holm's correction over all squares of all panels
-    says at 5% that it is not zero. Three to five replicates and hundreds of squares leave that to few of the largest
-    differences; the table has every interval. A rule whose runs share one probe ensemble has no test. Grey at the end
-    of a row: replicates, or runs/clusters where some share their ensemble. The title has the error of training on all
-    data ± one standard error; r = 1 is no column, as every rule trains the same models there.
+    rule that drops suspects keeps r of those left, so its r must be larger to meet it. A dot: the paired t-test by
+    Holm's correction over all squares of all panels says at 5% that it is not zero. Three to five replicates and
+    hundreds of squares leave that to few of the largest differences; the table has every interval. A rule whose runs
+    share one probe ensemble has no test. Grey at the end of a row: replicates, or runs/clusters where some share their
+    ensemble. The title has the error of training on all data ± one standard error; r = 1 is no column, as every rule
+    trains the same models there.
 
     error: "mean" of all test images, or "worst_class" (see `scaling_curves`). baseline: the name of any rule. order of
     the rows, the same in all panels: by the mean "difference" over all squares of a rule, best first, or by "name"; a
@@ -118,10 +119,8 @@ def _numbers(
     own = [*CELL, "r", f"{column}_mean", f"{column}_se"]
     tests = ["difference", "low", "high", "p", "p_holm", "seeds", "clusters", "one_ensemble"]
     numbers = means[own].merge(found[[*CELL, *tests]], on=CELL, how="left")
-    size = [
-        *GROUP,
-        "n_kept",
-    ]  # a rule that keeps more of fewer, as one that drops suspects, stands under the baseline's r
+    # A rule that keeps r of fewer, as one that drops suspects does, stands under the baseline's r of as many examples.
+    size = [*GROUP, "n_kept"]
     known = means[means["rule"] == baseline][[*size, "r"]].rename(columns={"r": "baseline_r"})
     fractions = numbers.merge(known, on=size, how="left")["baseline_r"].fillna(numbers["r"])
     full = [whole[group] for group in numbers[GROUP].itertuples(index=False, name=None)]

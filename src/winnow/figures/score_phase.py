@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 
 from winnow.core.errors import FitError
-from winnow.figures.style import Drawing, house_style
+from winnow.figures.style import Drawing, house_style, signed
 from winnow.scaling.grid import read
 from winnow.scaling.paired import differences
 from winnow.scaling.replicates import ONE_ENSEMBLE
@@ -85,7 +85,7 @@ def _map(axes: Axes, part: pd.DataFrame, norm: TwoSlopeNorm) -> None:
         value = points[i, j]
         dark = abs(value) > 0.6 * norm.vmax if norm.vmax else False
         sure = "•" if p[i, j] < SURE else ""
-        axes.text(j, i, f"{value:+.1f}{sure}", ha="center", va="center", fontsize=7, color="white" if dark else "black")
+        axes.text(j, i, signed(value) + sure, ha="center", va="center", fontsize=7, color="white" if dark else "black")
     axes.set_xticks(range(columns), [f"{share:g}" for share in shares.columns])
     axes.set_yticks(range(rows), [f"{share:g}" for share in shares.index])
     axes.grid(False)
