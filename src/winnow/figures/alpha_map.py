@@ -10,14 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 
 from winnow.core.errors import FitError, OptionError
-from winnow.figures.style import Drawing, house_style, signed
+from winnow.figures.squares import COLOURS, scale, write
+from winnow.figures.style import Drawing, house_style
 from winnow.scaling.grid import CELL, GROUP, RANDOM, read
 from winnow.scaling.paired import differences, holm
 from winnow.scaling.regret import is_auto
 from winnow.scaling.replicates import ONE_ENSEMBLE
 
-COLOURS = "RdBu_r"
-SURE = 0.05
 PLACE = ["dataset", "model", "recipe", "metric", "protocol"]
 
 
@@ -46,8 +45,7 @@ def alpha_map(table: pd.DataFrame, *, limit: float = 10.0) -> Drawing:
     columns = numbers[PLACE[:4]].drop_duplicates().sort_values(PLACE[:4]).values.tolist()
     protocols = sorted(numbers["protocol"].unique(), key=lambda name: (name != "exact", name))
     fractions, alphas = sorted(numbers["r"].unique()), sorted(numbers["label"].unique(), key=_height)
-    reach = min(limit, 100 * float(numbers["difference"].abs().max())) or limit
-    norm = TwoSlopeNorm(0, -reach, reach)
+    norm = scale(100 * float(numbers["difference"].abs().max()), limit)
     with house_style():
         width, height = len(columns) * (0.52 * len(fractions) + 0.35) + 1.6, 0.24 * len(alphas) + 0.75
         figure = Drawing(numbers, (width, height * len(protocols) + 0.6))
@@ -64,7 +62,7 @@ def alpha_map(table: pd.DataFrame, *, limit: float = 10.0) -> Drawing:
             row[0].set_ylabel("alpha")
         for axes in panels[-1]:
             axes.set_xlabel("r, fraction kept")
-        beyond = "both" if (100 * numbers["difference"].abs() > reach).any() else "neither"
+        beyond = "both" if (100 * numbers["difference"].abs() > limit).any() else "neither"
         shades = matplotlib.cm.ScalarMappable(norm, COLOURS)
         bar = figure.colorbar(shades, ax=panels, shrink=0.8, aspect=30, extend=beyond)
         bar.set_label("test error − random's, points")
@@ -111,10 +109,7 @@ def _panel(axes: Axes, part: pd.DataFrame, alphas: list[str], fractions: list[fl
     axes.imshow(points, norm=norm, cmap=COLOURS, aspect="auto")
     for (i, j), line in zip(places, part.to_dict("records"), strict=True):
         chosen = f"\n({line['alpha']:.2f})" if line["auto"] else ""
-        text = signed(points[i, j]) + ("•" if line["p_holm"] < SURE else "") + chosen
-        colour = "white" if abs(points[i, j]) > 0.6 * float(norm.vmax or 1) else "black"
-        size = 5.2 if line["auto"] else 6.5
-        axes.text(j, i, text, ha="center", va="center", fontsize=size, color=colour, linespacing=0.9)
+        write(axes, (i, j), points[i, j], line["p_holm"], norm, below=chosen, size=5.2 if chosen else 6.5)
         if line["best"]:
             axes.add_patch(matplotlib.patches.Rectangle((j - 0.48, i - 0.46), 0.96, 0.92, fill=False, linewidth=1.1))
     axes.set_xticks(range(len(fractions)), [f"{r:g}" for r in fractions])

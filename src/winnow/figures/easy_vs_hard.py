@@ -9,13 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 
 from winnow.core.errors import FitError
-from winnow.figures.style import Drawing, house_style, signed
+from winnow.figures.squares import COLOURS, scale, write
+from winnow.figures.style import Drawing, house_style
 from winnow.scaling.grid import RANDOM, read
 from winnow.scaling.paired import differences, holm
 from winnow.scaling.replicates import ONE_ENSEMBLE
-
-COLOURS = "RdBu_r"
-SURE = 0.05
 
 
 def from_grid(grid: str | Path) -> Drawing:
@@ -47,8 +45,7 @@ def easy_vs_hard(table: pd.DataFrame) -> Drawing:
         parts.append(found.assign(first=first, second=second, n=found["dataset"].map(sizes), r=found["r"].round(2)))
     numbers = pd.concat(parts, ignore_index=True).drop(columns="rule")
     numbers["p_holm"] = holm(numbers["p"].to_numpy(dtype=np.float64))
-    reach = 100 * float(numbers["difference"].abs().max()) or 1.0
-    norm = TwoSlopeNorm(0, -reach, reach)
+    norm = scale(100 * float(numbers["difference"].abs().max()))
     fractions, lines = numbers["r"].nunique(), numbers["n"].nunique()
     with house_style():
         figure = Drawing(numbers, ((0.5 * fractions + 0.9) * len(compared) + 1.2, 0.36 * lines + 1.6))
@@ -72,9 +69,7 @@ def _map(axes: Axes, part: pd.DataFrame, norm: TwoSlopeNorm) -> None:
     axes.imshow(points, norm=norm, cmap=COLOURS, origin="lower", aspect="auto")
     for (i, j), value in np.ndenumerate(points):
         if np.isfinite(value):
-            sure = "•" if p[i, j] < SURE else ""
-            colour = "white" if abs(value) > 0.6 * float(norm.vmax or 1) else "black"
-            axes.text(j, i, signed(value) + sure, ha="center", va="center", fontsize=7, color=colour)
+            write(axes, (i, j), value, float(p[i, j]), norm)
     axes.set_xticks(range(shown.shape[1]), [f"{r:g}" for r in shown.columns])
     axes.set_yticks(range(shown.shape[0]), [f"{n:,.0f}" for n in shown.index])
     axes.grid(False)

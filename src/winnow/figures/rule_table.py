@@ -13,13 +13,12 @@ from winnow.core.errors import FitError, OptionError, check_choice
 from winnow.core.types import Floats
 from winnow.figures.errors import with_error
 from winnow.figures.scaling_curves import PANELS_ABREAST, panel_title
-from winnow.figures.style import GREY, Drawing, house_style, signed
+from winnow.figures.squares import COLOURS, scale, write
+from winnow.figures.style import GREY, Drawing, house_style
 from winnow.scaling.grid import CELL, GROUP, RANDOM, Group, read, rule_order, runs, summarise
 from winnow.scaling.paired import differences
 from winnow.scaling.replicates import ONE_ENSEMBLE, Estimate, design
 
-COLOURS = "RdBu_r"
-SURE = 0.05
 ORDERS = ("difference", "name")
 SQUARE = 0.43, 0.19  # inches
 
@@ -75,8 +74,7 @@ def rule_table(
     rules = [baseline, *(rule for rule in _ordered(numbers, order) if rule != baseline)]
     fractions = sorted(numbers["r"].unique())
     groups = [group for group in groups if (numbers[GROUP] == list(group)).all(axis=1).any()]
-    reach = min(limit, 100 * float(numbers["difference"].abs().max())) or limit
-    norm = TwoSlopeNorm(0, -reach, reach)
+    norm = scale(100 * float(numbers["difference"].abs().max()), limit)
     columns = min(PANELS_ABREAST, len(groups))
     lines = -(-len(groups) // columns)
     with house_style():
@@ -95,7 +93,7 @@ def rule_table(
             axes.set_xlabel("r, fraction kept")
         for axes in panels.ravel()[len(groups) :]:
             axes.remove()
-        beyond = "both" if (100 * numbers["difference"].abs() > reach).any() else "neither"
+        beyond = "both" if (100 * numbers["difference"].abs() > limit).any() else "neither"
         shades = matplotlib.cm.ScalarMappable(norm, COLOURS)
         drawn = list(panels.ravel()[: len(groups)])
         bar = figure.colorbar(shades, ax=drawn, shrink=0.6, aspect=30, extend=beyond)
@@ -152,18 +150,16 @@ def _panel(
     def by_place(values: str) -> Floats:
         return part.pivot(index="rule", columns="r", values=values).reindex(index=rules, columns=fractions).to_numpy()
 
-    points, means, sure = 100 * by_place("difference"), 100 * by_place(f"{column}_mean"), by_place("p_holm") < SURE
+    points, means, p = 100 * by_place("difference"), 100 * by_place(f"{column}_mean"), by_place("p_holm")
     axes.imshow(points, norm=norm, cmap=COLOURS, aspect="auto")
     for (i, j), value in np.ndenumerate(points):
-        mean, dot = means[i, j], "•" if sure[i, j] else ""
-        text, colour = signed(value) + dot, "white" if abs(value) > 0.6 * float(norm.vmax or 1) else "black"
-        if np.isnan(mean):
+        if np.isnan(means[i, j]):
             continue
-        if i == 0:
-            text = f"{mean:.1f}"
-        elif np.isnan(value):
-            text, colour = "–", GREY
-        axes.text(j, i, text, ha="center", va="center", fontsize=6.5, color=colour)
+        if i > 0 and np.isfinite(value):
+            write(axes, (i, j), value, float(p[i, j]), norm, size=6.5)
+        else:
+            text, colour = (f"{means[i, j]:.1f}", "black") if i == 0 else ("–", GREY)
+            axes.text(j, i, text, ha="center", va="center", fontsize=6.5, color=colour)
     for rule, own in part[part["seeds"].notna()].groupby("rule"):
         axes.text(
             len(fractions) - 0.42, rules.index(str(rule)), _replicates(own), va="center", fontsize=5.5, color=GREY

@@ -10,13 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 
 from winnow.core.errors import FitError
-from winnow.figures.style import Drawing, house_style, signed
+from winnow.figures.squares import COLOURS, scale, write
+from winnow.figures.style import Drawing, house_style
 from winnow.scaling.grid import read
 from winnow.scaling.paired import differences
 from winnow.scaling.replicates import ONE_ENSEMBLE
-
-COLOURS = "RdBu_r"
-SURE = 0.05
 
 
 def from_grid(grid: str | Path) -> Drawing:
@@ -44,8 +42,7 @@ def score_phase(table: pd.DataFrame) -> Drawing:
         raise FitError(f"this map is of one r; the grid holds {sorted(found['r'].round(3).unique())}.")
     numbers = found.drop(columns=["dataset"]).assign(**{name: places[name] for name in sorted(needed)})
     rules, sizes = sorted(numbers["rule"].unique(), key=_order), sorted(numbers["n"].unique())
-    reach = 100 * float(numbers["difference"].abs().max())
-    norm = TwoSlopeNorm(0, -reach, reach)
+    norm = scale(100 * float(numbers["difference"].abs().max()))
     with house_style():
         figure = Drawing(numbers, (2.3 * len(sizes) + 1.1, 1.9 * len(rules) + 0.8))
         panels = figure.subplots(len(rules), len(sizes), squeeze=False, sharex=True, sharey=True)
@@ -80,12 +77,8 @@ def _map(axes: Axes, part: pd.DataFrame, norm: TwoSlopeNorm) -> None:
     points = 100 * shares.to_numpy()
     axes.imshow(points, norm=norm, cmap=COLOURS, origin="lower", aspect="auto")
     p = part.pivot(index="hard", columns="mislabelled", values="p_holm").to_numpy()
-    rows, columns = points.shape
-    for i, j in np.ndindex(rows, columns):
-        value = points[i, j]
-        dark = abs(value) > 0.6 * norm.vmax if norm.vmax else False
-        sure = "•" if p[i, j] < SURE else ""
-        axes.text(j, i, signed(value) + sure, ha="center", va="center", fontsize=7, color="white" if dark else "black")
-    axes.set_xticks(range(columns), [f"{share:g}" for share in shares.columns])
-    axes.set_yticks(range(rows), [f"{share:g}" for share in shares.index])
+    for (i, j), value in np.ndenumerate(points):
+        write(axes, (i, j), value, float(p[i, j]), norm)
+    axes.set_xticks(range(points.shape[1]), [f"{share:g}" for share in shares.columns])
+    axes.set_yticks(range(points.shape[0]), [f"{share:g}" for share in shares.index])
     axes.grid(False)
