@@ -22,5 +22,6 @@ def write(
     """A difference in the square of a row and a column. p: of its test, corrected. below: a second line."""
     text = signed(points) + ("•" if p < SURE else "") + below
     colour = "white" if abs(points) > 0.6 * float(norm.vmax or 1) else "black"
-    spacing = 0.9 if below else 1.2
-    axes.text(place[1], place[0], text, ha="center", va="center", fontsize=size, color=colour, linespacing=spacing)
+    written = axes.text(place[1], place[0], text, ha="center", va="center", fontsize=size, color=colour)
+    if below:
+        written.set_linespacing(0.9)
